@@ -1,0 +1,333 @@
+"""The board: the Redis index of all that waits. Only this module and ``lua/`` name its keys.
+
+Every change is one Lua script that does one thing whole and is safe to repeat. Nothing here exists only in Redis:
+:mod:`jobsched.repair` makes the board again from SQL at any moment.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from redis import Redis
+from redis.commands.core import Script
+from redis.exceptions import ResponseError
+
+from jobsched.domain import Band, BoardLost, Fence, SiteFacts, Slice, Tier, WaitingJob
+from jobsched.policy import Policy
+
+T = TypeVar("T")
+
+PREFIX = "jobsched:"
+#: The most jobs of one slice.
+MOST_JOBS = 100
+#: Jobs that one call of a script takes on; more are handed over in several calls.
+BATCH = 500
+
+_LUA = Path(__file__).parent / "lua"
+_SCRIPTS = ("place", "take", "settle", "renew", "drop", "site", "user", "recount", "recount_lanes")
+
+
+@dataclass(frozen=True)
+class LaneCount:
+    """How full a lane is, in jobs; ``sites`` may be served now."""
+
+    band: str
+    sites: int
+    waiting: int
+    flying: int
+
+
+@dataclass(frozen=True)
+class SiteStanding:
+    """A site on the board. ``pending`` and ``places`` (1 is next) are by band; a site that does not wait has none."""
+
+    id: int
+    points: int
+    tiers: int
+    record_capacity: int
+    running: int
+    place: int | None
+    pending: Mapping[str, int]
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One row of a lane's order: the site, its score, and the parts that add up to it."""
+
+    site: int
+    score: float
+    waiting: int
+    points: int
+    boost: float
+    share: float
+    age: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the board scores by."""
+
+    epoch: str
+    policy: str
+    bands: tuple[str, ...]
+
+
+class Board:
+    """A handle on the board in one Redis. Cheap, and safe to share between threads.
+
+    ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).
+
+    Every method raises redis.exceptions.ConnectionError or TimeoutError when Redis is away, and BoardLost when
+    the board's rules are gone.
+    """
+
+    def __init__(self, redis: Redis, *, prefix: str = PREFIX, now: float | None = None) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self.now = now
+        lib = (_LUA / "lib.lua").read_text()
+        self._scripts: dict[str, Script] = {
+            name: redis.register_script(lib + (_LUA / f"{name}.lua").read_text()) for name in _SCRIPTS
+        }
+
+    # Its rules
+
+    def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
+        """Write the rules that the board scores by, and return its epoch. An epoch that is there stays."""
+        rules: dict[str, Any] = {
+            "policy": policy.name,
+            "bands": " ".join(band.name for band in bands),
+            "tiers": " ".join(f"{tier.below}:{tier.weight}" for tier in tiers if tier.below is not None),
+            "top_tier": tiers[-1].weight,
+        }
+        for band in bands:
+            weights = policy.weights(band)
+            rules[f"{band.name}:boost"] = repr(weights.boost)
+            rules[f"{band.name}:points"] = band.weight
+            rules |= {"share": repr(weights.share), "age": repr(weights.age), "size": repr(weights.size),
+                      "points_cap": repr(weights.points_cap)}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hsetnx(self._key("rules"), "epoch", secrets.token_hex(4))
+            pipe.hset(self._key("rules"), mapping=rules)
+            pipe.hget(self._key("rules"), "epoch")
+            return _text(pipe.execute()[-1])
+
+    def rules(self) -> Rules:
+        """What the board scores by now."""
+        epoch, policy, bands = self._redis.hmget(self._key("rules"), ["epoch", "policy", "bands"])
+        if epoch is None or policy is None or bands is None:
+            raise BoardLost("the board has no rules: rebuild it from SQL")
+        return Rules(_text(epoch), _text(policy), tuple(_text(bands).split()))
+
+    def tell_sites(self, sites: Iterable[SiteFacts]) -> int:
+        """Tell the board the facts of sites; returns how many were new or differed."""
+        rows = ([site.id, site.record_capacity, repr(site.weight)] for site in sites)
+        return sum(int(self._run("site", *_flat(batch))) for batch in _batched(rows, BATCH))
+
+    def tell_users(self, users: Iterable[tuple[int, bool]]) -> int:
+        """Tell the board which users count in points; returns how many changed."""
+        rows = ([user, int(active)] for user, active in users)
+        return sum(int(self._run("user", *_flat(batch))) for batch in _batched(rows, BATCH))
+
+    def forget_site(self, site: int) -> None:
+        """Drop the facts of a site that has no jobs left."""
+        self._redis.delete(self._key("site", site), self._key("tiers", site))
+
+    # A job's way
+
+    def place(self, jobs: Iterable[WaitingJob]) -> int:
+        """Put jobs on their lines and ring the doorbell; returns how many were not on the board yet."""
+        rows = ([job.id, job.site, job.user, job.band, repr(job.execution_time), job.attempt, repr(job.enqueued_at)]
+                for job in jobs)
+        return sum(int(self._run("place", *_flat(batch))) for batch in _batched(rows, BATCH))
+
+    def take(self, band: str, slices: int, *, budget_s: float, lease_s: float, most_jobs: int = MOST_JOBS) -> list[Slice]:
+        """Cut up to ``slices`` slices for a lane, best site first; each goes into flight with a lease.
+
+        A slice carries its site's first job, and further ones while their estimates fit ``budget_s``. A call whose
+        reply is lost leaves its slices in flight; their lease brings them back.
+        """
+        rows = self._run("take", band, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
+        return [_slice(band, [_text(value) for value in row]) for row in rows]
+
+    def renew(self, slice_id: str, lease_s: float) -> bool:
+        """Extend the lease of a slice from now on; False when it is not in flight any more."""
+        return bool(self._run("renew", slice_id, repr(lease_s), self._clock()))
+
+    def settle(self, slice_id: str, used_s: float | None) -> bool:
+        """End a slice, and charge ``used_s`` (None: not known) in place of its estimate; False when it had ended."""
+        return bool(self._run("settle", slice_id, "" if used_s is None else repr(used_s)))
+
+    def drop(self, jobs: Iterable[int]) -> dict[int, int]:
+        """Take jobs off their lines. Maps each to 1 (dropped), 0 (not on the board) or -1 (in flight, and left there)."""
+        outcomes: dict[int, int] = {}
+        for batch in _batched(jobs, BATCH):
+            outcomes.update(zip(batch, self._run("drop", *batch), strict=True))
+        return outcomes
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
+        return self._redis.blpop([self._key("doorbell")], timeout=timeout_s) is not None
+
+    # Repair
+
+    def expired(self, limit: int) -> dict[str, tuple[str, list[int]]]:
+        """Up to ``limit`` slices whose lease has run out, oldest first: slice to its band and its jobs."""
+        now = self._clock() or self._time()
+        ids = self._redis.zrange(self._key("flight"), "-inf", now, byscore=True, offset=0, num=limit)
+        return self._carried([_text(slice_id) for slice_id in ids])
+
+    def flying(self) -> dict[str, tuple[str, list[int]]]:
+        """All slices in flight: slice to its band and its jobs. The dispatcher's windows keep them few."""
+        return self._carried([_text(slice_id) for slice_id in self._redis.zrange(self._key("flight"), 0, -1)])
+
+    def known(self, jobs: Sequence[int]) -> set[int]:
+        """Those of ``jobs`` that are on the board, waiting or in flight."""
+        known: set[int] = set()
+        for batch in _batched(jobs, BATCH):
+            entries = self._redis.hmget(self._key("jobs"), [str(job) for job in batch])
+            known.update(job for job, entry in zip(batch, entries, strict=True) if entry is not None)
+        return known
+
+    def some_jobs(self, cursor: int, count: int) -> tuple[int, list[int]]:
+        """About ``count`` jobs on the board from a scan cursor (0: the start) on, and the next cursor."""
+        cursor, entries = self._redis.hscan(self._key("jobs"), cursor, count=count)
+        return int(cursor), [int(job) for job in entries]
+
+    def recount(self, site: int) -> int:
+        """Mend a site's counts and points from its lines; returns how many numbers were wrong. O(the site's jobs)."""
+        return int(self._run("recount", site))
+
+    def recount_lanes(self, most_sites: int) -> int:
+        """Mend the lanes' counts; returns how many were wrong. Does nothing above ``most_sites`` waiting sites."""
+        return int(self._run("recount_lanes", most_sites))
+
+    # Reading
+
+    def lanes(self) -> list[LaneCount]:
+        """How full each lane is, shortest band first."""
+        bands = self.rules().bands
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key("lanes"))
+            for band in bands:
+                pipe.zcard(self._key("lane", band))
+            counts, *sites = pipe.execute()
+        numbers = {_text(field): _text(value) for field, value in counts.items()}
+        return [
+            LaneCount(band, n, int(numbers.get(f"waiting:{band}", 0)), int(numbers.get(f"flying:{band}", 0)))
+            for band, n in zip(bands, sites, strict=True)
+        ]
+
+    def standing(self, site: int) -> SiteStanding:
+        """Where a site stands: its points with their parts, what waits by band, its place in each lane."""
+        bands = self.rules().bands
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(self._key("site", site), ["capacity", "tiers", "running"])
+            pipe.zscore(self._key("points"), site)
+            pipe.zrevrank(self._key("points"), site)
+            for band in bands:
+                pipe.zcard(self._key("line", site, band))
+                pipe.zrevrank(self._key("lane", band), site)
+            (capacity, tiers, running), points, place, *rest = pipe.execute()
+        lengths, ranks = rest[::2], rest[1::2]
+        return SiteStanding(
+            id=site,
+            points=int(points if points is not None else capacity or 1),
+            tiers=int(tiers or 0),
+            record_capacity=int(capacity or 1),
+            running=int(running or 0),
+            place=None if place is None else place + 1,
+            pending={band: n for band, n in zip(bands, lengths, strict=True) if n},
+            places={band: rank + 1 for band, rank in zip(bands, ranks, strict=True) if rank is not None},
+        )
+
+    def ranking(self, band: str, limit: int) -> list[Ranked]:
+        """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
+        order = self._redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
+        weights = [float(value or 0) for value in self._redis.hmget(
+            self._key("rules"), [f"{band}:boost", "share", "age", "size", "points_cap"])]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for site, _ in order:
+                pipe.zscore(self._key("points"), site)
+                pipe.hget(self._key("site", _text(site)), f"tag:{band}")
+                pipe.zcard(self._key("line", _text(site), band))
+                pipe.zrange(self._key("line", _text(site), band), 0, 0)
+            rows = list(_batched(pipe.execute(), 4))
+        heads = [_text(row[3][0]) if row[3] else "" for row in rows]
+        entries = self._redis.hmget(self._key("jobs"), heads) if heads else []
+        return [
+            _ranked(int(site), score, row, entry, weights)
+            for (site, score), row, entry in zip(order, rows, entries, strict=True)
+        ]
+
+    # Its inside
+
+    def _carried(self, slice_ids: Sequence[str]) -> dict[str, tuple[str, list[int]]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for slice_id in slice_ids:
+                pipe.hmget(self._key("slice", slice_id), ["band", "jobs"])
+            rows = pipe.execute()
+        return {
+            slice_id: (_text(band or ""), [int(job) for job in _text(jobs or "").split()])
+            for slice_id, (band, jobs) in zip(slice_ids, rows, strict=True)
+        }
+
+    def _run(self, script: str, *args: Any) -> Any:
+        try:
+            return self._scripts[script](keys=[self._prefix], args=args)
+        except ResponseError as error:
+            if "BOARDLOST" in str(error):
+                raise BoardLost(str(error)) from error
+            raise
+
+    def _clock(self) -> str:
+        return "" if self.now is None else repr(self.now)
+
+    def _time(self) -> str:
+        seconds, micros = cast("tuple[int, int]", self._redis.time())
+        return repr(seconds + micros / 1e6)
+
+    def _key(self, *parts: object) -> str:
+        return self._prefix + ":".join(str(part) for part in parts)
+
+
+def _slice(band: str, row: Sequence[str]) -> Slice:
+    slice_id, site, points, now, fences = row
+    pairs = (fence.split(":") for fence in fences.split())
+    return Slice(slice_id, int(site), band, int(float(points)), float(now),
+                 tuple(Fence(int(job), int(attempt)) for job, attempt in pairs))
+
+
+def _ranked(site: int, score: float, row: Sequence[Any], entry: Any, weights: Sequence[float]) -> Ranked:
+    boost, share, age, size, points_cap = weights
+    points, tag, waiting, _ = row
+    fields = _text(entry).split() if entry else []
+    seconds, enqueued_at = (float(fields[3]), float(fields[5])) if fields else (0.0, 0.0)
+    return Ranked(
+        site=site, score=float(score), waiting=int(waiting), points=int(points or 0),
+        boost=boost * min(float(points or 0), points_cap), share=-share * float(tag or 0),
+        age=-age * enqueued_at, size=-size * seconds,
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _flat(rows: Iterable[Iterable[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+

@@ -1,0 +1,132 @@
+"""Settings: read once from the environment, checked whole, all faults listed together."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from jobsched.domain import Band, ConfigError, Tier, bands_of, tiers_of
+from jobsched.policy import POLICIES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that may differ between two installations. Times are in seconds unless the name says else."""
+
+    #: State of the embedded stack: its Redis, its SQLite file, its secret key.
+    home: Path
+    #: The Redis that holds the board and RQ's queues.
+    redis_url: str
+    #: The ledger, as an SQLAlchemy URL.
+    database_url: str
+    #: Signs what the web hands to browsers.
+    secret_key: str
+    #: Where the web listens.
+    host: str
+    port: int
+    #: The name of a row of ``policy.POLICIES``.
+    policy: str
+    bands: tuple[Band, ...]
+    tiers: tuple[Tier, ...]
+    #: Worker processes that ``worker.py`` starts on this host.
+    workers: int
+    #: Modules that register tasks.
+    tasks: tuple[str, ...]
+    #: Starts that a job gets before an expired lease fails it.
+    max_attempts: int
+    #: Estimated work that one slice may carry.
+    slice_budget_ms: float
+    #: How long a dispatched slice may stay silent before it is taken back.
+    lease_s: float
+    #: How often a dispatcher sweeps for what went astray.
+    repair_every_s: float
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of ``environ`` (default: the process's own).
+
+    Raises ConfigError with every fault, each naming its variable and what would be right.
+    """
+    env = os.environ if environ is None else environ
+    faults: list[str] = []
+
+    def read(name: str, default: str, parse: Callable[[str], T], right: str) -> T | None:
+        raw = env.get(name) or default
+        try:
+            return parse(raw)
+        except ValueError:
+            faults.append(f"{name}={raw!r}: must be {right}")
+            return None
+
+    home = Path(env.get("JOBSCHED_HOME") or "var").absolute()
+    port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
+    policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
+    bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
+                 "ascending upper bounds in seconds, each above 0, as 0.001,0.01,0.1,1,10")
+    tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([int(b) for b in raw.split(",")]),
+                 "two ascending counts of pending jobs, as 5,10")
+    workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
+    max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
+    slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _seconds, "milliseconds above 0")
+    lease_s = read("JOBSCHED_LEASE", "10", _seconds, "seconds above 0")
+    repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
+    if faults:
+        raise ConfigError(faults)
+    assert port and policy and bands and tiers and workers and max_attempts
+    assert slice_budget_ms and lease_s and repair_every_s
+    return Settings(
+        home=home,
+        redis_url=env.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
+        database_url=_database_url(env.get("DATABASE_URL") or f"sqlite:///{home / 'jobsched.db'}"),
+        secret_key=env.get("SECRET_KEY") or secrets.token_hex(32),
+        host=env.get("HOST") or "127.0.0.1",
+        port=port,
+        policy=policy,
+        bands=bands,
+        tiers=tiers,
+        workers=workers,
+        tasks=tuple(name.strip() for name in (env.get("JOBSCHED_TASKS") or "").split(",") if name.strip()),
+        max_attempts=max_attempts,
+        slice_budget_ms=slice_budget_ms,
+        lease_s=lease_s,
+        repair_every_s=repair_every_s,
+    )
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        value = int(raw)
+        if not low <= value <= high:
+            raise ValueError(raw)
+        return value
+
+    return parse
+
+
+def _one_of(names: Mapping[str, object]) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw not in names:
+            raise ValueError(raw)
+        return raw
+
+    return parse
+
+
+def _seconds(raw: str) -> float:
+    value = float(raw)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(raw)
+    return value
+
+
+def _database_url(url: str) -> str:
+    """The URL with psycopg as PostgreSQL's driver, whatever spelling the platform hands out."""
+    scheme, sep, rest = url.partition("://")
+    return f"postgresql+psycopg{sep}{rest}" if scheme in ("postgres", "postgresql") else url

@@ -1,0 +1,85 @@
+"""The connection to the ledger: one bare Flask application that holds it, and how transactions begin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+from flask import Flask
+from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from jobsched.config import Settings
+from jobsched.models import db
+
+#: How long a writer waits for another before it fails, in seconds.
+BUSY_TIMEOUT_S = 10.0
+
+
+def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
+    """A Flask application with the settings, and with the ledger bound to ``db``."""
+    app = Flask("jobsched", **flask_options)
+    app.config["JOBSCHED"] = settings
+    app.config["SECRET_KEY"] = settings.secret_key
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings.database_url)
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            _teach_sqlite(db.engine)
+        _engines.add(db.engine)
+    return app
+
+
+#: A forked child shares its parent's connections, so it must forget them unclosed.
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _forget_connections() -> None:
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+
+
+def _teach_sqlite(engine: Engine) -> None:
+    """WAL, and writers that take the lock when they begin.
+
+    A transaction that reads first and writes later fails at once when another wrote in between, whatever the busy
+    timeout; BEGIN IMMEDIATE waits instead. See https://www.sqlite.org/lang_transaction.html.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("jobsched_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """One write transaction on the ledger: committed at the end of the block, rolled back when it raises."""
+    with Session(db.engine.execution_options(jobsched_writes=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def ping() -> None:
+    """Ask the database for an answer. Raises sqlalchemy.exc.OperationalError when it has none."""
+    db.session.execute(select(1))

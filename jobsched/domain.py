@@ -1,0 +1,212 @@
+"""The words of jobsched: statuses, bands, tiers, the values that cross borders, the errors.
+
+Nothing here does I/O or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Status(str, Enum):
+    """Where a job is on its way. SQL is the authority; :data:`TRANSITIONS` says what may follow."""
+
+    #: Waits for its ``run_at``. The scheduler's wake, or the sweep, moves it to pending.
+    SCHEDULED = "scheduled"
+    #: Waits on the board, or is in flight to a worker. The start fence moves it to running.
+    PENDING = "pending"
+    #: A worker holds it. The finish fence ends it; an expired lease gives it back.
+    RUNNING = "running"
+    #: Its task returned. Nobody moves it on.
+    COMPLETED = "completed"
+    #: Its task raised, or it ran out of attempts. A retry moves it to pending.
+    FAILED = "failed"
+    #: Somebody took it back while it waited. A retry moves it to pending.
+    CANCELLED = "cancelled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+#: What may follow each status. Every write of a status names its source, and is refused here otherwise.
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.SCHEDULED: frozenset({Status.PENDING, Status.CANCELLED}),
+    Status.PENDING: frozenset({Status.RUNNING, Status.CANCELLED, Status.SCHEDULED}),
+    Status.RUNNING: frozenset({Status.COMPLETED, Status.FAILED, Status.PENDING, Status.SCHEDULED}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset({Status.PENDING}),
+    Status.CANCELLED: frozenset({Status.PENDING}),
+}
+
+#: A job in one of these may still be changed, cancelled or deleted.
+WAITING = (Status.SCHEDULED, Status.PENDING)
+#: A job in one of these has ended.
+TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A job's type by its estimated execution time; at run time, a lane.
+
+    ``weight`` is what one pending job of the band adds to the points of its site.
+    """
+
+    name: str
+    bound_s: float
+    weight: int
+
+    @property
+    def label(self) -> str:
+        """The upper bound for people: ``1ms``, ``10s``, ``5m``, ``2h``."""
+        for unit, seconds in (("h", 3600.0), ("m", 60.0), ("s", 1.0)):
+            if self.bound_s >= seconds and (self.bound_s / seconds).is_integer():
+                return f"{self.bound_s / seconds:g}{unit}"
+        return f"{self.bound_s * 1000:g}ms" if self.bound_s < 1 else f"{self.bound_s:g}s"
+
+    @property
+    def queue(self) -> str:
+        """The name of the lane's RQ queue."""
+        return f"band-{self.label}"
+
+
+def bands_of(bounds_s: Sequence[float]) -> tuple[Band, ...]:
+    """Bands ``task_01`` ... for ascending upper bounds in seconds; the quickest weighs most.
+
+    Raises ValueError when the bounds are empty, not above zero, or not ascending.
+    """
+    if not bounds_s or any(b <= 0 for b in bounds_s) or list(bounds_s) != sorted(set(bounds_s)):
+        raise ValueError("bands need ascending upper bounds in seconds, each above 0")
+    count = len(bounds_s)
+    return tuple(Band(f"task_{i + 1:02d}", float(bound), count - i) for i, bound in enumerate(bounds_s))
+
+
+def band_of(execution_time: float, bands: Sequence[Band]) -> Band:
+    """The first band whose bound holds ``execution_time`` (seconds).
+
+    Raises ExecutionTimeTooLong above the last bound.
+    """
+    for band in bands:
+        if execution_time <= band.bound_s:
+            return band
+    raise ExecutionTimeTooLong(execution_time, bands[-1].bound_s)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A user's activity: pending jobs below ``below`` (None: no upper end), worth ``weight`` points."""
+
+    name: str
+    below: int | None
+    weight: int
+
+
+def tiers_of(borders: Sequence[int]) -> tuple[Tier, ...]:
+    """The three tiers for two ascending borders, counted in pending jobs."""
+    if len(borders) != 2 or not 0 < borders[0] < borders[1]:
+        raise ValueError("tiers need two ascending counts of pending jobs, each above 0")
+    return (Tier("Active", borders[0], 1), Tier("VeryActive", borders[1], 2), Tier("HyperActive", None, 3))
+
+
+def tier_of(pending: int, tiers: Sequence[Tier]) -> Tier:
+    """The tier of a user with ``pending`` pending jobs."""
+    return next(tier for tier in tiers if tier.below is None or pending < tier.below)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One start of one job: a write that carries a stale ``attempt`` changes nothing."""
+
+    job: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class WaitingJob:
+    """What the board keeps of a job. ``enqueued_at`` is in seconds since the Unix epoch."""
+
+    id: int
+    site: int
+    user: int
+    band: str
+    execution_time: float
+    attempt: int
+    enqueued_at: float
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What the board keeps of a site beside its lines."""
+
+    id: int
+    record_capacity: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one dispatch hands to a worker: jobs of one site in one lane, in the order they run.
+
+    ``points`` are the site's at the moment of dispatch, ``dispatched_at`` is in seconds since the Unix epoch.
+    """
+
+    id: str
+    site: int
+    band: str
+    points: int
+    dispatched_at: float
+    jobs: tuple[Fence, ...]
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One fault in a request: a JSON pointer (RFC 6901) to the value, and what would be right."""
+
+    pointer: str
+    detail: str
+
+
+class JobschedError(Exception):
+    """The root of everything jobsched raises on purpose."""
+
+
+class Invalid(JobschedError):
+    """A request whose values can not be taken; nothing was changed."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{e.pointer}: {e.detail}" for e in errors))
+        self.errors = tuple(errors)
+
+
+class ExecutionTimeTooLong(JobschedError):
+    """An execution time above the last band's bound."""
+
+    def __init__(self, execution_time: float, bound_s: float) -> None:
+        super().__init__(f"must be at most {bound_s:g} s, the bound of the last band; got {execution_time:g}")
+        self.execution_time = execution_time
+        self.bound_s = bound_s
+
+
+class NotFound(JobschedError):
+    """No such site, user record or job."""
+
+    def __init__(self, kind: str, id_: int) -> None:
+        super().__init__(f"no {kind} {id_}")
+        self.kind, self.id = kind, id_
+
+
+class Conflict(JobschedError):
+    """The thing is in a state that does not allow what was asked."""
+
+
+class BoardLost(JobschedError):
+    """The board's epoch is gone (FLUSHALL, a restart without data): it must be rebuilt from SQL."""
+
+
+class ConfigError(JobschedError):
+    """The environment holds settings that can not be used; lists all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)

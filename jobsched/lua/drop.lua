@@ -1,0 +1,20 @@
+-- Takes waiting jobs off their lines (cancel, edit, delete).
+-- ARGV     job ids
+-- returns  for each: 1 dropped, 0 not on the board, -1 in flight and left there
+local outcomes = {}
+for i, id in ipairs(ARGV) do
+  local job = entry(id)
+  local line = job and key('line', job.site, job.band)
+  if not job then
+    outcomes[i] = 0
+  elseif call('ZREM', line, id) == 0 then
+    outcomes[i] = -1
+  else
+    call('HDEL', key('jobs'), id)
+    count(job.site, job.user, job.band, -1)
+    if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end
+    outcomes[i] = 1
+  end
+end
+refresh_dirty()
+return outcomes

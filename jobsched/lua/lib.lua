@@ -1,0 +1,130 @@
+-- What the board's scripts share: its keys, its rules, the score. Loaded in front of each of them.
+-- KEYS[1]  the prefix of every key of the board; the other keys are derived from it, so a board lives on one Redis.
+--
+-- rules             hash    epoch, policy, the formula's numbers; its absence means that the board is lost
+-- lane:<band>       zset    sites that may be served, by score
+-- line:<site>:<band> zset   the site's waiting jobs, by line score
+-- tags:<site>:<band> hash   user -> finish tag within the line; v -> start tag of the job last taken
+-- site:<site>       hash    capacity, weight, tiers (sum), running, tag:<band> (start tag)
+-- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
+-- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
+-- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice"; slice is - on a line
+-- flight            zset    slices by the end of their lease; slice:<id> hash holds what each carries
+-- points            zset    sites with waiting jobs, by points
+-- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time
+-- inactive          set     users who do not count in points
+-- slices, doorbell          a counter for slice ids; a list that dispatchers sleep on
+local call = redis.call
+
+local function key(...)
+  return KEYS[1] .. table.concat({...}, ':')
+end
+
+local rules = {}
+local flat_rules = call('HGETALL', key('rules'))
+for i = 1, #flat_rules, 2 do rules[flat_rules[i]] = flat_rules[i + 1] end
+if not rules.epoch then return redis.error_reply('BOARDLOST the board has no rules: rebuild it from SQL') end
+
+local bands = {}
+for band in string.gmatch(rules.bands, '%S+') do bands[#bands + 1] = band end
+
+local function exact(number)  -- Lua's own conversion keeps 14 digits only
+  return string.format('%.17g', number)
+end
+
+local function clock(argument)  -- Redis's clock, unless the caller keeps a virtual one
+  if argument ~= '' then return tonumber(argument) end
+  local now = call('TIME')
+  return now[1] + now[2] / 1000000
+end
+
+local function entry(id)
+  local packed = id and call('HGET', key('jobs'), id)
+  if not packed then return nil end
+  local site, user, band, seconds, attempt, enqueued_at, slice = string.match(
+    packed, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {site = site, user = user, band = band, seconds = seconds, attempt = attempt,
+          enqueued_at = enqueued_at, slice = slice}
+end
+
+local function save(id, job)
+  call('HSET', key('jobs'), id, table.concat(
+    {job.site, job.user, job.band, job.seconds, job.attempt, job.enqueued_at, job.slice}, ' '))
+end
+
+local function ring()
+  call('LPUSH', key('doorbell'), 1)
+  call('LTRIM', key('doorbell'), 0, 0)
+end
+
+local function score(site, band, points)
+  local boost = rules[band .. ':boost'] * math.min(points, rules.points_cap)
+  local tag = call('HGET', key('site', site), 'tag:' .. band) or 0
+  local value = boost - rules.share * tag
+  if tonumber(rules.age) ~= 0 or tonumber(rules.size) ~= 0 then
+    local head = entry(call('ZRANGE', key('line', site, band), 0, 0)[1])
+    if head then value = value - rules.age * head.enqueued_at - rules.size * head.seconds end
+  end
+  return value
+end
+
+local function refresh(site)  -- the site's points, and its place in every lane where it waits
+  local facts = call('HMGET', key('site', site), 'capacity', 'tiers')
+  local points, lengths, any = (facts[1] or 1) + (facts[2] or 0), {}, false
+  for i, band in ipairs(bands) do
+    lengths[i] = call('ZCARD', key('line', site, band))
+    points = points + lengths[i] * rules[band .. ':points']
+    any = any or lengths[i] > 0
+  end
+  if any then call('ZADD', key('points'), points, site) else call('ZREM', key('points'), site) end
+  for i, band in ipairs(bands) do
+    if lengths[i] > 0 then
+      call('ZADD', key('lane', band), exact(score(site, band, points)), site)
+    else
+      call('ZREM', key('lane', band), site)
+    end
+  end
+end
+
+local dirty = {}  -- sites whose points or lines this call has changed
+
+local function refresh_dirty()
+  for site in pairs(dirty) do refresh(site) end
+end
+
+local function tier_weight(user, pending)
+  if pending == 0 or call('SISMEMBER', key('inactive'), user) == 1 then return 0 end
+  for below, weight in string.gmatch(rules.tiers, '(%d+):(%d+)') do
+    if pending < tonumber(below) then return tonumber(weight) end
+  end
+  return tonumber(rules.top_tier)
+end
+
+local function contribute(site, user, here, weight)  -- what the user adds to the site's points
+  local tiers = key('tiers', site)
+  local change = weight - (call('HGET', tiers, user) or 0)
+  if here > 0 then call('HSET', tiers, user, weight) else call('HDEL', tiers, user) end
+  if change ~= 0 then call('HINCRBY', key('site', site), 'tiers', change) end
+  dirty[site] = true
+end
+
+local function contribute_everywhere(user)
+  local counts = call('HGETALL', key('user', user))
+  local weight = tier_weight(user, tonumber(call('HGET', key('user', user), 'total') or 0))
+  for i = 1, #counts, 2 do
+    if counts[i] ~= 'total' then contribute(counts[i], user, tonumber(counts[i + 1]), weight) end
+  end
+end
+
+local function count(site, user, band, by)  -- one job more (1) or less (-1) on a line
+  local counts = key('user', user)
+  local here = call('HINCRBY', counts, site, by)
+  local total = call('HINCRBY', counts, 'total', by)
+  if here <= 0 then call('HDEL', counts, site) end
+  if total <= 0 then call('DEL', counts) end
+  -- A tier's border is crossed at no more than its own count of jobs, so at no more sites than that.
+  if tier_weight(user, total) ~= tier_weight(user, total - by) then contribute_everywhere(user) end
+  contribute(site, user, here, here > 0 and tier_weight(user, total) or 0)
+  call('HINCRBY', key('lanes'), 'waiting:' .. band, by)
+end
+

@@ -1,0 +1,50 @@
+-- Counts one site's jobs again from its lines and its slices in flight, and mends every number that differs.
+-- ARGV     site
+-- returns  how many numbers were wrong
+local site, wrong, counts = ARGV[1], 0, {}
+local facts = key('site', site)
+
+local function mend(hash, field, right)
+  if tonumber(call('HGET', hash, field) or 0) == right then return end
+  call('HSET', hash, field, right)
+  wrong = wrong + 1
+end
+
+for _, band in ipairs(bands) do
+  for _, id in ipairs(call('ZRANGE', key('line', site, band), 0, -1)) do
+    local job = entry(id)
+    if job then counts[job.user] = (counts[job.user] or 0) + 1 end
+  end
+end
+for _, user in ipairs(call('HKEYS', key('tiers', site))) do counts[user] = counts[user] or 0 end
+
+for user, here in pairs(counts) do
+  local sites, total = key('user', user), 0
+  mend(sites, site, here)
+  if here == 0 then call('HDEL', sites, site) end
+  local kept = call('HGETALL', sites)
+  for i = 1, #kept, 2 do
+    if kept[i] ~= 'total' then total = total + kept[i + 1] end
+  end
+  mend(sites, 'total', total)
+  if total == 0 then call('DEL', sites) end
+  contribute_everywhere(user)
+  if here == 0 then contribute(site, user, 0, 0) end
+end
+
+local tiers, running = 0, 0
+for _, weight in ipairs(call('HVALS', key('tiers', site))) do tiers = tiers + weight end
+for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
+  local record = call('HMGET', key('slice', slice), 'site', 'jobs')
+  if record[1] == site then
+    for _ in string.gmatch(record[2], '%S+') do running = running + 1 end
+  end
+end
+mend(facts, 'tiers', tiers)
+mend(facts, 'running', running)
+
+local points = call('ZSCORE', key('points'), site)
+dirty[site] = true
+refresh_dirty()
+if call('ZSCORE', key('points'), site) ~= points then wrong = wrong + 1 end
+return wrong

@@ -1,0 +1,26 @@
+-- Counts each lane's waiting and flying jobs again, and mends what differs. Looks at every site with waiting jobs.
+-- ARGV     the most sites to look at; above it nothing is done
+-- returns  how many numbers were wrong
+if call('ZCARD', key('points')) > tonumber(ARGV[1]) then return 0 end
+
+local right, wrong = {}, 0
+for _, band in ipairs(bands) do right['waiting:' .. band], right['flying:' .. band] = 0, 0 end
+for _, site in ipairs(call('ZRANGE', key('points'), 0, -1)) do
+  for _, band in ipairs(bands) do
+    local field = 'waiting:' .. band
+    right[field] = right[field] + call('ZCARD', key('line', site, band))
+  end
+end
+for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
+  local record = call('HMGET', key('slice', slice), 'band', 'jobs')
+  for _ in string.gmatch(record[2] or '', '%S+') do
+    right['flying:' .. record[1]] = right['flying:' .. record[1]] + 1
+  end
+end
+for field, count in pairs(right) do
+  if tonumber(call('HGET', key('lanes'), field) or 0) ~= count then
+    call('HSET', key('lanes'), field, count)
+    wrong = wrong + 1
+  end
+end
+return wrong

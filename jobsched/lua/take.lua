@@ -1,0 +1,63 @@
+-- Cuts slices for a lane: the top site's first jobs up to a budget, charged and put into flight; again up to n times.
+-- ARGV     band, n, budget in seconds, most jobs a slice, lease in seconds, now (empty: Redis's clock)
+-- returns  for each slice {id, site, points at dispatch, now, "job:attempt job:attempt ..."}
+local band, budget, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = clock(ARGV[6])
+
+local function charge(site, seconds)
+  local weight = call('HGET', key('site', site), 'weight') or 1
+  local tag = tonumber(call('HGET', key('site', site), 'tag:' .. band) or 0)
+  local v = call('HGET', key('lanes'), 'v:' .. band) or 0
+  call('HSET', key('lanes'), 'v:' .. band, exact(math.max(tag, v)))
+  call('HSET', key('site', site), 'tag:' .. band, exact(tag + seconds / weight))
+end
+
+local function pop(site, slice)  -- the line's first jobs, while they fit the budget
+  local line, tags = key('line', site, band), key('tags', site, band)
+  local ids, fences, seconds, start = {}, {}, 0, nil
+  while #ids < most do
+    local id = call('ZRANGE', line, 0, 0)[1]
+    local job = entry(id)
+    if not id or (job and #ids > 0 and seconds + job.seconds > budget) then break end
+    start = call('ZPOPMIN', line)[2]
+    if job then
+      job.slice = slice
+      save(id, job)
+      count(site, job.user, band, -1)
+      ids[#ids + 1], fences[#fences + 1] = id, id .. ':' .. job.attempt
+      seconds = seconds + job.seconds
+    end
+  end
+  if call('EXISTS', line) == 0 then
+    call('DEL', tags)
+  elseif start and tonumber(rules.share) > 0 then
+    call('HSET', tags, 'v', exact(start / rules.share))
+  end
+  return ids, fences, seconds
+end
+
+local function cut(site)
+  local slice = rules.epoch .. '-' .. call('INCR', key('slices'))
+  local points = call('ZSCORE', key('points'), site) or 0
+  local ids, fences, seconds = pop(site, slice)
+  if #ids > 0 then
+    charge(site, seconds)
+    call('HSET', key('slice', slice), 'site', site, 'band', band, 'seconds', exact(seconds),
+         'jobs', table.concat(ids, ' '))
+    call('ZADD', key('flight'), exact(now + ARGV[5]), slice)
+    call('HINCRBY', key('site', site), 'running', #ids)
+    call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
+  end
+  refresh(site)
+  return #ids > 0 and {slice, site, points, exact(now), table.concat(fences, ' ')} or nil
+end
+
+local slices = {}
+for _ = 1, ARGV[2] do
+  local top = call('ZPOPMAX', key('lane', band))
+  if #top == 0 then break end
+  slices[#slices + 1] = cut(top[1])
+  refresh_dirty()
+  dirty = {}
+end
+return slices

@@ -1,0 +1,132 @@
+"""The ledger's tables. SQL is the authority; everything in Redis can be made again from these rows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from jobsched.domain import Status
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC datetime, also where the database keeps no zone (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(timezone.utc)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: Utc, dict[str, Any]: JSON(none_as_null=True)}
+
+
+db = SQLAlchemy(model_class=Base)
+
+#: SQLite numbers rows by itself only for INTEGER keys.
+Id = BigInteger().with_variant(db.Integer(), "sqlite")
+
+
+def utcnow() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Site(db.Model):  # type: ignore[name-defined,misc]
+    """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k)."""
+
+    __tablename__ = "sites"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    domain: Mapped[str] = mapped_column(String(253), default="")
+    url: Mapped[str] = mapped_column(String(2000), default="")
+    description: Mapped[str] = mapped_column(Text, default="")
+    record_capacity: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class UserRecord(db.Model):  # type: ignore[name-defined,misc]
+    """A user of a site, who submits jobs. An inactive one does not count in points."""
+
+    __tablename__ = "user_records"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    email: Mapped[str] = mapped_column(String(254), default="")
+    phone: Mapped[str] = mapped_column(String(40), default="")
+    address: Mapped[str] = mapped_column(String(500), default="")
+    country: Mapped[str] = mapped_column(String(100), default="")
+    state: Mapped[str] = mapped_column(String(100), default="")
+    city: Mapped[str] = mapped_column(String(100), default="")
+    pincode: Mapped[str] = mapped_column(String(20), default="")
+    dob: Mapped[str | None] = mapped_column(String(10), default=None)
+    is_active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Job(db.Model):  # type: ignore[name-defined,misc]
+    """One piece of work. ``attempt`` counts its starts and fences out late workers.
+
+    ``enqueued_at`` is when it last became pending (its wait counts from there); ``slice`` and ``points`` are those of
+    its last dispatch; ``run_time`` is in measured seconds.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_status_band", "status", "band", "enqueued_at"),
+        Index("ix_jobs_site_status", "site_id", "status", "id"),
+        Index("ix_jobs_user_status", "user_id", "status", "id"),
+        Index("ix_jobs_pending", "id", sqlite_where=text("status = 'pending'"), postgresql_where=text("status = 'pending'")),
+        Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
+              postgresql_where=text("status = 'scheduled'")),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_records.id"))
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"))
+    task: Mapped[str] = mapped_column(String(100), default="sleep")
+    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    execution_time: Mapped[float]
+    band: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(12), default=Status.PENDING.value)
+    attempt: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    run_at: Mapped[datetime | None] = mapped_column(default=None)
+    submitted_at: Mapped[datetime] = mapped_column(default=utcnow)
+    enqueued_at: Mapped[datetime] = mapped_column(default=utcnow)
+    dispatched_at: Mapped[datetime | None] = mapped_column(default=None)
+    started_at: Mapped[datetime | None] = mapped_column(default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+    slice: Mapped[str | None] = mapped_column(String(40), default=None)
+    points: Mapped[int | None] = mapped_column(default=None)
+    run_time: Mapped[float | None] = mapped_column(default=None)
+    result: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)
+    error: Mapped[str | None] = mapped_column(Text, default=None)
+
+
+class IdempotencyKey(db.Model):  # type: ignore[name-defined,misc]
+    """The first answer to a POST that carried an ``Idempotency-Key``, kept for its repeats."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status_code: Mapped[int]
+    body: Mapped[str] = mapped_column(Text)
+    location: Mapped[str | None] = mapped_column(Text, default=None)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
