@@ -1,0 +1,19 @@
+"""Clients of Redis, with the patience that each kind of process needs."""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+
+def connect(url: str, *, patient: bool = True) -> Redis:
+    """A client for ``url`` (redis://, rediss:// or unix://). Does not connect yet.
+
+    A patient one (workers, dispatchers) sits out a short outage. An impatient one (the web) gives up within about
+    two seconds, because somebody waits for the answer and SQL is enough to give it. Both repeat a command whose
+    reply was lost: only send what is safe to repeat.
+    """
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 5) if patient else Retry(NoBackoff(), 1)
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=10 if patient else 2, retry=retry,
+                          health_check_interval=15)

@@ -1,0 +1,180 @@
+"""The guarded writes of a job's status. Each names the status it starts from; zero rows means somebody was first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Row, Select, Update, bindparam, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from jobsched.domain import TRANSITIONS, WAITING, Fence, Slice, Status, WaitingJob
+from jobsched.models import Job, utcnow
+
+_WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at)
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """What a worker needs of a job that it has just started; ``attempt`` is the one that it holds."""
+
+    id: int
+    attempt: int
+    max_attempts: int
+    site: int
+    user: int
+    task: str
+    payload: dict[str, Any]
+    execution_time: float
+    band: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one start of a job ended. A ``run_at`` goes with the status scheduled: a retry that backs off."""
+
+    job: int
+    attempt: int
+    status: Status
+    started_at: datetime
+    finished_at: datetime
+    run_time: float
+    result: Any = None
+    error: str | None = None
+    run_at: datetime | None = None
+
+
+def move(source: Status, target: Status) -> Update:
+    """An UPDATE of jobs from one status to another. Raises ValueError for a step that TRANSITIONS does not hold."""
+    if target not in TRANSITIONS[source]:
+        raise ValueError(f"no job goes from {source} to {target}")
+    return update(Job).where(Job.status == source.value).values(status=target.value)
+
+
+def start(session: Session, slice_: Slice) -> list[StartedJob]:
+    """The start fence: take the slice's jobs that are still pending at their attempt, in the slice's order.
+
+    What is not returned is not ours to run: a duplicate, cancelled, or started by another worker.
+    """
+    fences = [(fence.job, fence.attempt) for fence in slice_.jobs]
+    statement = (
+        move(Status.PENDING, Status.RUNNING)
+        .where(tuple_(Job.id, Job.attempt).in_(fences))
+        .values(attempt=Job.attempt + 1, started_at=utcnow(), slice=slice_.id, points=slice_.points,
+                dispatched_at=datetime.fromtimestamp(slice_.dispatched_at, tz=utcnow().tzinfo))
+        .returning(Job.id, Job.attempt, Job.max_attempts, Job.site_id, Job.user_id, Job.task, Job.payload,
+                   Job.execution_time, Job.band)
+    )
+    started = {row.id: StartedJob(*row) for row in session.execute(statement)}
+    return [started[fence.job] for fence in slice_.jobs if fence.job in started]
+
+
+def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
+    """The finish fence: record how starts ended, each guarded by (id, attempt, running).
+
+    Returns how many were recorded; the rest came too late, and somebody else has recorded or restarted the job.
+    """
+    if not outcomes:
+        return 0
+    for outcome in outcomes:
+        move(Status.RUNNING, outcome.status)
+    statement = (
+        update(Job)
+        .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
+        .values(status=bindparam("b_status"), started_at=bindparam("b_started_at"),
+                finished_at=bindparam("b_finished_at"), run_time=bindparam("b_run_time"),
+                result=bindparam("b_result"), error=bindparam("b_error"), run_at=bindparam("b_run_at"))
+    )
+    rows = [
+        {"b_id": o.job, "b_attempt": o.attempt, "b_status": o.status.value, "b_started_at": o.started_at,
+         "b_finished_at": o.finished_at, "b_run_time": o.run_time, "b_result": o.result, "b_error": o.error,
+         "b_run_at": o.run_at}
+        for o in outcomes
+    ]
+    done: CursorResult[Any] = session.connection().execute(statement, rows)
+    return done.rowcount
+
+
+def give_back(session: Session, fences: Sequence[Fence], why: str) -> tuple[int, int]:
+    """Take running jobs from workers that fell silent: pending again, or failed when no attempt is left.
+
+    Returns how many went back, and how many failed with ``why`` as their error.
+    """
+    ours = tuple_(Job.id, Job.attempt).in_([(fence.job, fence.attempt) for fence in fences])
+    spent = session.execute(
+        move(Status.RUNNING, Status.FAILED).where(ours, Job.attempt >= Job.max_attempts)
+        .values(error=why, finished_at=utcnow())
+    )
+    back = session.execute(move(Status.RUNNING, Status.PENDING).where(ours))
+    return _count(back), _count(spent)
+
+
+def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
+    """Make up to ``limit`` scheduled jobs that are due pending, oldest first; their wait counts from when they were due."""
+    due = (
+        select(Job.id).where(Job.status == Status.SCHEDULED.value, Job.run_at <= now).order_by(Job.run_at).limit(limit)
+    )
+    statement = (
+        move(Status.SCHEDULED, Status.PENDING).where(Job.id.in_(due), Job.run_at <= now)
+        .values(enqueued_at=Job.run_at).returning(*_WAITING_COLUMNS)
+    )
+    return [_waiting(row) for row in session.execute(statement)]
+
+
+def cancel(session: Session, job: int) -> bool:
+    """Cancel a waiting job; False when it does not wait."""
+    moves = [move(source, Status.CANCELLED).where(Job.id == job).values(finished_at=utcnow()) for source in WAITING]
+    return any([_count(session.execute(statement)) for statement in moves])
+
+
+def retry(session: Session, job: int, max_attempts: int) -> bool:
+    """Make a failed or cancelled job pending again, with ``max_attempts`` new starts; False when it is neither."""
+    fresh: dict[str, Any] = {
+        "enqueued_at": utcnow(), "run_at": None, "finished_at": None, "run_time": None, "result": None, "error": None,
+        "max_attempts": Job.attempt + max_attempts,
+    }
+    moves = [
+        move(source, Status.PENDING).where(Job.id == job).values(**fresh)
+        for source in (Status.FAILED, Status.CANCELLED)
+    ]
+    return any([_count(session.execute(statement)) for statement in moves])
+
+
+def pending(session: Session, after: int, limit: int) -> list[WaitingJob]:
+    """Up to ``limit`` pending jobs with ids above ``after``, by id."""
+    return _read(session, _pending().where(Job.id > after).order_by(Job.id).limit(limit))
+
+
+def still_pending(session: Session, jobs: Iterable[int]) -> list[WaitingJob]:
+    """Those of ``jobs`` that are pending."""
+    return _read(session, _pending().where(Job.id.in_(list(jobs))))
+
+
+def running(session: Session, started_before: datetime, limit: int) -> list[Fence]:
+    """Up to ``limit`` jobs that have been running since before a moment, longest first."""
+    statement = (
+        select(Job.id, Job.attempt)
+        .where(Job.status == Status.RUNNING.value, Job.started_at < started_before)
+        .order_by(Job.started_at)
+        .limit(limit)
+    )
+    return [Fence(job, attempt) for job, attempt in session.execute(statement)]
+
+
+def _pending() -> Select[Any]:
+    return select(*_WAITING_COLUMNS).where(Job.status == Status.PENDING.value)
+
+
+def _read(session: Session, statement: Select[Any]) -> list[WaitingJob]:
+    return [_waiting(row) for row in session.execute(statement)]
+
+
+def _waiting(row: Row[Any]) -> WaitingJob:
+    return WaitingJob(row.id, row.site_id, row.user_id, row.band, row.execution_time, row.attempt,
+                      row.enqueued_at.timestamp())
+
+
+def _count(result: Any) -> int:
+    return int(result.rowcount)

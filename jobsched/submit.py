@@ -1,0 +1,206 @@
+"""From a wish to a row to a place on the board: the only way in for jobs.
+
+The row, committed, is the outbox: the functions that write take a session and belong inside
+:func:`jobsched.database.writing`; those that tell the board come after the commit, and never fail because Redis does.
+What the board misses meanwhile, the sweep brings it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from redis.exceptions import RedisError
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from jobsched import ledger, tasks
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.domain import (
+    WAITING,
+    BoardLost,
+    Conflict,
+    ExecutionTimeTooLong,
+    FieldError,
+    Invalid,
+    NotFound,
+    Status,
+    WaitingJob,
+    band_of,
+)
+from jobsched.models import Job, Site, UserRecord, utcnow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobDraft:
+    """A job as somebody wishes it; ``run_at`` (aware) in the future schedules it for then."""
+
+    user: int
+    site: int
+    execution_time: float
+    task: str = "sleep"
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    run_at: datetime | None = None
+
+
+def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[FieldError]:
+    """What is wrong with drafts, each known by the JSON pointer to it: users, sites, times, tasks."""
+    users = _present(session, UserRecord, {draft.user for draft in drafts.values()})
+    sites = _present(session, Site, {draft.site for draft in drafts.values()})
+    errors: list[FieldError] = []
+    for pointer, draft in drafts.items():
+        if draft.user not in users:
+            errors.append(FieldError(f"{pointer}/user", f"no user record {draft.user}"))
+        if draft.site not in sites:
+            errors.append(FieldError(f"{pointer}/site", f"no site {draft.site}"))
+        try:
+            band_of(draft.execution_time, settings.bands)
+        except ExecutionTimeTooLong as error:
+            errors.append(FieldError(f"{pointer}/execution_time", str(error)))
+        if draft.task not in tasks.names():
+            errors.append(FieldError(f"{pointer}/task", str(tasks.UnknownTask(draft.task))))
+    return errors
+
+
+def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[Job]:
+    """Insert the drafts, all or none, and return their rows in the same order.
+
+    Raises Invalid with every fault of :func:`faults`.
+    """
+    if errors := faults(session, drafts, settings):
+        raise Invalid(errors)
+    if not drafts:
+        return []
+    now = utcnow()
+    rows = [_row(draft, now, settings) for draft in drafts.values()]
+    return list(session.scalars(insert(Job).returning(Job, sort_by_parameter_order=True), rows))
+
+
+def change(session: Session, board: Board, job_id: int, draft: JobDraft, settings: Settings) -> Job:
+    """Rewrite a waiting job. Call :func:`replace` after the commit.
+
+    Raises NotFound, Invalid, or Conflict when it is with a worker already or has ended.
+    """
+    attempt = _take_aside(session, board, job_id)
+    if errors := faults(session, {"": draft}, settings):
+        raise Invalid(errors)
+    row = {**_row(draft, utcnow(), settings)}
+    del row["submitted_at"], row["max_attempts"]
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.status.in_([s.value for s in WAITING]))
+        .values(**row)
+        .returning(Job)
+    )
+    changed = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if changed is None:
+        raise Conflict(f"job {job_id} does not wait any more")
+    return changed
+
+
+def remove(session: Session, board: Board, job_id: int) -> None:
+    """Delete a waiting job. Raises NotFound, or Conflict when it is with a worker already or has ended."""
+    attempt = _take_aside(session, board, job_id)
+    statement = delete(Job).where(
+        Job.id == job_id, Job.attempt == attempt, Job.status.in_([s.value for s in WAITING])
+    )
+    if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
+        raise Conflict(f"job {job_id} does not wait any more")
+
+
+def cancel(session: Session, job_id: int) -> None:
+    """Cancel a waiting job. Call :func:`drop` after the commit. Raises NotFound, or Conflict when it does not wait."""
+    job = _get(session, job_id)
+    if not ledger.cancel(session, job_id):
+        raise Conflict(f"job {job_id} is {job.status}: only a waiting job can be cancelled")
+
+
+def retry(session: Session, job_id: int, settings: Settings) -> None:
+    """Make a failed or cancelled job pending. Call :func:`replace` after the commit. Raises NotFound or Conflict."""
+    job = _get(session, job_id)
+    if not ledger.retry(session, job_id, settings.max_attempts):
+        raise Conflict(f"job {job_id} is {job.status}: only a failed or cancelled job can be retried")
+
+
+def place(board: Board, jobs: Iterable[Job]) -> None:
+    """Put the pending ones of new jobs on the board."""
+    with if_redis_answers("place jobs"):
+        board.place(waiting_job(job) for job in jobs if job.status == Status.PENDING.value)
+
+
+def replace(board: Board, job: Job) -> None:
+    """Put a rewritten job where it now belongs, also when a sweep has placed its old form meanwhile."""
+    drop(board, [job.id])
+    place(board, [job])
+
+
+def drop(board: Board, job_ids: Sequence[int]) -> None:
+    """Take jobs that do not wait any more off the board."""
+    with if_redis_answers("drop jobs"):
+        board.drop(job_ids)
+
+
+@contextmanager
+def if_redis_answers(what: str) -> Iterator[None]:
+    """Go on without the board when Redis is away or has lost it: SQL has it all, and the sweep catches up."""
+    try:
+        yield
+    except (RedisError, BoardLost) as error:
+        log.warning("could not %s, the sweep will: %s", what, error)
+
+
+def waiting_job(job: Job) -> WaitingJob:
+    """The board's view of a row."""
+    return WaitingJob(job.id, job.site_id, job.user_id, job.band, job.execution_time, job.attempt,
+                      job.enqueued_at.timestamp())
+
+
+def _take_aside(session: Session, board: Board, job_id: int) -> int:
+    """Take a waiting job off the board, so that no worker gets it meanwhile; returns its attempt."""
+    job = _get(session, job_id)
+    if Status(job.status) not in WAITING:
+        raise Conflict(f"job {job_id} is {job.status}: it can be changed only while it waits")
+    with if_redis_answers("take a job aside"):
+        if board.drop([job_id])[job_id] < 0:
+            raise Conflict(f"job {job_id} has been handed to a worker")
+    return job.attempt
+
+
+def _get(session: Session, job_id: int) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def _present(session: Session, model: type[Site] | type[UserRecord], ids: set[int]) -> set[int]:
+    """Those of ``ids`` that exist; asked for in portions, since databases bound the parameters of a statement."""
+    wanted = sorted(ids)
+    found: set[int] = set()
+    for start in range(0, len(wanted), 1000):
+        found.update(session.scalars(select(model.id).where(model.id.in_(wanted[start : start + 1000]))))
+    return found
+
+
+def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:
+    later = draft.run_at is not None and draft.run_at > now
+    return {
+        "user_id": draft.user,
+        "site_id": draft.site,
+        "task": draft.task,
+        "payload": dict(draft.payload),
+        "execution_time": draft.execution_time,
+        "band": band_of(draft.execution_time, settings.bands).name,
+        "status": (Status.SCHEDULED if later else Status.PENDING).value,
+        "run_at": draft.run_at,
+        "max_attempts": settings.max_attempts,
+        "submitted_at": now,
+        "enqueued_at": draft.run_at if later else now,
+    }

@@ -1,0 +1,139 @@
+"""The registry of tasks: the functions that jobs name.
+
+    from jobsched import task
+
+    @task
+    def resize(payload, run):
+        ...
+        return {"width": 640}
+
+Modules that register tasks are named in ``JOBSCHED_TASKS``; the web process and the workers import them at start.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, overload
+
+from jobsched.domain import JobschedError
+
+#: A task returns what JSON can hold, at most this many bytes of it.
+RESULT_BYTES = 16_384
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The start that a task belongs to. (job, attempt) never comes twice: use ``key`` to make effects idempotent."""
+
+    job: int
+    attempt: int
+    site: int
+    user: int
+    execution_time: float
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of this start."""
+        return f"{self.job}-{self.attempt}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A registered function. ``retries`` and ``backoff_s`` are for starts that raise; ``timeout_s`` bounds one start."""
+
+    name: str
+    function: Function
+    wants_run: bool
+    retries: int
+    backoff_s: float
+    timeout_s: float | None
+
+    def __call__(self, payload: dict[str, Any], run: Run) -> Any:
+        return self.function(payload, run) if self.wants_run else self.function(payload)
+
+    def delay_before_retry(self, attempt: int) -> float | None:
+        """Seconds until the next start after ``attempt`` raised, doubling each time; None when none is left."""
+        return self.backoff_s * 2.0 ** (attempt - 1) if attempt <= self.retries else None
+
+
+class UnknownTask(JobschedError):
+    """No task of that name is registered in this process."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no task {name!r}; registered are: {', '.join(names())}")
+        self.name = name
+
+
+_tasks: dict[str, Task] = {}
+
+
+@overload
+def task(function: Function, /) -> Function: ...
+
+
+@overload
+def task(
+    *, name: str | None = None, retries: int = 0, backoff_s: float = 1.0, timeout_s: float | None = None
+) -> Callable[[Function], Function]: ...
+
+
+def task(
+    function: Function | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retries: int = 0,
+    backoff_s: float = 1.0,
+    timeout_s: float | None = None,
+) -> Function | Callable[[Function], Function]:
+    """Register a function as a task, under its own name unless ``name`` is given.
+
+    The function takes the payload (a dict), and, when it has a second parameter, the :class:`Run`. What it returns
+    becomes the job's result and must be JSON. It may run more than once after a crash; its completion is recorded once.
+
+    :param retries: further starts after one that raises; none by default.
+    :param backoff_s: seconds before the first retry; doubles with each.
+    :param timeout_s: the longest one start may take; default ten times its band's bound, and at least 30 s.
+    :raises ValueError: when another function has taken the name.
+    """
+
+    def register(function: Function) -> Function:
+        label = name or function.__name__
+        if label in _tasks and _tasks[label].function is not function:
+            raise ValueError(f"two tasks are named {label!r}")
+        wants_run = len(inspect.signature(function).parameters) > 1
+        _tasks[label] = Task(label, function, wants_run, retries, backoff_s, timeout_s)
+        return function
+
+    return register if function is None else register(function)
+
+
+def find(name: str) -> Task:
+    """The task of that name. Raises UnknownTask."""
+    try:
+        return _tasks[name]
+    except KeyError:
+        raise UnknownTask(name) from None
+
+
+def names() -> list[str]:
+    """The names of all registered tasks, sorted."""
+    return sorted(_tasks)
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import the modules that register tasks. Raises ImportError for one that can not be imported."""
+    for module in modules:
+        importlib.import_module(module)
+
+
+@task
+def sleep(payload: dict[str, Any], run: Run) -> None:
+    """Sleep for the job's execution time."""
+    time.sleep(run.execution_time)
