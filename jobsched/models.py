@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text, orm, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -32,7 +32,8 @@ class Utc(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {datetime: Utc, dict[str, Any]: JSON(none_as_null=True)}
+    # Flask-SQLAlchemy copies this class, and a copy that holds both a registry and a map of its own is refused.
+    registry = orm.registry(type_annotation_map={datetime: Utc, dict[str, Any]: JSON(none_as_null=True)})
 
 
 db = SQLAlchemy(model_class=Base)
