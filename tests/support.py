@@ -1,0 +1,73 @@
+"""What tests say again and again: wait for a fact, make a row, make a waiting job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, TypeVar
+
+from jobsched.board import Board
+from jobsched.database import writing
+from jobsched.domain import Band, Tier, WaitingJob, band_of, bands_of, tiers_of
+from jobsched.models import Job, Site, UserRecord
+from jobsched.policy import POLICIES
+
+T = TypeVar("T")
+
+#: The bands and tiers of an installation that sets none.
+BANDS: tuple[Band, ...] = bands_of([0.001, 0.01, 0.1, 1.0, 10.0])
+TIERS: tuple[Tier, ...] = tiers_of([5, 10])
+
+_ids = count(1)
+
+
+def eventually(predicate: Callable[[], T], deadline_s: float = 20.0, *, every_s: float = 0.02) -> T:
+    """Wait until ``predicate()`` is truthy and return it. Fails the test when it is not by the deadline."""
+    give_up = time.monotonic() + deadline_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > give_up:
+            raise AssertionError(f"not within {deadline_s:g} s: {predicate!r} is {value!r}")
+        time.sleep(every_s)
+
+
+def install(board: Board, policy: str, bands: Sequence[Band] = BANDS, tiers: Sequence[Tier] = TIERS) -> Board:
+    """Have the board score by a named policy."""
+    board.install(POLICIES[policy], bands, tiers)
+    return board
+
+
+def waiting_job(id: int | None = None, *, site: int = 1, user: int = 1, execution_time: float = 1.0,
+                attempt: int = 0, enqueued_at: float = 1_700_000_000.0) -> WaitingJob:
+    """A job as the board sees it, in the band of its execution time; ids count up when none is given."""
+    band = band_of(execution_time, BANDS).name
+    return WaitingJob(next(_ids) if id is None else id, site, user, band, execution_time, attempt, enqueued_at)
+
+
+def make_site(**fields: Any) -> Site:
+    """A committed site. Needs the ``ledger`` fixture."""
+    return _committed(Site(**{"name": "Acme", **fields}))
+
+
+def make_user(site: Site | None = None, **fields: Any) -> UserRecord:
+    """A committed user record, of a new site when none is given. Needs the ``ledger`` fixture."""
+    return _committed(UserRecord(**{"site_id": (site or make_site()).id, "name": "Ann", **fields}))
+
+
+def make_job(user: UserRecord | None = None, site: Site | None = None, **fields: Any) -> Job:
+    """A committed pending job, of a new user at his home site when none is given. Needs the ``ledger`` fixture."""
+    user = user or make_user(site)
+    execution_time = fields.pop("execution_time", 0.005)
+    return _committed(Job(**{
+        "user_id": user.id, "site_id": site.id if site else user.site_id, "execution_time": execution_time,
+        "band": band_of(execution_time, BANDS).name, "max_attempts": 3, **fields,
+    }))
+
+
+def _committed(row: T) -> T:
+    with writing() as session:
+        session.add(row)
+    return row
