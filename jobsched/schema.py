@@ -1,0 +1,51 @@
+"""The ledger's tables in the database: brought up to date, and extended, by the migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from flask_migrate import Migrate
+
+from jobsched.config import Settings
+from jobsched.database import ledger_app
+from jobsched.models import db
+
+_HERE = Path(__file__).parent
+#: Inside the package in an installed wheel, beside it in a checkout.
+DIRECTORY = next(path for path in (_HERE / "migrations", _HERE.parent / "migrations") if path.is_dir())
+
+
+def upgrade(settings: Settings, revision: str = "head") -> None:
+    """Bring the database of ``settings`` up to ``revision``. Does nothing when it is there; may run twice at once.
+
+    Raises sqlalchemy.exc.OperationalError when the database can not be reached.
+    """
+    with _alembic(settings) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(settings: Settings, revision: str = "base") -> None:
+    """Take the database of ``settings`` back to ``revision``. What the later revisions added is lost."""
+    with _alembic(settings) as config:
+        command.downgrade(config, revision)
+
+
+def revise(settings: Settings, message: str) -> None:
+    """Write a new revision that leads from the database of ``settings``, at its head, to the models."""
+    with _alembic(settings) as config:
+        command.revision(config, message, autogenerate=True)
+
+
+@contextmanager
+def _alembic(settings: Settings) -> Iterator[Config]:
+    app = ledger_app(settings)
+    migrate = Migrate(app, db, directory=str(DIRECTORY))
+    with app.app_context():
+        try:
+            yield migrate.get_config()
+        finally:
+            db.engine.dispose()
