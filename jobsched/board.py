@@ -6,8 +6,10 @@ Every change is one Lua script that does one thing whole and is safe to repeat. 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.commands.core import Script
-from redis.exceptions import ResponseError
+from redis.exceptions import LockError, ResponseError
 
 from jobsched.domain import Band, BoardLost, Fence, SiteFacts, Slice, Tier, WaitingJob
 from jobsched.policy import Policy
@@ -72,11 +74,12 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the board scores by."""
+    """What the board scores by. Two boards with the same ``fingerprint`` score alike."""
 
     epoch: str
     policy: str
     bands: tuple[str, ...]
+    fingerprint: str
 
 
 class Board:
@@ -89,7 +92,7 @@ class Board:
     """
 
     def __init__(self, redis: Redis, *, prefix: str = PREFIX, now: float | None = None) -> None:
-        self._redis = redis
+        self.redis = redis
         self._prefix = prefix
         self.now = now
         lib = (_LUA / "lib.lua").read_text()
@@ -100,31 +103,33 @@ class Board:
     # Its rules
 
     def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
-        """Write the rules that the board scores by, and return its epoch. An epoch that is there stays."""
-        rules: dict[str, Any] = {
-            "policy": policy.name,
-            "bands": " ".join(band.name for band in bands),
-            "tiers": " ".join(f"{tier.below}:{tier.weight}" for tier in tiers if tier.below is not None),
-            "top_tier": tiers[-1].weight,
-        }
-        for band in bands:
-            weights = policy.weights(band)
-            rules[f"{band.name}:boost"] = repr(weights.boost)
-            rules[f"{band.name}:points"] = band.weight
-            rules |= {"share": repr(weights.share), "age": repr(weights.age), "size": repr(weights.size),
-                      "points_cap": repr(weights.points_cap)}
-        with self._redis.pipeline(transaction=True) as pipe:
+        """Write the rules that the board scores by, and return its epoch. An epoch that is there stays.
+
+        What is placed keeps the place it has: wipe and rebuild the board when the fingerprint changes.
+        """
+        rules = _rules(policy, bands, tiers) | {"fingerprint": fingerprint(policy, bands, tiers)}
+        with self.redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx(self._key("rules"), "epoch", secrets.token_hex(4))
-            pipe.hset(self._key("rules"), mapping=rules)
+            pipe.hset(self._key("rules"), mapping=cast("Any", rules))
             pipe.hget(self._key("rules"), "epoch")
             return _text(pipe.execute()[-1])
 
     def rules(self) -> Rules:
         """What the board scores by now."""
-        epoch, policy, bands = self._redis.hmget(self._key("rules"), ["epoch", "policy", "bands"])
-        if epoch is None or policy is None or bands is None:
+        fields = self.redis.hmget(self._key("rules"), ["epoch", "policy", "bands", "fingerprint"])
+        if None in fields:
             raise BoardLost("the board has no rules: rebuild it from SQL")
-        return Rules(_text(epoch), _text(policy), tuple(_text(bands).split()))
+        epoch, policy, bands, print_ = (_text(field) for field in fields)
+        return Rules(epoch, policy, tuple(bands.split()), print_)
+
+    def wipe(self) -> None:
+        """Forget everything but who is alive and who holds a lock. The next call of a script raises BoardLost."""
+        self.redis.delete(self._key("rules"))
+        keep = (self._key("alive", ""), self._key("lock", ""))
+        for keys in _batched(self.redis.scan_iter(match=self._prefix + "*", count=BATCH), BATCH):
+            gone = [key for key in keys if not _text(key).startswith(keep)]
+            if gone:
+                self.redis.unlink(*gone)
 
     def tell_sites(self, sites: Iterable[SiteFacts]) -> int:
         """Tell the board the facts of sites; returns how many were new or differed."""
@@ -138,7 +143,7 @@ class Board:
 
     def forget_site(self, site: int) -> None:
         """Drop the facts of a site that has no jobs left."""
-        self._redis.delete(self._key("site", site), self._key("tiers", site))
+        self.redis.delete(self._key("site", site), self._key("tiers", site))
 
     # A job's way
 
@@ -148,7 +153,9 @@ class Board:
                 for job in jobs)
         return sum(int(self._run("place", *_flat(batch))) for batch in _batched(rows, BATCH))
 
-    def take(self, band: str, slices: int, *, budget_s: float, lease_s: float, most_jobs: int = MOST_JOBS) -> list[Slice]:
+    def take(
+        self, band: str, slices: int, *, budget_s: float, lease_s: float, most_jobs: int = MOST_JOBS
+    ) -> list[Slice]:
         """Cut up to ``slices`` slices for a lane, best site first; each goes into flight with a lease.
 
         A slice carries its site's first job, and further ones while their estimates fit ``budget_s``. A call whose
@@ -157,16 +164,19 @@ class Board:
         rows = self._run("take", band, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
         return [_slice(band, [_text(value) for value in row]) for row in rows]
 
-    def renew(self, slice_id: str, lease_s: float) -> bool:
-        """Extend the lease of a slice from now on; False when it is not in flight any more."""
-        return bool(self._run("renew", slice_id, repr(lease_s), self._clock()))
+    def renew(self, slice_id: str, lease_s: float, *, started: bool = True) -> bool:
+        """Extend the lease of a slice from now on; False when it is not in flight any more.
+
+        The first time that it has ``started``, the doorbell rings: its place in the RQ queue is free again.
+        """
+        return bool(self._run("renew", slice_id, repr(lease_s), self._clock(), int(started)))
 
     def settle(self, slice_id: str, used_s: float | None) -> bool:
         """End a slice, and charge ``used_s`` (None: not known) in place of its estimate; False when it had ended."""
         return bool(self._run("settle", slice_id, "" if used_s is None else repr(used_s)))
 
     def drop(self, jobs: Iterable[int]) -> dict[int, int]:
-        """Take jobs off their lines. Maps each to 1 (dropped), 0 (not on the board) or -1 (in flight, and left there)."""
+        """Take jobs off their lines. Maps each to 1 (dropped), 0 (not on the board) or -1 (in flight: left there)."""
         outcomes: dict[int, int] = {}
         for batch in _batched(jobs, BATCH):
             outcomes.update(zip(batch, self._run("drop", *batch), strict=True))
@@ -174,31 +184,62 @@ class Board:
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
-        return self._redis.blpop([self._key("doorbell")], timeout=timeout_s) is not None
+        return self.redis.blpop([self._key("doorbell")], timeout=timeout_s) is not None
+
+    # Who is alive
+
+    def beat(self, kind: str, name: str, ttl_s: float) -> None:
+        """Say that a process of some kind (``dispatcher``, ``worker``) is alive, for ``ttl_s`` from now on."""
+        now = float(self._time())
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(self._key("alive", kind), {name: now + ttl_s})
+            pipe.zremrangebyscore(self._key("alive", kind), "-inf", now - 3600)
+            pipe.execute()
+
+    def rest(self, kind: str, name: str) -> None:
+        """Say that a process ends on purpose."""
+        self.redis.zrem(self._key("alive", kind), name)
+
+    def alive(self, kind: str) -> list[str]:
+        """The names of the living processes of a kind."""
+        names = self.redis.zrange(self._key("alive", kind), self._time(), "+inf", byscore=True)
+        return [_text(name) for name in names]
+
+    @contextmanager
+    def sole(self, what: str, ttl_s: float) -> Iterator[bool]:
+        """Whether nobody else does ``what`` now; nobody else will until the block ends, or ``ttl_s`` have passed."""
+        lock = self.redis.lock(self._key("lock", what), timeout=ttl_s, blocking=False)
+        held = lock.acquire()
+        try:
+            yield held
+        finally:
+            if held:
+                with suppress(LockError):  # it ran out; somebody else may hold it now
+                    lock.release()
 
     # Repair
 
     def expired(self, limit: int) -> dict[str, tuple[str, list[int]]]:
         """Up to ``limit`` slices whose lease has run out, oldest first: slice to its band and its jobs."""
         now = self._clock() or self._time()
-        ids = self._redis.zrange(self._key("flight"), "-inf", now, byscore=True, offset=0, num=limit)
+        ids = self.redis.zrange(self._key("flight"), "-inf", now, byscore=True, offset=0, num=limit)
         return self._carried([_text(slice_id) for slice_id in ids])
 
     def flying(self) -> dict[str, tuple[str, list[int]]]:
         """All slices in flight: slice to its band and its jobs. The dispatcher's windows keep them few."""
-        return self._carried([_text(slice_id) for slice_id in self._redis.zrange(self._key("flight"), 0, -1)])
+        return self._carried([_text(slice_id) for slice_id in self.redis.zrange(self._key("flight"), 0, -1)])
 
     def known(self, jobs: Sequence[int]) -> set[int]:
         """Those of ``jobs`` that are on the board, waiting or in flight."""
         known: set[int] = set()
         for batch in _batched(jobs, BATCH):
-            entries = self._redis.hmget(self._key("jobs"), [str(job) for job in batch])
+            entries = self.redis.hmget(self._key("jobs"), [str(job) for job in batch])
             known.update(job for job, entry in zip(batch, entries, strict=True) if entry is not None)
         return known
 
     def some_jobs(self, cursor: int, count: int) -> tuple[int, list[int]]:
         """About ``count`` jobs on the board from a scan cursor (0: the start) on, and the next cursor."""
-        cursor, entries = self._redis.hscan(self._key("jobs"), cursor, count=count)
+        cursor, entries = self.redis.hscan(self._key("jobs"), cursor, count=count)
         return int(cursor), [int(job) for job in entries]
 
     def recount(self, site: int) -> int:
@@ -214,7 +255,7 @@ class Board:
     def lanes(self) -> list[LaneCount]:
         """How full each lane is, shortest band first."""
         bands = self.rules().bands
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._key("lanes"))
             for band in bands:
                 pipe.zcard(self._key("lane", band))
@@ -228,7 +269,7 @@ class Board:
     def standing(self, site: int) -> SiteStanding:
         """Where a site stands: its points with their parts, what waits by band, its place in each lane."""
         bands = self.rules().bands
-        with self._redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self._key("site", site), ["capacity", "tiers", "running"])
             pipe.zscore(self._key("points"), site)
             pipe.zrevrank(self._key("points"), site)
@@ -250,10 +291,10 @@ class Board:
 
     def ranking(self, band: str, limit: int) -> list[Ranked]:
         """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
-        order = self._redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
-        weights = [float(value or 0) for value in self._redis.hmget(
+        order: Any = self.redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
+        weights = [float(value or 0) for value in self.redis.hmget(
             self._key("rules"), [f"{band}:boost", "share", "age", "size", "points_cap"])]
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             for site, _ in order:
                 pipe.zscore(self._key("points"), site)
                 pipe.hget(self._key("site", _text(site)), f"tag:{band}")
@@ -261,7 +302,7 @@ class Board:
                 pipe.zrange(self._key("line", _text(site), band), 0, 0)
             rows = list(_batched(pipe.execute(), 4))
         heads = [_text(row[3][0]) if row[3] else "" for row in rows]
-        entries = self._redis.hmget(self._key("jobs"), heads) if heads else []
+        entries = self.redis.hmget(self._key("jobs"), heads) if heads else []
         return [
             _ranked(int(site), score, row, entry, weights)
             for (site, score), row, entry in zip(order, rows, entries, strict=True)
@@ -270,7 +311,7 @@ class Board:
     # Its inside
 
     def _carried(self, slice_ids: Sequence[str]) -> dict[str, tuple[str, list[int]]]:
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             for slice_id in slice_ids:
                 pipe.hmget(self._key("slice", slice_id), ["band", "jobs"])
             rows = pipe.execute()
@@ -291,11 +332,33 @@ class Board:
         return "" if self.now is None else repr(self.now)
 
     def _time(self) -> str:
-        seconds, micros = cast("tuple[int, int]", self._redis.time())
+        seconds, micros = self.redis.time()
         return repr(seconds + micros / 1e6)
 
     def _key(self, *parts: object) -> str:
         return self._prefix + ":".join(str(part) for part in parts)
+
+
+def fingerprint(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
+    """A digest of all that decides where a job is placed."""
+    bounds = [(band.name, band.bound_s) for band in bands]
+    return hashlib.sha256(repr((sorted(_rules(policy, bands, tiers).items()), bounds)).encode()).hexdigest()[:16]
+
+
+def _rules(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> dict[str, str]:
+    rules = {
+        "policy": policy.name,
+        "bands": " ".join(band.name for band in bands),
+        "tiers": " ".join(f"{tier.below}:{tier.weight}" for tier in tiers if tier.below is not None),
+        "top_tier": str(tiers[-1].weight),
+        "share": repr(policy.share),
+        "age": repr(policy.age),
+        "size": repr(policy.size),
+        "points_cap": repr(policy.points_cap),
+    }
+    for band in bands:
+        rules |= {f"{band.name}:boost": repr(policy.weights(band).boost), f"{band.name}:points": str(band.weight)}
+    return rules
 
 
 def _slice(band: str, row: Sequence[str]) -> Slice:

@@ -57,13 +57,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     faults: list[str] = []
 
-    def read(name: str, default: str, parse: Callable[[str], T], right: str) -> T | None:
+    def read(name: str, default: str, parse: Callable[[str], T], right: str) -> T:
         raw = env.get(name) or default
         try:
             return parse(raw)
         except ValueError:
             faults.append(f"{name}={raw!r}: must be {right}")
-            return None
+            return parse(default)
 
     home = Path(env.get("JOBSCHED_HOME") or "var").absolute()
     port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
@@ -79,8 +79,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
     if faults:
         raise ConfigError(faults)
-    assert port and policy and bands and tiers and workers and max_attempts
-    assert slice_budget_ms and lease_s and repair_every_s
     return Settings(
         home=home,
         redis_url=env.get("REDIS_URL") or "redis://127.0.0.1:6379/0",

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from flask import Flask
 from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from jobsched.config import Settings
 from jobsched.models import db
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: How long a writer waits for another before it fails, in seconds.
 BUSY_TIMEOUT_S = 10.0
@@ -77,6 +84,30 @@ def _teach_sqlite(engine: Engine) -> None:
 def writing() -> Iterator[Session]:
     """One write transaction on the ledger: committed at the end of the block, rolled back when it raises."""
     with Session(db.engine.execution_options(jobsched_writes=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def patiently(write: Callable[[], T], patience_s: float = 60.0) -> T:
+    """Do ``write``, again and again while the database is away, for up to ``patience_s``; then its error is raised.
+
+    For writes that are fenced, so that one whose answer was lost does no harm when it is repeated.
+    """
+    deadline, pause = time.monotonic() + patience_s, 0.05
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("the database is away, trying again: %s", error.orig)
+        time.sleep(pause)
+        pause = min(1.0, 2 * pause)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """One look at the ledger, of its own, that changes nothing."""
+    with Session(db.engine, expire_on_commit=False) as session:
         yield session
 
 

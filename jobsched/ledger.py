@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, Select, Update, bindparam, select, tuple_, update
+from sqlalchemy import CursorResult, Update, bindparam, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
-from jobsched.domain import TRANSITIONS, WAITING, Fence, Slice, Status, WaitingJob
+from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
 from jobsched.models import Job, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at)
@@ -112,7 +112,7 @@ def give_back(session: Session, fences: Sequence[Fence], why: str) -> tuple[int,
 
 
 def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
-    """Make up to ``limit`` scheduled jobs that are due pending, oldest first; their wait counts from when they were due."""
+    """Make up to ``limit`` scheduled jobs that are due pending, oldest first; they wait from when they were due."""
     due = (
         select(Job.id).where(Job.status == Status.SCHEDULED.value, Job.run_at <= now).order_by(Job.run_at).limit(limit)
     )
@@ -126,7 +126,7 @@ def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
 def cancel(session: Session, job: int) -> bool:
     """Cancel a waiting job; False when it does not wait."""
     moves = [move(source, Status.CANCELLED).where(Job.id == job).values(finished_at=utcnow()) for source in WAITING]
-    return any([_count(session.execute(statement)) for statement in moves])
+    return any(_count(session.execute(statement)) for statement in moves)
 
 
 def retry(session: Session, job: int, max_attempts: int) -> bool:
@@ -139,7 +139,7 @@ def retry(session: Session, job: int, max_attempts: int) -> bool:
         move(source, Status.PENDING).where(Job.id == job).values(**fresh)
         for source in (Status.FAILED, Status.CANCELLED)
     ]
-    return any([_count(session.execute(statement)) for statement in moves])
+    return any(_count(session.execute(statement)) for statement in moves)
 
 
 def pending(session: Session, after: int, limit: int) -> list[WaitingJob]:
@@ -150,6 +150,29 @@ def pending(session: Session, after: int, limit: int) -> list[WaitingJob]:
 def still_pending(session: Session, jobs: Iterable[int]) -> list[WaitingJob]:
     """Those of ``jobs`` that are pending."""
     return _read(session, _pending().where(Job.id.in_(list(jobs))))
+
+
+def assign_bands(session: Session, bands: Sequence[Band]) -> int:
+    """Put waiting jobs into the bands that hold them; the last takes what no band holds. Returns how many moved."""
+    moved, low = 0, 0.0
+    for band in bands:
+        fits = Job.execution_time <= band.bound_s if band is not bands[-1] else true()
+        moved += _count(session.execute(
+            update(Job)
+            .where(Job.status.in_([s.value for s in WAITING]), Job.execution_time > low, fits)
+            .where(Job.band != band.name)
+            .values(band=band.name)
+        ))
+        low = band.bound_s
+    return moved
+
+
+def running_in(session: Session, slice_id: str, jobs: Iterable[int]) -> list[Fence]:
+    """Those of ``jobs`` that run as part of a slice."""
+    statement = select(Job.id, Job.attempt).where(
+        Job.id.in_(list(jobs)), Job.status == Status.RUNNING.value, Job.slice == slice_id
+    )
+    return [Fence(job, attempt) for job, attempt in session.execute(statement)]
 
 
 def running(session: Session, started_before: datetime, limit: int) -> list[Fence]:
@@ -163,15 +186,15 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
     return [Fence(job, attempt) for job, attempt in session.execute(statement)]
 
 
-def _pending() -> Select[Any]:
+def _pending() -> Any:
     return select(*_WAITING_COLUMNS).where(Job.status == Status.PENDING.value)
 
 
-def _read(session: Session, statement: Select[Any]) -> list[WaitingJob]:
+def _read(session: Session, statement: Any) -> list[WaitingJob]:
     return [_waiting(row) for row in session.execute(statement)]
 
 
-def _waiting(row: Row[Any]) -> WaitingJob:
+def _waiting(row: Any) -> WaitingJob:
     return WaitingJob(row.id, row.site_id, row.user_id, row.band, row.execution_time, row.attempt,
                       row.enqueued_at.timestamp())
 

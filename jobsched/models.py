@@ -92,7 +92,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
         Index("ix_jobs_status_band", "status", "band", "enqueued_at"),
         Index("ix_jobs_site_status", "site_id", "status", "id"),
         Index("ix_jobs_user_status", "user_id", "status", "id"),
-        Index("ix_jobs_pending", "id", sqlite_where=text("status = 'pending'"), postgresql_where=text("status = 'pending'")),
+        Index("ix_jobs_pending", "id", sqlite_where=text("status = 'pending'"),
+              postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
               postgresql_where=text("status = 'scheduled'")),
     )

@@ -8,7 +8,7 @@ What the board misses meanwhile, the sweep brings it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from jobsched import ledger, tasks
+from jobsched import ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
@@ -129,10 +129,13 @@ def retry(session: Session, job_id: int, settings: Settings) -> None:
         raise Conflict(f"job {job_id} is {job.status}: only a failed or cancelled job can be retried")
 
 
-def place(board: Board, jobs: Iterable[Job]) -> None:
-    """Put the pending ones of new jobs on the board."""
+def place(board: Board, jobs: Collection[Job]) -> None:
+    """Put the pending ones of new jobs on the board, and ask for a wake for the scheduled ones."""
+    pending = [waiting_job(job) for job in jobs if job.status == Status.PENDING.value]
+    moments = {job.run_at for job in jobs if job.status == Status.SCHEDULED.value and job.run_at}
     with if_redis_answers("place jobs"):
-        board.place(waiting_job(job) for job in jobs if job.status == Status.PENDING.value)
+        schedule.wake_at(board.redis, moments)
+        board.place(pending)
 
 
 def replace(board: Board, job: Job) -> None:

@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Task:
-    """A registered function. ``retries`` and ``backoff_s`` are for starts that raise; ``timeout_s`` bounds one start."""
+    """A registered function. ``retries`` and ``backoff_s`` are for starts that raise; ``timeout_s`` bounds a start."""
 
     name: str
     function: Function

@@ -1,0 +1,84 @@
+"""From the board to the RQ queues: decide late, hand over little."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+
+from redis import Redis
+
+from jobsched import lanes, repair
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.database import ledger_app
+from jobsched.domain import BoardLost
+from jobsched.loop import run_forever
+
+log = logging.getLogger(__name__)
+
+#: The doorbell wakes the dispatcher for work; this is how often it looks without being called, in seconds.
+IDLE_S = 1.0
+#: It counts as alive for this long after a tick, in seconds.
+ALIVE_S = 10.0
+
+
+class Dispatcher:
+    """Takes slices from the board and enqueues them. Any number may run at once; none leads."""
+
+    def __init__(self, settings: Settings, board: Board, redis: Redis) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self._settings = settings
+        self._board = board
+        self._redis = redis
+        self._sweeper = repair.Sweeper(settings, board, redis)
+        self._next_sweep = 0.0
+        self._settled_in = False
+
+    def tick(self) -> float:
+        """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
+        self._board.beat("dispatcher", self.name, ALIVE_S)
+        if not self._settled_in:
+            self._sweeper.adopt_settings()
+            self._settled_in = True
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + self._settings.repair_every_s
+            self._sweeper.sweep()
+        try:
+            self.dispatch()
+        except BoardLost:
+            log.warning("the board is lost: rebuilding it from SQL")
+            self._sweeper.rebuild()
+            return 0
+        return min(IDLE_S, self._settings.repair_every_s)
+
+    def dispatch(self) -> int:
+        """Fill every lane's window once; returns how many slices were handed over."""
+        settings, handed = self._settings, 0
+        budget_s = settings.slice_budget_ms / 1000
+        room = lanes.room(self._redis, settings.bands, budget_s)
+        servable = {lane.band for lane in self._board.lanes() if lane.sites}
+        for band in settings.bands:
+            if room[band.name] and band.name in servable:
+                slices = self._board.take(
+                    band.name, room[band.name], budget_s=budget_s, lease_s=settings.lease_s,
+                )
+                lanes.enqueue(self._redis, band, slices)
+                handed += len(slices)
+        return handed
+
+    def rest(self) -> None:
+        """Say that this dispatcher ends on purpose."""
+        self._board.rest("dispatcher", self.name)
+
+
+def main(settings: Settings) -> None:
+    """Dispatch until SIGTERM or SIGINT."""
+    redis = connect(settings.redis_url)
+    board = Board(redis)
+    dispatcher = Dispatcher(settings, board, redis)
+    with ledger_app(settings).app_context():
+        run_forever(dispatcher.tick, board.wait)
+        dispatcher.rest()

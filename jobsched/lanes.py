@@ -1,0 +1,107 @@
+"""The border to RQ: a lane's queue, what may travel in it, and how many slices belong there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job as RQJob
+from rq.serializers import JSONSerializer
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from jobsched.domain import Band, JobschedError, Slice
+
+#: The queue of what wakes scheduled jobs; every worker listens to it first.
+WAKE_QUEUE = "wake"
+
+RUN_SLICE = "jobsched.runner.run_slice"
+WAKE = "jobsched.runner.wake"
+TIDY = "jobsched.runner.tidy"
+
+#: Work that waits in an RQ queue can not be overtaken any more: keep about this much for each worker of the lane.
+WINDOW_S = 0.15
+#: How long RQ keeps a slice whose worker died, for ``rq info`` to show.
+FAILURE_TTL_S = 86_400
+
+
+class NotAdmitted(JobschedError):
+    """Somebody put a job into our queues that names a function other than ours."""
+
+
+class SliceJob(RQJob):
+    """An RQ job that carries JSON, and names only what jobsched's workers do.
+
+    Whoever can write to Redis can enqueue; with RQ's pickles, and with any dotted path, that is to run code. The
+    callbacks and webhooks of RQ are names from Redis as well, and stay unused.
+    """
+
+    success_callback = None
+    failure_callback = None
+    stopped_callback = None
+
+    def __init__(self, id: str | None = None, connection: Redis | None = None, serializer: Any = None) -> None:
+        super().__init__(id, connection, JSONSerializer)
+
+    @property
+    def func(self) -> Any:
+        if self.instance is not None or self.func_name not in (RUN_SLICE, WAKE, TIDY):
+            raise NotAdmitted(f"{self.func_name} is not for jobsched's workers to run")
+        return super().func
+
+    def send_webhooks(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+
+def queue(redis: Redis, name: str) -> Queue:
+    """The RQ queue of that name, for slices."""
+    return Queue(name, connection=redis, job_class=SliceJob, serializer=JSONSerializer)
+
+
+def room(redis: Redis, bands: Sequence[Band], slice_budget_s: float) -> dict[str, int]:
+    """How many more slices each lane's RQ queue should get, by band name."""
+    with redis.pipeline(transaction=False) as pipe:
+        for band in bands:
+            pipe.llen(Queue.redis_queue_namespace_prefix + band.queue)
+            pipe.scard(WORKERS_BY_QUEUE_KEY % band.queue)
+        numbers = pipe.execute()
+    return {
+        band.name: max(0, window(band, workers, slice_budget_s) - queued)
+        for band, queued, workers in zip(bands, numbers[::2], numbers[1::2], strict=True)
+    }
+
+
+def window(band: Band, workers: int, slice_budget_s: float) -> int:
+    """How many slices a lane's RQ queue may hold: what keeps its workers busy while the dispatcher looks away."""
+    slice_s = max(band.bound_s, slice_budget_s)
+    return max(1, math.ceil(workers * WINDOW_S / slice_s))
+
+
+def enqueue(redis: Redis, band: Band, slices: Iterable[Slice]) -> None:
+    """Hand slices to a lane's workers, in one round trip."""
+    lane = queue(redis, band.queue)
+    with redis.pipeline(transaction=False) as pipe:
+        lane.enqueue_many([_envelope(slice_) for slice_ in slices], pipeline=pipe)
+        pipe.execute()
+
+
+def waits_in_queue(redis: Redis, band: Band, slice_id: str) -> bool:
+    """Whether no worker has popped a slice yet. O(window)."""
+    return redis.lpos(Queue.redis_queue_namespace_prefix + band.queue, slice_id) is not None
+
+
+def _envelope(slice_: Slice) -> Any:
+    fences = [[fence.job, fence.attempt] for fence in slice_.jobs]
+    return Queue.prepare_data(
+        RUN_SLICE,
+        args=[slice_.id, slice_.site, slice_.band, slice_.points, slice_.dispatched_at, fences],
+        job_id=slice_.id,
+        description=f"{len(fences)} of site {slice_.site}",
+        timeout=-1,  # each job of the slice has a limit of its own
+        result_ttl=0,
+        failure_ttl=FAILURE_TTL_S,
+    )
+
+

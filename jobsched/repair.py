@@ -1,0 +1,185 @@
+"""The sweep: one function for each way in which SQL and the board can differ.
+
+Each is idempotent, does a bounded piece of work, and returns how many things it mended. SQL is right; the board is
+brought in line with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from redis import Redis
+from sqlalchemy import select
+
+from jobsched import lanes, ledger, schedule
+from jobsched.board import Board, fingerprint
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.database import ledger_app, reading, writing
+from jobsched.domain import BoardLost, SiteFacts, WaitingJob
+from jobsched.models import Site, UserRecord, utcnow
+from jobsched.policy import POLICIES
+
+log = logging.getLogger(__name__)
+
+#: Rows that one step looks at in one sweep; the next sweep goes on from there.
+PORTION = 5_000
+#: Sites that one sweep recounts.
+SITES = 100
+#: The longest that one sweep may keep others from sweeping, in seconds.
+LOCK_S = 60.0
+
+SILENT = "the worker fell silent, and no attempt is left"
+
+
+class Sweeper:
+    """Runs the steps, and remembers where each of them goes on. Needs an application context of the ledger."""
+
+    def __init__(self, settings: Settings, board: Board, redis: Redis) -> None:
+        self._settings = settings
+        self._board = board
+        self._redis = redis
+        self._last_pending = 0
+        self._last_site = 0
+        self._last_user = 0
+        self._scan = 0
+
+    def sweep(self) -> dict[str, int]:
+        """Every step once, unless somebody else sweeps; returns what each mended."""
+        with self._board.sole("repair", LOCK_S) as alone:
+            if not alone:
+                return {}
+            mended = {
+                "lost_board": self.lost_board(),
+                "scheduled_and_due": schedule.wake_due(self._board),
+                "expired_leases": self.expired_leases(),
+                "orphaned_runs": self.orphaned_runs(),
+                "not_on_the_board": self.not_on_the_board(),
+                "not_pending": self.not_pending(),
+                "facts": self.facts(),
+                "miscounted": self.miscounted(),
+            }
+        if any(mended.values()):
+            log.info("mended %s", {step: count for step, count in mended.items() if count})
+        return mended
+
+    def rebuild(self) -> int:
+        """Make a lost board again, whole; returns how many jobs were placed. Others wait for it to end."""
+        with self._board.sole("repair", LOCK_S) as alone:
+            return self.lost_board() if alone else 0
+
+    def lost_board(self) -> int:
+        """The board has no rules (FLUSHALL, a Redis restarted without data): build it again, whole."""
+        try:
+            self._board.rules()
+            return 0
+        except BoardLost:
+            log.warning("no board in Redis: building it from SQL")
+        return self._build()
+
+    def adopt_settings(self) -> int:
+        """The board scores by other rules than the settings': build it again by these. For a start, not for a sweep."""
+        ours = fingerprint(POLICIES[self._settings.policy], self._settings.bands, self._settings.tiers)
+        with suppress(BoardLost):
+            if self._board.rules().fingerprint == ours:
+                return 0
+            log.warning("the board scores by other rules than the settings': building it again")
+            self._board.wipe()
+        return self._build()
+
+    def _build(self) -> int:
+        with writing() as session:
+            ledger.assign_bands(session, self._settings.bands)
+        install(self._board, self._settings)
+        with reading() as session:
+            self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(Site.id, Site.record_capacity)))
+            inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
+            self._board.tell_users((user, False) for user in inactive)
+        after = placed = 0
+        while jobs := self._pending(after):
+            placed += self._board.place(jobs)
+            after = jobs[-1].id
+        return placed
+
+    def expired_leases(self) -> int:
+        """A slice fell silent: end it, give its running jobs back, and place what is pending again."""
+        mended = 0
+        bands = {band.name: band for band in self._settings.bands}
+        for slice_id, (band, jobs) in self._board.expired(PORTION).items():
+            if band in bands and lanes.waits_in_queue(self._redis, bands[band], slice_id):
+                self._board.renew(slice_id, self._settings.lease_s, started=False)
+                continue
+            with writing() as session:
+                ledger.give_back(session, ledger.running_in(session, slice_id, jobs), SILENT)
+                waiting = ledger.still_pending(session, jobs)
+            self._board.settle(slice_id, None)
+            self._board.place(waiting)
+            mended += 1
+        return mended
+
+    def orphaned_runs(self) -> int:
+        """A job runs, says SQL, but no slice in flight carries it: give it back."""
+        patience = timedelta(seconds=self._settings.lease_s)
+        with writing() as session:
+            fences = ledger.running(session, utcnow() - patience, PORTION)
+            carried = {job for _, jobs in self._board.flying().values() for job in jobs}
+            orphans = [fence for fence in fences if fence.job not in carried]
+            back, spent = ledger.give_back(session, orphans, SILENT)
+            waiting = ledger.still_pending(session, [fence.job for fence in orphans])
+        self._board.place(waiting)
+        return back + spent
+
+    def not_on_the_board(self) -> int:
+        """A job is pending, but the board does not know it (Redis was away): place it."""
+        jobs = self._pending(self._last_pending)
+        self._last_pending = jobs[-1].id if len(jobs) == PORTION else 0
+        return self._board.place(jobs)
+
+    def not_pending(self) -> int:
+        """A job waits on the board, but not in SQL any more (cancelled while Redis was away): drop it."""
+        self._scan, jobs = self._board.some_jobs(self._scan, PORTION)
+        with reading() as session:
+            pending = {job.id for start in range(0, len(jobs), 1000)
+                       for job in ledger.still_pending(session, jobs[start : start + 1000])}
+        outcomes = self._board.drop(job for job in jobs if job not in pending)
+        return sum(outcome == 1 for outcome in outcomes.values())
+
+    def facts(self) -> int:
+        """Sites or users have changed while Redis was away: tell the board."""
+        with reading() as session:
+            sites = session.execute(_portion(Site.id, Site.record_capacity, after=self._last_site, limit=SITES)).all()
+            users = session.execute(
+                _portion(UserRecord.id, UserRecord.is_active, after=self._last_user, limit=PORTION)
+            ).all()
+        self._last_user = users[-1].id if len(users) == PORTION else 0
+        return self._board.tell_sites(SiteFacts(*row) for row in sites) + self._board.tell_users(map(tuple, users))
+
+    def miscounted(self) -> int:
+        """Counts or points differ from the lines that they count: count again."""
+        with reading() as session:
+            sites = list(session.scalars(_portion(Site.id, after=self._last_site, limit=SITES)))
+        self._last_site = sites[-1] if len(sites) == SITES else 0
+        return sum(self._board.recount(site) for site in sites) + self._board.recount_lanes(PORTION)
+
+    def _pending(self, after: int) -> list[WaitingJob]:
+        with reading() as session:
+            return ledger.pending(session, after, PORTION)
+
+
+def _portion(key: Any, *columns: Any, after: int, limit: int) -> Any:
+    return select(key, *columns).where(key > after).order_by(key).limit(limit)
+
+
+def install(board: Board, settings: Settings) -> str:
+    """Write the settings' rules on the board; returns its epoch."""
+    return board.install(POLICIES[settings.policy], settings.bands, settings.tiers)
+
+
+def main(settings: Settings) -> dict[str, int]:
+    """One whole sweep by hand; returns what each step mended."""
+    redis = connect(settings.redis_url)
+    with ledger_app(settings).app_context():
+        return Sweeper(settings, Board(redis), redis).sweep()

@@ -1,0 +1,78 @@
+"""Work for later, by rq-scheduler: it wakes scheduled jobs, and calls the periodic sweeps.
+
+Nothing depends on one of its wakes alone: waking is safe to repeat, and the repair sweep wakes what is due as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+from redis import Redis
+from rq_scheduler import Scheduler
+from sqlalchemy import delete
+
+from jobsched import ledger
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.database import writing
+from jobsched.lanes import TIDY, WAKE, WAKE_QUEUE, SliceJob
+from jobsched.models import IdempotencyKey, utcnow
+
+log = logging.getLogger(__name__)
+
+#: How often rq-scheduler looks for what is due, in seconds.
+INTERVAL_S = 1
+#: Jobs that one transaction wakes.
+BATCH = 500
+#: How long the first answer to an Idempotency-Key is kept.
+KEEP_KEYS = timedelta(days=1)
+
+
+def scheduler(redis: Redis) -> Scheduler:
+    """rq-scheduler's handle on ``redis``, for our queue and our job class."""
+    return Scheduler(queue_name=WAKE_QUEUE, connection=redis, job_class=SliceJob, interval=INTERVAL_S)
+
+
+def wake_at(redis: Redis, moments: Iterable[datetime]) -> None:
+    """Ask for a wake at each moment (aware). Jobs that are due within the same second share one."""
+    seconds = {math.ceil(moment.timestamp()) for moment in moments}
+    ours = scheduler(redis)
+    for second in seconds:
+        ours.enqueue_at(
+            datetime.fromtimestamp(second, tz=timezone.utc), WAKE,
+            job_id=f"wake-{second}", timeout=-1, job_result_ttl=0, job_description="wake what is due",
+        )
+
+
+def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH) -> int:
+    """Make up to ``limit`` jobs that are due pending and place them; returns how many."""
+    woken = 0
+    while woken < limit:
+        with writing() as session:
+            due = ledger.wake(session, now or utcnow(), min(BATCH, limit - woken))
+        if not due:
+            break
+        board.place(due)
+        woken += len(due)
+    return woken
+
+
+def tidy(now: datetime | None = None) -> int:
+    """Forget answers whose Idempotency-Key is older than KEEP_KEYS; returns how many."""
+    with writing() as session:
+        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < (now or utcnow()) - KEEP_KEYS)
+        return int(session.execute(old).rowcount)  # type: ignore[attr-defined]
+
+
+def main(settings: Settings) -> None:
+    """Run rq-scheduler until SIGTERM or SIGINT."""
+    ours = scheduler(connect(settings.redis_url))
+    for name, every_s in ((WAKE, 15), (TIDY, 3600)):
+        ours.schedule(
+            utcnow(), name, interval=every_s, id=name.replace(".", "-"), timeout=-1, result_ttl=2 * every_s
+        )
+    ours.run()
