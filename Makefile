@@ -1,0 +1,42 @@
+# Every target sets up what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON_IN := .venv/bin/python
+# Options of pytest, as in: make test ARGS='-k board -x'
+ARGS ?=
+
+.PHONY: help run demo info test lint migration pins
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## Run the whole stack on http://127.0.0.1:8000/ (PORT chooses another) until Ctrl-C
+	@exec scripts/venv requirements.txt
+	@exec $(PYTHON_IN) -m jobsched up
+
+demo: ## Run twenty jobs of five sites on a stack of its own, and show their order
+	@exec scripts/venv requirements.txt
+	@exec $(PYTHON_IN) -m jobsched demo
+
+info: ## Show the queues and workers of the running stack (rq info)
+	@exec scripts/venv requirements.txt
+	@exec $(PYTHON_IN) -m jobsched info
+
+test: lint ## Lint, then run all tests; as root with apt-get, install the servers that they use first
+	@exec scripts/system-packages
+	@exec $(PYTHON_IN) -m pytest $(ARGS)
+
+lint: ## Check the style and the types
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m ruff check --quiet .
+	@exec $(PYTHON_IN) -m mypy --no-error-summary
+
+migration: ## Write a new migration that leads to the models, as in: make migration M='add weight to sites'
+	@exec scripts/venv requirements.txt
+	@exec $(PYTHON_IN) -m jobsched migrate
+	@exec $(PYTHON_IN) -m jobsched migrate --new "$(M)"
+
+pins: ## Resolve requirements*.in anew into the pinned files
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m pip install --quiet uv
+	@exec .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --output-file requirements.txt requirements.in
+	@exec .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --output-file requirements-dev.txt requirements-dev.in

@@ -1,0 +1,98 @@
+"""Processes of the operating system: started so that they end with us, found again, and reaped.
+
+What Linux alone can do (end a child when its parent is killed, adopt orphans) is left out elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+# Loaded before any fork: a child between fork and exec should load nothing.
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends, however it ends. Survives exec.
+
+    ``parent`` is the process id of who started us: if it is gone already, this process ends at once.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of any descendant whose own parent ends, so that none can be lost from sight."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def spawn(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start ``argv`` as the leader of a session of its own, its output in one pipe.
+
+    Must be called from the main thread: the child is killed when the thread that started it ends.
+    Raises OSError when the program can not be started.
+    """
+    parent = os.getpid()
+    return subprocess.Popen(
+        argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, preexec_fn=lambda: die_with_parent(parent),
+    )
+
+
+def reap() -> dict[int, int]:
+    """The exit codes by process id of all children, adopted ones included, that have ended since the last call.
+
+    A negative code is the number of the signal that ended it.
+    """
+    ended: dict[int, int] = {}
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended[pid] = os.waitstatus_to_exitcode(status)
+    return ended
+
+
+def descendants(spared: Collection[int] = ()) -> list[psutil.Process]:
+    """All living processes below this one, but for ``spared``."""
+    return [process for process in psutil.Process().children(recursive=True)
+            if process.pid not in spared and _lives(process)]
+
+
+def of_session(session: int) -> list[psutil.Process]:
+    """The living processes below this one whose session ``session`` led."""
+    return [process for process in descendants() if _session(process.pid) == session]
+
+
+def kill(processes: Collection[psutil.Process]) -> None:
+    """SIGKILL each of ``processes`` that still is who it was."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

@@ -1,0 +1,162 @@
+"""The whole stack on one machine: an embedded Redis when none is named, the migrated ledger, the Procfile's programs."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobsched import embedded, home
+from jobsched.config import Settings, load
+from jobsched.console import Console
+from jobsched.domain import JobschedError
+from jobsched.supervise import Program, Supervisor, read_procfile
+
+#: How long the embedded Redis may take to read its file, and the web to answer, before the start has failed.
+REDIS_START_S, WEB_START_S = 120.0, 60.0
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class CannotStart(JobschedError):
+    """The stack can not start here; the message says why and what would help."""
+
+
+def up(environ: Mapping[str, str]) -> None:
+    """Run the stack until SIGTERM or SIGINT. No process outlives the call.
+
+    ``environ`` holds the settings. It is handed on to the programs together with what it left open: the REDIS_URL of
+    the embedded server, and the SECRET_KEY that the home keeps.
+
+    Raises ConfigError, and CannotStart and other JobschedErrors when it can not come to serve.
+    """
+    settings = load(environ)
+    refuse_foreign_host(settings.host)
+    programs = read_procfile(Path("Procfile").absolute())
+    with home.hold(settings.home):
+        refuse_taken_port(settings.host, settings.port)
+        redis = None if environ.get("REDIS_URL") else embedded.plan(settings.home / "redis")
+        env = complete(environ, settings, redis.url if redis else settings.redis_url)
+        console = Console(sys.stdout.fileno())
+        width = max(len(program.name) for program in programs)
+        with (
+            Supervisor(env, lambda name, line: console.line(f"{name:<{width}} | {line}")) as supervisor,
+            home.announced(settings.home, f"http://{settings.host}:{settings.port}/", env["REDIS_URL"]),
+        ):
+            _Stack(settings, env, supervisor, console).serve(programs, redis)
+
+
+def refuse_foreign_host(host: str) -> None:
+    """Raise CannotStart unless ``host`` is the loopback."""
+    if host not in LOOPBACK:
+        raise CannotStart(
+            f"HOST={host!r}: must be 127.0.0.1 or localhost, because there are no access keys yet: whoever can reach "
+            "the port could submit work"
+        )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise CannotStart when something listens on ``port`` already, or we may not listen there."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen()
+        except OSError as error:
+            raise CannotStart(
+                f"PORT={port}: can not listen on {host}:{port}: {error.strerror}. "
+                "Stop what listens there, or choose another port, as in: PORT=8080 make run"
+            ) from error
+
+
+def complete(environ: Mapping[str, str], settings: Settings, redis_url: str) -> dict[str, str]:
+    """The environment of the programs: ``environ``, and what it leaves to the stack."""
+    return {
+        **environ,
+        "JOBSCHED_HOME": str(settings.home),
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": settings.database_url,
+        "SECRET_KEY": environ.get("SECRET_KEY") or home.secret_key(settings.home),
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        # Of this interpreter's environment: its python, gunicorn and rq.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@dataclass(frozen=True)
+class _Stack:
+    settings: Settings
+    env: Mapping[str, str]
+    supervisor: Supervisor
+    console: Console
+
+    def serve(self, programs: tuple[Program, ...], redis: embedded.EmbeddedRedis | None) -> None:
+        if redis:
+            self._start_redis(redis)
+        self._migrate()
+        for program in programs:
+            if not self.supervisor.stopping:
+                self.supervisor.start(program)
+        if any(program.name == "web" for program in programs):
+            self._await_web()
+        while not self.supervisor.stopping:
+            self._tick(1.0)
+        self.console.line("jobsched stops")
+
+    def _start_redis(self, redis: embedded.EmbeddedRedis) -> None:
+        program = Program("redis", redis.argv, last=True)
+        self.supervisor.start(program)
+        give_up = time.monotonic() + REDIS_START_S
+        while not self.supervisor.stopping and not embedded.answers(redis.url):
+            if time.monotonic() > give_up or not self.supervisor.runs(program):
+                raise CannotStart(f"the embedded Redis does not answer; the end of {redis.log}:\n{_tail(redis.log)}")
+            self._tick(0.05)
+
+    def _migrate(self) -> None:
+        if self.supervisor.stopping:
+            return
+        code = self.supervisor.run(Program("migrate", (sys.executable, "-m", "jobsched", "migrate")))
+        if code and not self.supervisor.stopping:
+            raise CannotStart("the database could not be migrated; the lines above say why")
+
+    def _await_web(self) -> None:
+        give_up = time.monotonic() + WEB_START_S
+        while not self.supervisor.stopping:
+            if _is_healthy(self.settings.host, self.settings.port):
+                self._greet()
+                return
+            if time.monotonic() > give_up:
+                raise CannotStart(f"the web did not answer within {WEB_START_S:g} s; the lines above may say why")
+            self._tick(0.1)
+
+    def _greet(self) -> None:
+        self.console.line(f"jobsched serves http://{self.settings.host}:{self.settings.port}/ (Ctrl-C ends it)")
+        self.console.line(f"queues and workers: rq info --url '{self.env['REDIS_URL']}'")
+
+    def _tick(self, timeout_s: float) -> None:
+        self.supervisor.tick(timeout_s)
+        self.console.flush()
+
+
+def _is_healthy(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tail(path: Path, lines: int = 10) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(nothing)"
