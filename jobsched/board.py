@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from redis import Redis
 from redis.commands.core import Script
@@ -31,7 +31,7 @@ MOST_JOBS = 100
 BATCH = 500
 
 _LUA = Path(__file__).parent / "lua"
-_SCRIPTS = ("place", "take", "settle", "renew", "drop", "site", "user", "recount", "recount_lanes")
+_SCRIPTS = ("place", "take", "settle", "renew", "adopt", "drop", "site", "user", "recount", "recount_lanes")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ class Rules:
     policy: str
     bands: tuple[str, ...]
     fingerprint: str
+
+
+class HeldJob(Protocol):
+    """What the board needs of a job that a worker holds."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def user(self) -> int: ...
+    @property
+    def execution_time(self) -> float: ...
+    @property
+    def attempt(self) -> int: ...
 
 
 class Board:
@@ -171,6 +184,15 @@ class Board:
         """
         return bool(self._run("renew", slice_id, repr(lease_s), self._clock(), int(started)))
 
+    def adopt(self, slice_: Slice, jobs: Iterable[HeldJob], lease_s: float) -> bool:
+        """Put a slice that a worker holds back into flight, when the board has forgotten it; False when it knows it."""
+        rows = ([job.id, job.user, repr(job.execution_time), job.attempt] for job in jobs)
+        return bool(self._run("adopt", slice_.id, slice_.site, slice_.band, repr(lease_s), self._clock(), *_flat(rows)))
+
+    def holds(self, slice_id: str) -> bool:
+        """Whether a slice is in flight."""
+        return bool(self.redis.exists(self._key("slice", slice_id)))
+
     def settle(self, slice_id: str, used_s: float | None) -> bool:
         """End a slice, and charge ``used_s`` (None: not known) in place of its estimate; False when it had ended."""
         return bool(self._run("settle", slice_id, "" if used_s is None else repr(used_s)))
@@ -178,13 +200,14 @@ class Board:
     def drop(self, jobs: Iterable[int]) -> dict[int, int]:
         """Take jobs off their lines. Maps each to 1 (dropped), 0 (not on the board) or -1 (in flight: left there)."""
         outcomes: dict[int, int] = {}
-        for batch in _batched(jobs, BATCH):
+        for batch in _batched(dict.fromkeys(jobs), BATCH):
             outcomes.update(zip(batch, self._run("drop", *batch), strict=True))
         return outcomes
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
-        return self.redis.blpop([self._key("doorbell")], timeout=timeout_s) is not None
+        # Redis takes a timeout of 0 for ever.
+        return self.redis.blpop([self._key("doorbell")], timeout=max(timeout_s, 0.001)) is not None
 
     # Who is alive
 
@@ -301,7 +324,7 @@ class Board:
                 pipe.zcard(self._key("line", _text(site), band))
                 pipe.zrange(self._key("line", _text(site), band), 0, 0)
             rows = list(_batched(pipe.execute(), 4))
-        heads = [_text(row[3][0]) if row[3] else "" for row in rows]
+        heads = [_text(row[3][0])[1:] if row[3] else "" for row in rows]  # without the letter of lib.lua's on_line
         entries = self.redis.hmget(self._key("jobs"), heads) if heads else []
         return [
             _ranked(int(site), score, row, entry, weights)

@@ -15,6 +15,7 @@ from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app
 from jobsched.domain import BoardLost
+from jobsched.failpoints import failpoint
 from jobsched.loop import run_forever
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ class Dispatcher:
                 slices = self._board.take(
                     band.name, room[band.name], budget_s=budget_s, lease_s=settings.lease_s,
                 )
+                failpoint("dispatch.taken")
                 lanes.enqueue(self._redis, band, slices)
+                failpoint("dispatch.enqueued")
                 handed += len(slices)
         return handed
 

@@ -20,6 +20,7 @@ from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, reading, writing
 from jobsched.domain import BoardLost, SiteFacts, WaitingJob
+from jobsched.failpoints import failpoint
 from jobsched.models import Site, UserRecord, utcnow
 from jobsched.policy import POLICIES
 
@@ -93,7 +94,9 @@ class Sweeper:
     def _build(self) -> int:
         with writing() as session:
             ledger.assign_bands(session, self._settings.bands)
+        failpoint("repair.bands_assigned", effect="sql")
         install(self._board, self._settings)
+        failpoint("repair.installed")
         with reading() as session:
             self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(Site.id, Site.record_capacity)))
             inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
@@ -101,6 +104,7 @@ class Sweeper:
         after = placed = 0
         while jobs := self._pending(after):
             placed += self._board.place(jobs)
+            failpoint("repair.portion_placed")
             after = jobs[-1].id
         return placed
 
@@ -115,8 +119,11 @@ class Sweeper:
             with writing() as session:
                 ledger.give_back(session, ledger.running_in(session, slice_id, jobs), SILENT)
                 waiting = ledger.still_pending(session, jobs)
+            failpoint("repair.lease_given_back", effect="sql")
             self._board.settle(slice_id, None)
+            failpoint("repair.lease_settled")
             self._board.place(waiting)
+            failpoint("repair.lease_placed")
             mended += 1
         return mended
 
@@ -129,14 +136,18 @@ class Sweeper:
             orphans = [fence for fence in fences if fence.job not in carried]
             back, spent = ledger.give_back(session, orphans, SILENT)
             waiting = ledger.still_pending(session, [fence.job for fence in orphans])
+        failpoint("repair.orphans_given_back", effect="sql")
         self._board.place(waiting)
+        failpoint("repair.orphans_placed")
         return back + spent
 
     def not_on_the_board(self) -> int:
         """A job is pending, but the board does not know it (Redis was away): place it."""
         jobs = self._pending(self._last_pending)
         self._last_pending = jobs[-1].id if len(jobs) == PORTION else 0
-        return self._board.place(jobs)
+        placed = self._board.place(jobs)
+        failpoint("repair.missing_placed")
+        return placed
 
     def not_pending(self) -> int:
         """A job waits on the board, but not in SQL any more (cancelled while Redis was away): drop it."""
@@ -145,6 +156,7 @@ class Sweeper:
             pending = {job.id for start in range(0, len(jobs), 1000)
                        for job in ledger.still_pending(session, jobs[start : start + 1000])}
         outcomes = self._board.drop(job for job in jobs if job not in pending)
+        failpoint("repair.stale_dropped")
         return sum(outcome == 1 for outcome in outcomes.values())
 
     def facts(self) -> int:
@@ -155,14 +167,18 @@ class Sweeper:
                 _portion(UserRecord.id, UserRecord.is_active, after=self._last_user, limit=PORTION)
             ).all()
         self._last_user = users[-1].id if len(users) == PORTION else 0
-        return self._board.tell_sites(SiteFacts(*row) for row in sites) + self._board.tell_users(map(tuple, users))
+        told = self._board.tell_sites(SiteFacts(*row) for row in sites)
+        failpoint("repair.sites_told")
+        return told + self._board.tell_users((row.id, row.is_active) for row in users)
 
     def miscounted(self) -> int:
         """Counts or points differ from the lines that they count: count again."""
         with reading() as session:
             sites = list(session.scalars(_portion(Site.id, after=self._last_site, limit=SITES)))
         self._last_site = sites[-1] if len(sites) == SITES else 0
-        return sum(self._board.recount(site) for site in sites) + self._board.recount_lanes(PORTION)
+        wrong = sum(self._board.recount(site) for site in sites)
+        failpoint("repair.recounted")
+        return wrong + self._board.recount_lanes(PORTION)
 
     def _pending(self, after: int) -> list[WaitingJob]:
         with reading() as session:

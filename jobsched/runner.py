@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from threading import Event, Thread
 from typing import Any
 
 from flask import Flask
@@ -22,8 +20,10 @@ from jobsched import ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.connections import connect
-from jobsched.database import ledger_app, patiently, writing
+from jobsched.database import ledger_app, patiently, reading, writing
 from jobsched.domain import BoardLost, Fence, JobschedError, Slice, Status
+from jobsched.failpoints import failpoint
+from jobsched.lease import HARD_GRACE_S, Lease, LeaseLost, TimeLimitExceeded
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
 
@@ -36,10 +36,6 @@ LIMIT_FACTOR = 10
 LEAST_LIMIT_S = 30.0
 #: The most of a traceback that is recorded, in characters.
 ERROR_LENGTH = 8_000
-
-
-class TimeLimitExceeded(BaseException):
-    """A start took too long. Not an Exception, so that a task's ``except Exception`` does not swallow it."""
 
 
 class BadResult(JobschedError):
@@ -69,12 +65,8 @@ def run_slice(
     """Run the jobs of one slice that are still ours to run, and record how each ended."""
     now = runtime()
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
-    with now.app.app_context(), lease(now.board, slice_id, now.settings.lease_s):
-        started = patiently(lambda: _start(slice_))
-        used_s, retries = _run_all(started, now.settings)
-        with _redis_may_be_away("settle"):
-            now.board.settle(slice_id, used_s)
-            schedule.wake_at(now.board.redis, retries)
+    with now.app.app_context():
+        SliceRun(now, slice_).run()
 
 
 def wake() -> int:
@@ -90,83 +82,93 @@ def tidy() -> int:
         return schedule.tidy()
 
 
-@contextmanager
-def lease(board: Board, slice_id: str, lease_s: float) -> Iterator[None]:
-    """Keep a slice's lease alive from a thread while the block runs."""
-    done = Event()
+class SliceRun:
+    """One slice in the hands of this process."""
 
-    def keep() -> None:
-        while True:
-            with _redis_may_be_away("renew the lease"):
-                board.renew(slice_id, lease_s)
-            if done.wait(lease_s / 3):
+    def __init__(self, now: Runtime, slice_: Slice) -> None:
+        self._now = now
+        self._slice = slice_
+        self._started: list[StartedJob] = []
+        self._current: tuple[StartedJob, datetime] | None = None
+        self._lease = Lease(self._renew, now.settings.lease_s / 3, self._record_killed)
+
+    def run(self) -> None:
+        """Start fence, the tasks, finish fence, settle; without the last when the slice was taken from us."""
+        failpoint("run.popped")
+        with self._lease:
+            self._started = patiently(self._start)
+            failpoint("run.started", effect="sql")
+            used_s, retries = self._run_all()
+            if self._lease.lost:
+                log.warning("slice %s was taken back while it ran", self._slice.id)
                 return
+            with _redis_may_be_away("settle"):
+                failpoint("run.recorded", effect="sql")
+                self._now.board.settle(self._slice.id, used_s)
+                failpoint("run.settled")
+                schedule.wake_at(self._now.board.redis, retries)
+                failpoint("run.retries_asked")
 
-    thread = Thread(target=keep, name=f"lease-{slice_id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    def _start(self) -> list[StartedJob]:
+        with writing() as session:
+            return ledger.start(session, self._slice)
 
+    def _run_all(self) -> tuple[float, list[datetime]]:
+        """Run the jobs in turn, recording outcomes as they come in; returns the seconds used, and when to retry."""
+        used_s, recorded_at = 0.0, time.monotonic()
+        waiting: list[Outcome] = []
+        retries: list[datetime] = []
+        for job in self._started:
+            try:
+                outcome = self._perform(job)
+            except LeaseLost:
+                break
+            used_s += outcome.run_time
+            failpoint("run.performed", effect="sql")
+            waiting.append(outcome)
+            if outcome.run_at:
+                retries.append(outcome.run_at)
+            if time.monotonic() - recorded_at >= RECORD_EVERY_S:
+                record(waiting)
+                waiting, recorded_at = [], time.monotonic()
+        record(waiting)
+        return used_s, retries
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitExceeded in the block when it takes longer. For the main thread only."""
+    def _perform(self, job: StartedJob) -> Outcome:
+        """Run one started job's task, and say how it ended. Whatever the task raises is an outcome."""
+        started_at, clock = utcnow(), time.perf_counter()
+        self._current = (job, started_at)
+        result, error = None, None
+        try:
+            task = tasks.find(job.task)
+            with self._lease.task(task.timeout_s or default_limit_s(job, self._now.settings)):
+                result = task(job.payload, tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time))
+            result = _recordable(result)
+        except (Exception, SystemExit, TimeLimitExceeded) as raised:
+            result, error = None, _describe(raised)
+        self._current = None
+        return _outcome(job, started_at, time.perf_counter() - clock, result, error)
 
-    def expire(*_: object) -> None:
-        raise TimeLimitExceeded(f"took longer than its limit of {seconds:g} s")
+    def _renew(self) -> bool:
+        """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
+        board, lease_s = self._now.board, self._now.settings.lease_s
+        if board.renew(self._slice.id, lease_s) or not self._started:
+            return True
+        with self._now.app.app_context(), reading() as session:
+            ours = ledger.running_in(session, self._slice.id, [job.id for job in self._started])
+        if not ours:
+            return False
+        board.adopt(self._slice, self._started, lease_s)
+        return True
 
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def perform(job: StartedJob, settings: Settings) -> Outcome:
-    """Run one started job's task, and say how it ended. Whatever the task raises is an outcome."""
-    started_at, clock = utcnow(), time.perf_counter()
-    status, result, error = Status.COMPLETED, None, None
-    try:
-        task = tasks.find(job.task)
-        with time_limit(task.timeout_s or _default_limit(job, settings)):
-            result = task(job.payload, tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time))
-        result = _recordable(result)
-    except (Exception, SystemExit, TimeLimitExceeded) as raised:
-        status, result, error = Status.FAILED, None, _describe(raised)
-    finished_at = utcnow()
-    run_at = _retry_at(job, finished_at) if status is Status.FAILED else None
-    return Outcome(
-        job.id, job.attempt, Status.SCHEDULED if run_at else status, started_at, finished_at,
-        time.perf_counter() - clock, result, error, run_at,
-    )
-
-
-def _start(slice_: Slice) -> list[StartedJob]:
-    with writing() as session:
-        return ledger.start(session, slice_)
-
-
-def _run_all(started: Sequence[StartedJob], settings: Settings) -> tuple[float, list[datetime]]:
-    """Run jobs in turn, recording outcomes as they come in; returns the seconds used, and when to retry."""
-    used_s, recorded_at = 0.0, time.monotonic()
-    waiting: list[Outcome] = []
-    retries: list[datetime] = []
-    for job in started:
-        outcome = perform(job, settings)
-        used_s += outcome.run_time
-        waiting.append(outcome)
-        if outcome.run_at:
-            retries.append(outcome.run_at)
-        if time.monotonic() - recorded_at >= RECORD_EVERY_S:
-            record(waiting)
-            waiting, recorded_at = [], time.monotonic()
-    record(waiting)
-    return used_s, retries
+    def _record_killed(self) -> None:
+        if self._current is None:
+            return
+        job, started_at = self._current
+        used_s = (utcnow() - started_at).total_seconds()
+        error = f"did not stop within {HARD_GRACE_S:g} s of its limit, and was killed"
+        with self._now.app.app_context():
+            record([_outcome(job, started_at, used_s, None, error)])
 
 
 def record(outcomes: Sequence[Outcome]) -> int:
@@ -174,7 +176,9 @@ def record(outcomes: Sequence[Outcome]) -> int:
 
     def finish() -> int:
         with writing() as session:
-            return ledger.finish(session, outcomes)
+            recorded = ledger.finish(session, outcomes)
+        failpoint("run.committed", effect="sql")
+        return recorded
 
     late = len(outcomes) - patiently(finish)
     if late:
@@ -182,17 +186,23 @@ def record(outcomes: Sequence[Outcome]) -> int:
     return late
 
 
-def _default_limit(job: StartedJob, settings: Settings) -> float:
+def default_limit_s(job: StartedJob, settings: Settings) -> float:
+    """The longest that one start of a job may take, in seconds, unless its task says."""
     bound_s = next((band.bound_s for band in settings.bands if band.name == job.band), job.execution_time)
     return max(LEAST_LIMIT_S, LIMIT_FACTOR * bound_s)
 
 
-def _retry_at(job: StartedJob, now: datetime) -> datetime | None:
-    try:
-        delay = tasks.find(job.task).delay_before_retry(job.attempt)
-    except tasks.UnknownTask:
-        return None
-    return None if delay is None else now + timedelta(seconds=delay)
+def _outcome(job: StartedJob, started_at: datetime, used_s: float, result: Any, error: str | None) -> Outcome:
+    """A start that raised goes on to a retry when its task has one left, and the job an attempt."""
+    finished_at, run_at = utcnow(), None
+    status = Status.COMPLETED if error is None else Status.FAILED
+    if error is not None and job.attempt < job.max_attempts:
+        with suppress(tasks.UnknownTask):
+            delay_s = tasks.find(job.task).delay_before_retry(job.attempt)
+            run_at = None if delay_s is None else finished_at + timedelta(seconds=delay_s)
+    if run_at:
+        status = Status.SCHEDULED
+    return Outcome(job.id, job.attempt, status, started_at, finished_at, used_s, result, error, run_at)
 
 
 def _recordable(result: Any) -> Any:

@@ -19,6 +19,7 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import writing
+from jobsched.failpoints import failpoint
 from jobsched.lanes import TIDY, WAKE, WAKE_QUEUE, SliceJob
 from jobsched.models import IdempotencyKey, utcnow
 
@@ -56,7 +57,9 @@ def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH)
             due = ledger.wake(session, now or utcnow(), min(BATCH, limit - woken))
         if not due:
             break
+        failpoint("wake.woken", effect="sql")
         board.place(due)
+        failpoint("wake.placed")
         woken += len(due)
     return woken
 

@@ -33,6 +33,7 @@ from jobsched.domain import (
     WaitingJob,
     band_of,
 )
+from jobsched.failpoints import failpoint
 from jobsched.models import Job, Site, UserRecord, utcnow
 
 log = logging.getLogger(__name__)
@@ -134,8 +135,11 @@ def place(board: Board, jobs: Collection[Job]) -> None:
     pending = [waiting_job(job) for job in jobs if job.status == Status.PENDING.value]
     moments = {job.run_at for job in jobs if job.status == Status.SCHEDULED.value and job.run_at}
     with if_redis_answers("place jobs"):
+        failpoint("submit.committed", effect="sql")
         schedule.wake_at(board.redis, moments)
+        failpoint("submit.wake_asked")
         board.place(pending)
+        failpoint("submit.placed")
 
 
 def replace(board: Board, job: Job) -> None:
@@ -147,7 +151,9 @@ def replace(board: Board, job: Job) -> None:
 def drop(board: Board, job_ids: Sequence[int]) -> None:
     """Take jobs that do not wait any more off the board."""
     with if_redis_answers("drop jobs"):
+        failpoint("submit.withdrawn", effect="sql")
         board.drop(job_ids)
+        failpoint("submit.dropped")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
+from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
@@ -34,6 +35,9 @@ MOST_PAUSE_S = 5.0
 #: One that lived this long was healthy.
 HEALTHY_S = 30.0
 
+#: A horse whose slice is out of flight at this many heartbeats in a row is killed.
+MOST_MISSING = 3
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,6 +53,7 @@ class LaneWorker(Worker):
         )
         self._own = {band.queue for band in slot.own}
         self._board = Board(connection)
+        self._missing = 0
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """Put the lane that was just served behind the slot's other own lanes."""
@@ -61,6 +66,19 @@ class LaneWorker(Worker):
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         super().heartbeat(timeout, pipeline)
         self._board.beat("worker", self.name, ALIVE_S)
+
+    def execute_job(self, job: RQJob, queue: Queue) -> None:
+        self._missing = 0
+        super().execute_job(job, queue)
+
+    def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
+        """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""
+        super().maintain_heartbeats(job, execution)
+        if job.func_name == lanes.RUN_SLICE:
+            self._missing = 0 if self._board.holds(job.id) else self._missing + 1
+            if self._missing >= MOST_MISSING:
+                log.error("slice %s was taken back, and its process goes on: killing it", job.id)
+                self.kill_horse()
 
     def main_work_horse(self, job: RQJob, queue: Queue) -> None:
         die_with_parent(signal.SIGKILL)

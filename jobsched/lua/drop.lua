@@ -7,9 +7,13 @@ for i, id in ipairs(ARGV) do
   local line = job and key('line', job.site, job.band)
   if not job then
     outcomes[i] = 0
-  elseif call('ZREM', line, id) == 0 then
+  elseif not known(id, job) then  -- a stray entry: neither on its line nor in flight
+    call('HDEL', key('jobs'), id)
+    outcomes[i] = 0
+  elseif job.slice ~= '-' then
     outcomes[i] = -1
   else
+    call('ZREM', line, on_line(id))
     call('HDEL', key('jobs'), id)
     count(job.site, job.user, job.band, -1)
     if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end

@@ -3,13 +3,15 @@
 --
 -- rules             hash    epoch, policy, the formula's numbers; its absence means that the board is lost
 -- lane:<band>       zset    sites that may be served, by score
--- line:<site>:<band> zset   the site's waiting jobs, by line score
+-- line:<site>:<band> zset   the site's waiting jobs (see on_line), by line score
 -- tags:<site>:<band> hash   user -> finish tag within the line; v -> start tag of the job last taken
--- site:<site>       hash    capacity, weight, tiers (sum), running, tag:<band> (start tag)
+-- site:<site>       hash    capacity, weight, tiers (sum), running, tag:<band> (start tag),
+--                           joined:<band> (virtual time at which the tag was last raised to it)
 -- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
 -- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
 -- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice"; slice is - on a line
--- flight            zset    slices by the end of their lease; slice:<id> hash holds what each carries
+-- flight            zset    slices by the end of their lease
+-- slice:<id>        hash    site, band, jobs, seconds (estimated), finish (the site's tag after it), started
 -- points            zset    sites with waiting jobs, by points
 -- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time
 -- inactive          set     users who do not count in points
@@ -38,6 +40,15 @@ local function clock(argument)  -- Redis's clock, unless the caller keeps a virt
   return now[1] + now[2] / 1000000
 end
 
+local function on_line(id)  -- a line's member for a job: of equal scores the lower id goes first, 9 before 10
+  return string.char(64 + #id) .. id
+end
+
+local function first(line)  -- the id of a line's first job
+  local member = call('ZRANGE', line, 0, 0)[1]
+  return member and string.sub(member, 2)
+end
+
 local function entry(id)
   local packed = id and call('HGET', key('jobs'), id)
   if not packed then return nil end
@@ -52,6 +63,11 @@ local function save(id, job)
     {job.site, job.user, job.band, job.seconds, job.attempt, job.enqueued_at, job.slice}, ' '))
 end
 
+local function known(id, job)  -- whether a job's entry stands for one that waits or is in flight
+  if job.slice ~= '-' then return call('ZSCORE', key('flight'), job.slice) end
+  return call('ZSCORE', key('line', job.site, job.band), on_line(id))
+end
+
 local function ring()
   call('LPUSH', key('doorbell'), 1)
   call('LTRIM', key('doorbell'), 0, 0)
@@ -62,13 +78,18 @@ local function score(site, band, points)
   local tag = call('HGET', key('site', site), 'tag:' .. band) or 0
   local value = boost - rules.share * tag
   if tonumber(rules.age) ~= 0 or tonumber(rules.size) ~= 0 then
-    local head = entry(call('ZRANGE', key('line', site, band), 0, 0)[1])
+    local head = entry(first(key('line', site, band)))
     if head then value = value - rules.age * head.enqueued_at - rules.size * head.seconds end
   end
   return value
 end
 
-local function refresh(site)  -- the site's points, and its place in every lane where it waits
+local function rank(set, site, score)  -- puts the site into a set, or takes it out (nil); returns 1 when that is new
+  if score then return call('ZADD', set, 'CH', exact(score), site) end
+  return call('ZREM', set, site)
+end
+
+local function refresh(site)  -- the site's points and place in each lane where it waits; returns how many changed
   local facts = call('HMGET', key('site', site), 'capacity', 'tiers')
   local points, lengths, any = (facts[1] or 1) + (facts[2] or 0), {}, false
   for i, band in ipairs(bands) do
@@ -76,20 +97,19 @@ local function refresh(site)  -- the site's points, and its place in every lane 
     points = points + lengths[i] * rules[band .. ':points']
     any = any or lengths[i] > 0
   end
-  if any then call('ZADD', key('points'), points, site) else call('ZREM', key('points'), site) end
+  local changed = rank(key('points'), site, any and points)
   for i, band in ipairs(bands) do
-    if lengths[i] > 0 then
-      call('ZADD', key('lane', band), exact(score(site, band, points)), site)
-    else
-      call('ZREM', key('lane', band), site)
-    end
+    changed = changed + rank(key('lane', band), site, lengths[i] > 0 and score(site, band, points))
   end
+  return changed
 end
 
 local dirty = {}  -- sites whose points or lines this call has changed
 
-local function refresh_dirty()
-  for site in pairs(dirty) do refresh(site) end
+local function refresh_dirty()  -- returns how many numbers changed
+  local changed = 0
+  for site in pairs(dirty) do changed = changed + refresh(site) end
+  return changed
 end
 
 local function tier_weight(user, pending)

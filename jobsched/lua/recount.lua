@@ -11,8 +11,8 @@ local function mend(hash, field, right)
 end
 
 for _, band in ipairs(bands) do
-  for _, id in ipairs(call('ZRANGE', key('line', site, band), 0, -1)) do
-    local job = entry(id)
+  for _, member in ipairs(call('ZRANGE', key('line', site, band), 0, -1)) do
+    local job = entry(string.sub(member, 2))
     if job then counts[job.user] = (counts[job.user] or 0) + 1 end
   end
 end
@@ -43,8 +43,5 @@ end
 mend(facts, 'tiers', tiers)
 mend(facts, 'running', running)
 
-local points = call('ZSCORE', key('points'), site)
 dirty[site] = true
-refresh_dirty()
-if call('ZSCORE', key('points'), site) ~= points then wrong = wrong + 1 end
-return wrong
+return wrong + refresh_dirty()

@@ -3,25 +3,32 @@
 -- ARGV     slice, used seconds (empty: not known, the estimate stands)
 -- returns  1 when the slice was in flight, else 0
 local record = key('slice', ARGV[1])
-local facts = call('HMGET', record, 'site', 'band', 'seconds', 'jobs')
+local facts = call('HMGET', record, 'site', 'band', 'jobs', 'seconds', 'finish')
 local site, band = facts[1], facts[2]
+call('ZREM', key('flight'), ARGV[1])  -- also a stray one, which would come up as expired for ever
 if not site then return 0 end
 
+local function charge()  -- what it really used, in place of the estimate
+  local state = call('HMGET', key('site', site), 'weight', 'tag:' .. band, 'joined:' .. band)
+  local finish, joined = tonumber(facts[5]), tonumber(state[3] or 0)
+  local right = finish + (ARGV[2] - facts[4]) / (state[1] or 1)
+  -- A site that went idle and joined anew since was raised to the virtual time, whatever it had used before.
+  local correction = math.max(right, joined) - math.max(finish, joined)
+  call('HSET', key('site', site), 'tag:' .. band, exact((state[2] or 0) + correction))
+end
+
 call('DEL', record)
-call('ZREM', key('flight'), ARGV[1])
 local ended = 0
-for id in string.gmatch(facts[4], '%S+') do
+for id in string.gmatch(facts[3], '%S+') do
   local job = entry(id)
   if job and job.slice == ARGV[1] then call('HDEL', key('jobs'), id) end
   ended = ended + 1
 end
-call('HINCRBY', key('site', site), 'running', -ended)
 call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)
-if ARGV[2] ~= '' then
-  local weight = call('HGET', key('site', site), 'weight') or 1
-  local tag = call('HGET', key('site', site), 'tag:' .. band) or 0
-  call('HSET', key('site', site), 'tag:' .. band, exact(tag + (ARGV[2] - facts[3]) / weight))
+if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
+  call('HINCRBY', key('site', site), 'running', -ended)
+  if ARGV[2] ~= '' then charge() end
+  refresh(site)
 end
-refresh(site)
 ring()
 return 1

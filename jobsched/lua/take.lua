@@ -1,26 +1,35 @@
 -- Cuts slices for a lane: the top site's first jobs up to a budget, charged and put into flight; again up to n times.
 -- ARGV     band, n, budget in seconds, most jobs a slice, lease in seconds, now (empty: Redis's clock)
 -- returns  for each slice {id, site, points at dispatch, now, "job:attempt job:attempt ..."}
-local band, budget, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local band, most = ARGV[1], tonumber(ARGV[4])
+local budget = ARGV[3] * (1 + 1e-9)  -- a hundred times 0.001 is a little more than 0.1
 local now = clock(ARGV[6])
 
-local function charge(site, seconds)
+local function charge(site, seconds)  -- returns the site's finish tag
   local weight = call('HGET', key('site', site), 'weight') or 1
   local tag = tonumber(call('HGET', key('site', site), 'tag:' .. band) or 0)
   local v = call('HGET', key('lanes'), 'v:' .. band) or 0
   call('HSET', key('lanes'), 'v:' .. band, exact(math.max(tag, v)))
   call('HSET', key('site', site), 'tag:' .. band, exact(tag + seconds / weight))
+  return exact(tag + seconds / weight)
+end
+
+local function advance(tags, line_score, job)  -- the line's virtual time, to the start tag of a job that is taken
+  if tonumber(rules.share) == 0 then return end
+  local rest = rules.age * job.enqueued_at + rules.size * job.seconds
+  call('HSET', tags, 'v', exact((line_score - rest) / rules.share))
 end
 
 local function pop(site, slice)  -- the line's first jobs, while they fit the budget
   local line, tags = key('line', site, band), key('tags', site, band)
-  local ids, fences, seconds, start = {}, {}, 0, nil
+  local ids, fences, seconds, last, line_score = {}, {}, 0, nil, nil
   while #ids < most do
-    local id = call('ZRANGE', line, 0, 0)[1]
+    local id = first(line)
     local job = entry(id)
     if not id or (job and #ids > 0 and seconds + job.seconds > budget) then break end
-    start = call('ZPOPMIN', line)[2]
+    local popped = call('ZPOPMIN', line)
     if job then
+      last, line_score = job, popped[2]
       job.slice = slice
       save(id, job)
       count(site, job.user, band, -1)
@@ -30,8 +39,8 @@ local function pop(site, slice)  -- the line's first jobs, while they fit the bu
   end
   if call('EXISTS', line) == 0 then
     call('DEL', tags)
-  elseif start and tonumber(rules.share) > 0 then
-    call('HSET', tags, 'v', exact(start / rules.share))
+  elseif last then
+    advance(tags, line_score, last)
   end
   return ids, fences, seconds
 end
@@ -41,9 +50,8 @@ local function cut(site)
   local points = call('ZSCORE', key('points'), site) or 0
   local ids, fences, seconds = pop(site, slice)
   if #ids > 0 then
-    charge(site, seconds)
-    call('HSET', key('slice', slice), 'site', site, 'band', band, 'seconds', exact(seconds),
-         'jobs', table.concat(ids, ' '))
+    call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '),
+         'seconds', exact(seconds), 'finish', charge(site, seconds))
     call('ZADD', key('flight'), exact(now + ARGV[5]), slice)
     call('HINCRBY', key('site', site), 'running', #ids)
     call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)

@@ -1,0 +1,25 @@
+-- Puts a slice that a worker holds, but the board has forgotten (FLUSHALL), back into flight. Safe to repeat.
+-- ARGV     slice, site, band, lease in seconds, now (empty: Redis's clock), then four for each job:
+--          id, user, execution_time, attempt
+-- returns  1 when it was put back, 0 when the board knows the slice
+local slice, site, band = ARGV[1], ARGV[2], ARGV[3]
+if call('EXISTS', key('slice', slice)) == 1 then return 0 end
+
+local ids, seconds = {}, 0
+for i = 6, #ARGV, 4 do
+  local id, known = ARGV[i], entry(ARGV[i])
+  if known and known.slice == '-' and call('ZREM', key('line', known.site, known.band), id) == 1 then
+    count(known.site, known.user, known.band, -1)
+  end
+  save(id, {site = site, user = ARGV[i + 1], band = band, seconds = ARGV[i + 2], attempt = ARGV[i + 3],
+            enqueued_at = known and known.enqueued_at or '0', slice = slice})
+  ids[#ids + 1], seconds = id, seconds + ARGV[i + 2]
+end
+call('HSET', key('slice', slice), 'site', site, 'band', band, 'seconds', exact(seconds),
+     'jobs', table.concat(ids, ' '), 'started', 1)
+call('ZADD', key('flight'), exact(clock(ARGV[5]) + ARGV[4]), slice)
+call('HINCRBY', key('site', site), 'running', #ids)
+call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
+dirty[site] = true
+refresh_dirty()
+return 1
