@@ -37,6 +37,6 @@ migration: ## Write a new migration that leads to the models, as in: make migrat
 
 pins: ## Resolve requirements*.in anew into the pinned files
 	@exec scripts/venv requirements-dev.txt
-	@exec $(PYTHON_IN) -m pip install --quiet uv
+	@exec $(PYTHON_IN) -m pip install -qq uv
 	@exec .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --output-file requirements.txt requirements.in
 	@exec .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --output-file requirements-dev.txt requirements-dev.in

@@ -90,14 +90,15 @@ def repair() -> None:
 @main.command()
 def info() -> None:
     """Show RQ's queues and workers, of the stack that runs in this home or of REDIS_URL."""
-    rq = os.path.join(os.path.dirname(sys.executable), "rq")
-    os.execv(rq, [rq, "info", "--url", _settings_of_running().redis_url])
+    from rq.cli.cli import main as rq
+
+    rq.main(["info", "--url", _settings_of_running().redis_url], prog_name="rq")
 
 
 @main.command()
 def demo() -> None:
     """Run twenty jobs of five sites on a stack of its own, and show in which order they ran."""
-    sys.exit(_function("demo", "main")())
+    _function("demo", "main")()
 
 
 def _run(module: str) -> None:

@@ -1,4 +1,4 @@
-"""The whole stack on one machine: an embedded Redis when none is named, the migrated ledger, the Procfile's programs."""
+"""The whole stack on one machine: embedded Redis when none is named, migrated ledger, the Procfile's programs."""
 
 from __future__ import annotations
 
