@@ -75,7 +75,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
     max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
     slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _seconds, "milliseconds above 0")
-    lease_s = read("JOBSCHED_LEASE", "10", _seconds, "seconds above 0")
+    lease_s = read("JOBSCHED_LEASE", "8", _seconds, "seconds above 0")
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
     if faults:
         raise ConfigError(faults)

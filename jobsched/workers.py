@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import socket
-import sys
 import time
+from collections.abc import Container
+from contextlib import suppress
 from typing import Any
 
+import psutil
 from redis import Redis
 from rq import Queue, Worker
 from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
-from jobsched import lanes, plan, runner
+from jobsched import lanes, plan, processes, runner
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -38,7 +39,8 @@ HEALTHY_S = 30.0
 #: A horse whose slice is out of flight at this many heartbeats in a row is killed.
 MOST_MISSING = 3
 
-_PR_SET_PDEATHSIG = 1
+#: How soon after a worker's death the kernel has handed us the processes that it leaves.
+ORPHANS_ARRIVE_S = 3.0
 
 
 class LaneWorker(Worker):
@@ -53,6 +55,7 @@ class LaneWorker(Worker):
         )
         self._own = {band.queue for band in slot.own}
         self._board = Board(connection)
+        self._pid = os.getpid()
         self._missing = 0
 
     def reorder_queues(self, reference_queue: Queue) -> None:
@@ -80,19 +83,14 @@ class LaneWorker(Worker):
                 log.error("slice %s was taken back, and its process goes on: killing it", job.id)
                 self.kill_horse()
 
+    def handle_work_horse_killed(self, *_: Any) -> None:
+        """What a killed horse has started dies with it."""
+        processes.kill(processes.descendants())
+        processes.reap()
+
     def main_work_horse(self, job: RQJob, queue: Queue) -> None:
-        die_with_parent(signal.SIGKILL)
+        processes.die_with_parent(self._pid)
         super().main_work_horse(job, queue)
-
-
-def die_with_parent(sig: signal.Signals) -> None:
-    """Ask the kernel to send this process a signal when its parent ends, however it ends. Linux only; else a no-op."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(sig))
-    if os.getppid() != parent:
-        os.kill(os.getpid(), sig)
 
 
 def main(settings: Settings) -> None:
@@ -101,12 +99,15 @@ def main(settings: Settings) -> None:
     Then every worker finishes the slice in its hands before it ends.
     """
     runner.runtime()  # imported and made once, shared by every fork
+    processes.adopt_orphans()
     slots = plan.slots(settings.workers, settings.bands)
     with stop_signals() as stop:
         crew = [_Seat(slot, number, settings) for number, slot in enumerate(slots)]
         while not stop.is_set():
             for seat in crew:
                 seat.fill()
+            if any(seat.just_emptied() for seat in crew):
+                kill_strays({seat.pid for seat in crew})
             stop.wait(0.1)
         for seat in crew:
             seat.dismiss()
@@ -114,53 +115,71 @@ def main(settings: Settings) -> None:
             seat.wait()
 
 
+def kill_strays(ours: Container[int | None]) -> None:
+    """Kill what a dead worker has left behind: our children that are none of ``ours``, with all below them."""
+    for stray in psutil.Process().children():
+        if stray.pid not in ours:
+            with suppress(psutil.Error):
+                processes.kill([*stray.children(recursive=True), stray])
+            with suppress(ChildProcessError):
+                os.waitpid(stray.pid, 0)
+
+
 class _Seat:
     """The place of one worker process: filled again, after a pause, when its worker dies."""
 
     def __init__(self, slot: plan.Slot, number: int, settings: Settings) -> None:
         self._slot, self._number, self._settings = slot, number, settings
-        self._pid: int | None = None
+        self.pid: int | None = None
+        self._emptied_at = float("-inf")
         self._since = 0.0
         self._pause = 0.0
         self._not_before = 0.0
 
     def fill(self) -> None:
         """Fork a worker into the seat when it is empty and its pause is over."""
-        if self._pid is not None and not self._ended(os.WNOHANG):
+        if self.pid is not None and not self._ended(os.WNOHANG):
             return
-        if self._pid is None and time.monotonic() >= self._not_before:
+        if self.pid is None and time.monotonic() >= self._not_before:
             self._since = time.monotonic()
-            self._pid = os.fork()
-            if self._pid == 0:
-                _work(self._slot, self._number, self._settings)
+            parent = os.getpid()
+            self.pid = os.fork()
+            if self.pid == 0:
+                _work(parent, self._slot, self._number, self._settings)
+
+    def just_emptied(self) -> bool:
+        """Whether the seat's worker has died lately, so that its orphans may still arrive."""
+        return time.monotonic() - self._emptied_at < ORPHANS_ARRIVE_S
 
     def dismiss(self) -> None:
         """Ask the worker to end when its slice is done."""
-        if self._pid is not None:
-            os.kill(self._pid, signal.SIGTERM)
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGTERM)
 
     def wait(self) -> None:
         """Wait until the worker has ended."""
-        if self._pid is not None:
+        if self.pid is not None:
             self._ended(0)
 
     def _ended(self, how: int) -> bool:
-        assert self._pid is not None
-        pid, status = os.waitpid(self._pid, how)
+        assert self.pid is not None
+        pid, status = os.waitpid(self.pid, how)
         if pid == 0:
             return False
         healthy = time.monotonic() - self._since >= HEALTHY_S
         self._pause = FIRST_PAUSE_S if healthy else min(MOST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause))
         self._not_before = time.monotonic() + self._pause
-        self._pid = None
+        self.pid = None
+        self._emptied_at = time.monotonic()
         log.warning("worker %d ended (status %d)", self._number, status)
         return True
 
 
-def _work(slot: plan.Slot, number: int, settings: Settings) -> None:
+def _work(parent: int, slot: plan.Slot, number: int, settings: Settings) -> None:
     """The life of one worker process; does not return."""
     try:
-        die_with_parent(signal.SIGTERM)
+        processes.die_with_parent(parent)
+        processes.adopt_orphans()
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         LaneWorker(slot, connection=connect(settings.redis_url), name=name).work(logging_level="WARNING")
     finally:
