@@ -1,0 +1,58 @@
+"""The web: JSON for clients and pages for browsers, at the same addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.routing import BaseConverter, ValidationError
+
+from jobsched import tasks
+from jobsched.board import Board
+from jobsched.config import Settings, load
+from jobsched.connections import connect
+from jobsched.database import ledger_app
+from jobsched.web import body, crud, guard, index, pages, problems
+from jobsched.web.jobs import Jobs, moves
+from jobsched.web.prefix import Prefix
+from jobsched.web.sites import Sites
+from jobsched.web.user_records import UserRecords
+
+_PACKAGE = Path(__file__).parent.parent
+
+
+class Id(BaseConverter):
+    """An id in a path: what can not be one is not found."""
+
+    regex = r"[1-9][0-9]{0,18}"
+
+    def to_python(self, value: str) -> int:
+        if int(value) > body.MOST_INTEGER:
+            raise ValidationError(value)
+        return int(value)
+
+
+def application(settings: Settings | None = None) -> Flask:
+    """The web application, for ``settings`` or those of the environment.
+
+    It does not connect to anything yet. Raises ConfigError, and ImportError for a module of tasks that is not there.
+    """
+    settings = settings or load()
+    tasks.load(settings.tasks)
+    app = ledger_app(settings, template_folder=_folder("templates"), static_folder=_folder("static"))
+    app.extensions["jobsched.board"] = Board(connect(settings.redis_url, patient=False))
+    app.url_map.converters["id"] = Id
+    app.url_map.merge_slashes = False
+    for part in (guard, body, problems, pages, index):
+        part.install(app)
+    for resource in (Sites(), UserRecords(), Jobs()):
+        app.register_blueprint(crud.blueprint(resource))
+    app.register_blueprint(moves)
+    app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _folder(name: str) -> str:
+    """A folder that the wheel carries inside the package, and that stands beside it in the repository."""
+    inside = _PACKAGE / name
+    return str(inside if inside.is_dir() else _PACKAGE.parent / name)

@@ -1,0 +1,149 @@
+"""Reading request bodies: strict JSON, or a form with the same fields."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import Flask, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from jobsched.domain import FieldError
+from jobsched.web.problems import Problem
+
+#: The most bytes of a body.
+MOST_BYTES = 8 * 1024 * 1024
+#: The most arrays and objects inside each other.
+MOST_NESTING = 20
+#: Whole numbers are signed ones of 64 bits, as the databases keep them.
+MOST_INTEGER = 2**63 - 1
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+#: What a body that is too large is read and dropped up to, so that its sender gets to read the answer.
+_DRAIN_BYTES = 64 * 1024 * 1024
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True)
+class Body:
+    """What was sent: a JSON value, or a form's fields by name (each a string, the last one of a repeated name)."""
+
+    value: Any
+    is_form: bool
+
+
+class Malformed(ValueError):
+    """Text that is not the JSON that is taken here."""
+
+
+def install(app: Flask) -> None:
+    """Bound the bodies that the application takes."""
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
+    app.before_request(refuse_too_large)
+
+
+def refuse_too_large() -> None:
+    """Refuse a body that says itself that it is too large, also where nobody would read it."""
+    announced = request.content_length or 0
+    if announced <= MOST_BYTES:
+        return
+    rest, stream = min(announced, _DRAIN_BYTES), request.environ["wsgi.input"]
+    while rest > 0 and (chunk := stream.read(min(rest, 65536))):
+        rest -= len(chunk)
+    raise Problem(413, f"a body may have at most {MOST_BYTES} bytes; got {announced}")
+
+
+def read() -> Body:
+    """The request's body. Raises Problem 400, 413 or 415."""
+    raw = request.get_data()
+    if not raw:
+        raise Problem(400, "the body is empty", [FieldError("", "is empty: send JSON, or a form")])
+    if request.mimetype in FORMS:
+        fields = {name: values[-1] for name, values in request.form.lists() if name != "_method"}
+        return Body(fields | dict.fromkeys(request.files, ""), is_form=True)
+    if request.mimetype != "application/json":
+        got = request.mimetype or "none"
+        raise UnsupportedMediaType(f"Content-Type must be application/json or one of {', '.join(FORMS)}; got {got}")
+    try:
+        return Body(parse(raw), is_form=False)
+    except Malformed as error:
+        raise Problem(400, "the body is not JSON as it is taken here", [FieldError("", str(error))]) from None
+
+
+def parse(raw: bytes | str) -> Any:
+    """Parse JSON, strictly.
+
+    Raises Malformed for what is not JSON, and for what JSON readers disagree about: NaN, infinities, duplicate keys,
+    whole numbers beyond 64 bits, text that is not Unicode; also for nesting deeper than MOST_NESTING.
+    """
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_number,
+                           parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise Malformed(f"must be UTF-8; byte {error.start} is not") from None
+    except json.JSONDecodeError as error:
+        raise Malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise Malformed(f"must not nest deeper than {MOST_NESTING}") from None
+    if _is_deeper_than(MOST_NESTING, value):
+        raise Malformed(f"must not nest deeper than {MOST_NESTING}")
+    if _SURROGATE.search(text):
+        _refuse_surrogates(value)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) == len(pairs):
+        return keys
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise Malformed(f"must not hold the key {json.dumps(key)[:100]} twice in one object")
+        seen.add(key)
+    raise AssertionError("fewer keys than pairs, and none twice")
+
+
+def _integer(digits: str) -> int:
+    # Python refuses to read very long numbers, and takes long for long ones.
+    if len(digits) > 20 or not -MOST_INTEGER <= (value := int(digits)) <= MOST_INTEGER:
+        raise Malformed(f"must hold whole numbers of 64 bits only; got {digits[:30]}")
+    return value
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise Malformed(f"must hold finite numbers only; got {digits[:30]}")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise Malformed(f"must hold finite numbers only; got {name}")
+
+
+def _is_deeper_than(limit: int, value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [child for item in level for child in _children(item)]
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _refuse_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Malformed("must hold Unicode text only; got half of a surrogate pair") from None

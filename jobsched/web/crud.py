@@ -1,0 +1,173 @@
+"""The addresses of a collection: list, create, show, replace, change, delete; for clients and for browsers' forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from jobsched.database import reading, writing
+from jobsched.domain import FieldError, Invalid
+from jobsched.web import body, current, idempotency, negotiate, paging, validation
+from jobsched.web.idempotency import Answer
+from jobsched.web.openapi import Operation
+from jobsched.web.problems import Problem
+from jobsched.web.resource import Resource
+
+#: What a browser's form, which can only POST, may ask for in its field ``_method``.
+_FORM_METHODS = ("PUT", "PATCH", "DELETE")
+
+
+def blueprint(resource: Resource[Any, Any]) -> Blueprint:
+    """The addresses of a collection."""
+    views, many, one = Views(resource), "", "/<id:id>"
+    some: Any = list[resource.item]  # type: ignore[name-defined]
+    made = Blueprint(resource.path.replace("-", "_"), __name__, url_prefix=f"/{resource.path}")
+    for rule, method, view, operation in (
+        (many, "GET", views.list, Operation(
+            f"List {resource.plural}, newest first", {200: some}, query=resource.query, pages=True)),
+        (many, "POST", views.create, Operation(
+            f"Create one {resource.noun}, or a list of them: all or none",
+            {201: resource.item | some}, body=resource.draft, many=True, idempotent=True)),
+        (one, "GET", views.show, Operation(f"Show a {resource.noun}", {200: resource.detail})),
+        (one, "PUT", views.replace, Operation(
+            f"Replace a {resource.noun}: what is left out goes back to its default", {200: resource.detail},
+            body=resource.draft)),
+        (one, "PATCH", views.patch, Operation(
+            f"Change the given fields of a {resource.noun}", {200: resource.detail}, body=resource.draft,
+            partial=True)),
+        (one, "DELETE", views.delete, Operation(f"Delete a {resource.noun}", {204: None}, conflicts=True)),
+        (one, "POST", views.form, Operation(
+            "For browsers' forms, which can only POST: the field _method says PUT, PATCH or DELETE",
+            {303: None}, form=True, conflicts=True)),
+    ):
+        made.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])
+    return made
+
+
+class Views:
+    """The view functions of one collection."""
+
+    def __init__(self, resource: Resource[Any, Any]) -> None:
+        self._resource = resource
+
+    def list(self) -> Response:
+        return self._list()
+
+    def create(self) -> Response:
+        made: Sequence[Any] = ()
+
+        def insert(session: Any) -> Answer:
+            nonlocal made
+            made = self._resource.insert(session, drafts)
+            items = self._resource.show(session, made)
+            location = str(items[0]["links"]["self"]) if len(items) == 1 else None
+            return Answer(201, negotiate.dumps(items[0] if sent_one else items), location)
+
+        sent = body.read()
+        sent_one = isinstance(sent.value, dict)
+        try:
+            drafts = self._drafts(sent)
+            answer = idempotency.once(insert)
+        except Invalid as invalid:
+            if sent.is_form and negotiate.wants_html():
+                return self._list(422, errors=by_field(invalid), values=sent.value)
+            raise
+        if made:
+            self._resource.tell(made)
+        return done(answer, otherwise=self._address())
+
+    def show(self, id: int) -> Response:
+        return self._show(id)
+
+    def replace(self, id: int) -> Response:
+        return self._rewrite(id, partial=False)
+
+    def patch(self, id: int) -> Response:
+        return self._rewrite(id, partial=True)
+
+    def delete(self, id: int) -> Response:
+        with writing() as session:
+            self._resource.remove(session, id)
+        self._resource.forget(id)
+        return negotiate.see_other(self._address()) if negotiate.wants_html() else negotiate.no_content()
+
+    def form(self, id: int) -> Response:
+        method = request.form.get("_method", "").upper()
+        if method not in _FORM_METHODS:
+            allowed = "GET, HEAD, OPTIONS, PUT, PATCH, DELETE"
+            raise Problem(405, "a POST to one item must be a form with a field _method: PUT, PATCH or DELETE",
+                          headers={"Allow": allowed})
+        return {"PUT": self.replace, "PATCH": self.patch, "DELETE": self.delete}[method](id)
+
+    def _drafts(self, sent: body.Body) -> dict[str, Any]:
+        """What was sent, by its JSON pointers. Raises Invalid with every fault that can be seen."""
+        drafts, errors = validation.every(self._resource.draft, sent)
+        if errors:
+            with reading() as session:
+                errors += self._resource.faults(session, drafts)
+            raise Invalid(sorted(errors, key=_place))
+        return drafts
+
+    def _rewrite(self, id: int, *, partial: bool) -> Response:
+        sent = body.read()
+        try:
+            with writing() as session:
+                fields = self._resource.fields(session, id)
+                draft = validation.one(self._resource.draft, sent, fields if partial else None)
+                row = self._resource.change(session, id, draft)
+        except Invalid as invalid:
+            if sent.is_form and negotiate.wants_html():
+                return self._show(id, 422, errors=by_field(invalid), values=sent.value)
+            raise
+        self._resource.tell_changed(row)
+        return negotiate.see_other(self._address(id)) if negotiate.wants_html() else self._show(id)
+
+    def _list(self, status: int = 200, **context: Any) -> Response:
+        resource = self._resource
+        query = validation.query(resource.query)
+        with reading() as session:
+            rows, next_url = paging.fetch(session, resource.rows(query), resource.model.id, query)
+            items = resource.show(session, rows, current.board())
+        if negotiate.wants_html():
+            filters = query.model_dump(mode="json", exclude_none=True, exclude={"limit", "cursor"})
+            response = negotiate.page(resource.list_page, status, items=items, next_url=next_url, filters=filters,
+                                      **context)
+        else:
+            response = negotiate.json_answer(negotiate.dumps(items))
+        if next_url is not None:
+            response.headers["Link"] = f'<{next_url}>; rel="next"'
+        return response
+
+    def _show(self, id: int, status: int = 200, **context: Any) -> Response:
+        with reading() as session:
+            item = self._resource.show_one(session, id, current.board())
+        if negotiate.wants_html():
+            return negotiate.page(self._resource.item_page, status, item=item, **context)
+        return negotiate.json_answer(negotiate.dumps(item))
+
+    def _address(self, id: int | None = None) -> str:
+        return f"{request.script_root}/{self._resource.path}" + (f"/{id}" if id else "")
+
+
+def done(answer: Answer, otherwise: str) -> Response:
+    """The answer to a POST: a browser is sent on to what was made, or to ``otherwise``."""
+    if negotiate.wants_html():
+        response = negotiate.see_other(answer.location or otherwise)
+    else:
+        response = negotiate.json_answer(answer.body, answer.status, answer.location)
+    if answer.is_replay:
+        response.headers[idempotency.REPLAYED] = "true"
+    return response
+
+
+def by_field(invalid: Invalid) -> dict[str, str]:
+    """Faults by the field of a form that they are about; those of the whole under the empty name."""
+    return {error.pointer.removeprefix("/").split("/")[0]: error.detail for error in reversed(invalid.errors)}
+
+
+def _place(error: FieldError) -> int:
+    """Where in a list a fault lies."""
+    index = error.pointer.split("/")[1:2]
+    return int(index[0]) if index and index[0].isdigit() else 0

@@ -1,0 +1,110 @@
+"""How many jobs wait, of whom: counted for a page of sites or users at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from jobsched import policy
+from jobsched.board import Board, SiteStanding
+from jobsched.config import Settings
+from jobsched.domain import Status
+from jobsched.models import Job, Site, UserRecord
+from jobsched.submit import if_redis_answers
+
+#: Ids that one statement asks for: databases bound a statement's parameters.
+PORTION = 1000
+
+_PENDING = Job.status == Status.PENDING.value
+
+
+@dataclass(frozen=True)
+class SiteFigures:
+    """What is counted of a site. ``pending`` and ``places`` are by band name; ``place`` 1 has the most points."""
+
+    total_users: int
+    total_jobs: int
+    pending: Mapping[str, int]
+    points: int
+    place: int | None
+    places: Mapping[str, int]
+
+
+def of_sites(
+    session: Session, sites: Sequence[Site], settings: Settings, board: Board | None
+) -> dict[int, SiteFigures]:
+    """The figures of sites: where they stand from the board while it answers, else from SQL, without places."""
+    ids = [site.id for site in sites]
+    users, jobs = count_by(session, UserRecord.site_id, ids), count_by(session, Job.site_id, ids)
+    standings = _standings(board, ids) if board is not None else {}
+    standings |= _standings_from_sql(session, [site for site in sites if site.id not in standings], settings)
+    return {
+        id_: SiteFigures(users.get(id_, 0), jobs.get(id_, 0), now.pending, now.points, now.place, now.places)
+        for id_, now in standings.items()
+    }
+
+
+def pending_of_users(session: Session, users: Collection[int]) -> dict[int, int]:
+    """How many pending jobs users have; those without any are left out."""
+    return count_by(session, Job.user_id, users, _PENDING)
+
+
+def count_by(
+    session: Session, column: InstrumentedAttribute[int], ids: Collection[int], *where: ColumnElement[bool]
+) -> dict[int, int]:
+    """How many rows have each of ``ids`` in ``column``; those without any are left out."""
+    counts: dict[int, int] = {}
+    for portion in portions(ids):
+        statement = select(column, func.count()).where(column.in_(portion), *where).group_by(column)
+        counts |= dict(session.execute(statement).tuples().all())
+    return counts
+
+
+def names(session: Session, model: type[Site] | type[UserRecord], ids: Collection[int]) -> dict[int, str]:
+    """The names of sites or user records by id."""
+    found: dict[int, str] = {}
+    for portion in portions(set(ids)):
+        found |= dict(session.execute(select(model.id, model.name).where(model.id.in_(portion))).tuples().all())
+    return found
+
+
+def portions(ids: Collection[int]) -> list[list[int]]:
+    """``ids`` in lists of at most PORTION."""
+    ordered = sorted(ids)
+    return [ordered[start : start + PORTION] for start in range(0, len(ordered), PORTION)]
+
+
+def _standings(board: Board, ids: Sequence[int]) -> dict[int, SiteStanding]:
+    standings: dict[int, SiteStanding] = {}
+    with if_redis_answers("read where sites stand"):
+        for id_ in ids:
+            standings[id_] = board.standing(id_)
+    return standings
+
+
+def _standings_from_sql(session: Session, sites: Sequence[Site], settings: Settings) -> dict[int, SiteStanding]:
+    ids = [site.id for site in sites]
+    by_band: dict[int, dict[str, int]] = {id_: {} for id_ in ids}
+    waiting_users: dict[int, list[int]] = {id_: [] for id_ in ids}
+    for portion in portions(ids):
+        here: Any = (Job.site_id.in_(portion), _PENDING)
+        for id_, band, n in session.execute(
+            select(Job.site_id, Job.band, func.count()).where(*here).group_by(Job.site_id, Job.band)
+        ):
+            by_band[id_][band] = n
+        for id_, user in session.execute(
+            select(Job.site_id, Job.user_id).join(UserRecord, UserRecord.id == Job.user_id)
+            .where(*here, UserRecord.is_active).distinct()
+        ):
+            waiting_users[id_].append(user)
+    pending = pending_of_users(session, {user for users in waiting_users.values() for user in users})
+    standings = {}
+    for site in sites:
+        users = {user: pending.get(user, 0) for user in waiting_users[site.id]}
+        points = policy.points(users, by_band[site.id], site.record_capacity, settings.tiers, settings.bands)
+        standings[site.id] = SiteStanding(site.id, points, 0, site.record_capacity, 0, None, by_band[site.id], {})
+    return standings

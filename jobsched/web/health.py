@@ -1,0 +1,62 @@
+"""Whether the process is up, and whether jobs that are submitted now will run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response
+from redis.exceptions import RedisError
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobsched.database import reading
+from jobsched.domain import BoardLost
+from jobsched.web import current, negotiate
+from jobsched.web.crew import crew
+from jobsched.web.schemas import CheckOut, ReadyOut
+
+
+def healthz() -> Response:
+    """The process answers."""
+    return negotiate.json_answer(negotiate.dumps({"status": "ok"}))
+
+
+def readyz() -> Response:
+    """Every part that a job needs, each by its name; 503 while one is missing."""
+    checks = {name: _check(look) for name, look in _CHECKS.items()}
+    ready: ReadyOut = {"ready": all(check["ok"] for check in checks.values()), "checks": checks}
+    return negotiate.json_answer(negotiate.dumps(ready), 200 if ready["ready"] else 503)
+
+
+def _check(look: Callable[[], str | None]) -> CheckOut:
+    try:
+        found = look()
+    except (RedisError, BoardLost, SQLAlchemyError) as error:
+        return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
+    return {"ok": found is not None, "detail": found or "none is alive"}
+
+
+def _database() -> str:
+    with reading() as session:
+        session.execute(select(1))
+    return "answers"
+
+
+def _redis() -> str:
+    current.board().redis.ping()
+    return "answers"
+
+
+def _dispatchers() -> str | None:
+    return ", ".join(sorted(current.board().alive("dispatcher"))) or None
+
+
+def _workers() -> str | None:
+    """Workers of our own show themselves every few seconds; a plain ``rq worker`` only to RQ."""
+    names = set(current.board().alive("worker")) or {worker.name for worker in crew(current.board().redis)}
+    return ", ".join(sorted(names)) or None
+
+
+_CHECKS: dict[str, Callable[[], str | None]] = {
+    "database": _database, "redis": _redis, "dispatcher": _dispatchers, "worker": _workers,
+}

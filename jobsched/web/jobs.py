@@ -1,0 +1,186 @@
+"""Jobs: create, list, show, change, delete; cancel and retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, Response, request
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from jobsched import submit
+from jobsched.board import Board
+from jobsched.domain import TERMINAL, WAITING, Conflict, FieldError, Invalid, NotFound, Status
+from jobsched.models import Job, Site, UserRecord
+from jobsched.submit import JobDraft
+from jobsched.web import current, figures, idempotency, negotiate
+from jobsched.web.crud import done
+from jobsched.web.idempotency import Answer
+from jobsched.web.openapi import Operation
+from jobsched.web.resource import Resource
+from jobsched.web.schemas import JobIn, JobOut, JobQuery, stamp, stamp_or_none
+
+
+class Jobs(Resource[JobIn, JobQuery]):
+    """``/jobs``."""
+
+    path, noun, plural = "jobs", "job", "jobs"
+    list_page, item_page = "jobs.html", "job.html"
+    model, item, detail = Job, JobOut, JobOut
+    draft, query = JobIn, JobQuery
+
+    def rows(self, query: JobQuery) -> Select[Any]:
+        rows = select(Job)
+        for column, value in ((Job.site_id, query.site), (Job.user_id, query.user)):
+            rows = rows if value is None else rows.where(column == value)
+        if query.status is not None:
+            rows = rows.where(Job.status == query.status.value)
+        return rows if query.band is None else rows.where(Job.band == _band_name(query.band))
+
+    def faults(self, session: Session, drafts: Mapping[str, JobIn]) -> list[FieldError]:
+        return submit.faults(session, _wishes(drafts), current.settings())
+
+    def insert(self, session: Session, drafts: Mapping[str, JobIn]) -> Sequence[Job]:
+        return submit.insert_jobs(session, _wishes(drafts), current.settings())
+
+    def show(self, session: Session, rows: Sequence[Job], board: Board | None = None) -> list[JobOut]:
+        return show_jobs(session, rows)
+
+    def show_one(self, session: Session, id_: int, board: Board | None = None) -> JobOut:
+        return show_jobs(session, [_get(session, id_)])[0]
+
+    def fields(self, session: Session, id_: int) -> dict[str, Any]:
+        job = _get(session, id_, lock=True)
+        return {
+            "user": job.user_id, "site": job.site_id, "execution_time": job.execution_time, "task": job.task,
+            "payload": job.payload, "run_at": stamp_or_none(job.run_at),
+        }
+
+    def change(self, session: Session, id_: int, draft: JobIn) -> Job:
+        job = _get(session, id_)
+        if Status(job.status) not in WAITING:
+            raise Conflict(f"job {id_} is {job.status}: it can be changed only while it waits")
+        # Before the job is taken off the board, where a draft that is refused would leave it until the next sweep.
+        if errors := self.faults(session, {"": draft}):
+            raise Invalid(errors)
+        return submit.change(session, current.board(), id_, _wish(draft), current.settings())
+
+    def remove(self, session: Session, id_: int) -> None:
+        submit.remove(session, current.board(), id_)
+
+    def tell(self, rows: Sequence[Job]) -> None:
+        submit.place(current.board(), rows)
+
+    def tell_changed(self, row: Job) -> None:
+        submit.replace(current.board(), row)
+
+
+def cancel(id: int) -> Response:
+    """Cancel a waiting job."""
+    return _move(id, lambda session: submit.cancel(session, id), lambda job: submit.drop(current.board(), [job.id]))
+
+
+def retry(id: int) -> Response:
+    """Make a failed or cancelled job pending."""
+    return _move(id, lambda session: submit.retry(session, id, current.settings()),
+                 lambda job: submit.replace(current.board(), job))
+
+
+def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
+    """Jobs as JSON, with the names of their users and sites."""
+    users = figures.names(session, UserRecord, {job.user_id for job in jobs})
+    sites = figures.names(session, Site, {job.site_id for job in jobs})
+    labels = {band.name: band.label for band in current.settings().bands}
+    root = request.script_root
+    return [
+        _show(job, users[job.user_id], sites[job.site_id], labels.get(job.band, job.band), root) for job in jobs
+    ]
+
+
+def _move(id_: int, write: Callable[[Session], None], then: Callable[[Job], None]) -> Response:
+    moved: list[Job] = []
+
+    def do(session: Session) -> Answer:
+        write(session)
+        job = session.get_one(Job, id_, populate_existing=True)
+        moved.append(job)
+        return Answer(200, negotiate.dumps(show_jobs(session, [job])[0]))
+
+    answer = idempotency.once(do)
+    for job in moved:
+        then(job)
+    return done(answer, otherwise=f"{request.script_root}/jobs/{id_}")
+
+
+def _get(session: Session, id_: int, *, lock: bool = False) -> Job:
+    job = session.get(Job, id_, with_for_update=lock or None)
+    if job is None:
+        raise NotFound("job", id_)
+    return job
+
+
+def _wishes(drafts: Mapping[str, JobIn]) -> dict[str, JobDraft]:
+    return {pointer: _wish(draft) for pointer, draft in drafts.items()}
+
+
+def _wish(draft: JobIn) -> JobDraft:
+    return JobDraft(draft.user, draft.site, draft.execution_time, draft.task, draft.payload, draft.run_at)
+
+
+def _band_name(asked: str) -> str:
+    for band in current.settings().bands:
+        if asked in (band.name, band.label):
+            return band.name
+    known = ", ".join(f"{band.name} ({band.label})" for band in current.settings().bands)
+    raise Invalid([FieldError("?band", f"must be one of {known}")])
+
+
+def _show(job: Job, user_name: str, site_name: str, label: str, root: str) -> JobOut:
+    return {
+        "id": job.id,
+        "user": job.user_id,
+        "user_name": user_name,
+        "site": job.site_id,
+        "site_name": site_name,
+        "task": job.task,
+        "payload": job.payload,
+        "execution_time": job.execution_time,
+        "task_type": job.band,
+        "band": label,
+        "status": Status(job.status),
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "run_at": stamp_or_none(job.run_at),
+        "submitted_at": stamp(job.submitted_at),
+        "enqueued_at": stamp(job.enqueued_at),
+        "dispatched_at": stamp_or_none(job.dispatched_at),
+        "started_at": stamp_or_none(job.started_at),
+        "finished_at": stamp_or_none(job.finished_at),
+        "run_time": job.run_time,
+        "slice": job.slice,
+        "points": job.points,
+        "result": job.result,
+        "error": job.error,
+        "links": _links(job, root),
+    }
+
+
+def _links(job: Job, root: str) -> dict[str, str]:
+    here = f"{root}/jobs/{job.id}"
+    links = {"self": here, "user": f"{root}/user-records/{job.user_id}", "site": f"{root}/sites/{job.site_id}"}
+    status = Status(job.status)
+    if status in WAITING:
+        links["cancel"] = f"{here}/cancel"
+    if status in TERMINAL and status is not Status.COMPLETED:
+        links["retry"] = f"{here}/retry"
+    return links
+
+
+moves = Blueprint("moves", __name__, url_prefix="/jobs/<id:id>")
+for _name, _view, _summary in (
+    ("cancel", cancel, "Cancel a job that waits"),
+    ("retry", retry, "Run a failed or cancelled job again"),
+):
+    _operation = Operation(_summary, {200: JobOut}, idempotent=True, conflicts=True)
+    moves.add_url_rule(f"/{_name}", _name, _operation.on(_view), methods=["POST"])

@@ -1,0 +1,49 @@
+"""A page for a browser, JSON for everybody else, at the same address."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, render_template, request
+
+
+def wants_html() -> bool:
+    """Whether the client prefers a page. JSON when it names nothing, or both alike."""
+    accept = request.accept_mimetypes
+    return accept["text/html"] > accept["application/json"]
+
+
+def dumps(data: Any) -> str:
+    """Compact JSON, in ASCII: so it can be sent whatever strange characters a task has returned."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def page(template: str, status: int = 200, **context: Any) -> Response:
+    """A page. Templates get exactly the values that the JSON answer would hold."""
+    return _varying(Response(render_template(template, **context), status, mimetype="text/html"))
+
+
+def json_answer(text: str, status: int = 200, location: str | None = None) -> Response:
+    """An answer of JSON that :func:`dumps` has made."""
+    response = _varying(Response(text, status, mimetype="application/json"))
+    if location is not None:
+        response.headers["Location"] = location
+    return response
+
+
+def no_content() -> Response:
+    """Done, and nothing to show."""
+    response = _varying(Response(status=204))
+    del response.headers["Content-Type"]
+    return response
+
+
+def see_other(location: str) -> Response:
+    """Where a browser goes after its form was taken, so that a reload does not send it again."""
+    return _varying(Response(status=303, headers={"Location": location}, mimetype="text/html"))
+
+
+def _varying(response: Response) -> Response:
+    response.vary.add("Accept")
+    return response

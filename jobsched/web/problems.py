@@ -1,0 +1,120 @@
+"""The one place where errors become answers: problem+json (RFC 9457), or a page for a browser."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from jobsched.domain import Conflict, FieldError, Invalid, NotFound
+from jobsched.web import negotiate
+
+log = logging.getLogger(__name__)
+
+MIMETYPE = "application/problem+json"
+#: The most faults that one answer lists.
+MOST_ERRORS = 1000
+#: When to come back to a database that is away, in seconds.
+RETRY_AFTER_S = 5
+
+
+class Problem(Exception):
+    """An answer other than what was asked for; ``detail`` says what was wrong and what would be right."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[FieldError] = (),
+                 headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The problem as RFC 9457 spells it, with ``errors``: a JSON pointer and a sentence for each fault."""
+        document: dict[str, Any] = {
+            "type": "about:blank", "title": _title(self.status), "status": self.status, "detail": self.detail,
+        }
+        if self.errors:
+            document["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in self.errors[:MOST_ERRORS]]
+        return document
+
+
+def install(app: Flask) -> None:
+    """Have the application answer every error with :func:`answer`."""
+    app.register_error_handler(Exception, answer)
+
+
+def answer(error: Exception) -> Response:
+    """The answer to an error, whatever it is; never with a traceback."""
+    problem = problem_of(error)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("unexpected error", exc_info=error)
+    response = _page(problem) if negotiate.wants_html() else None
+    if response is None:
+        response = Response(negotiate.dumps(problem.body), problem.status, mimetype=MIMETYPE)
+    response.headers.update(problem.headers)
+    response.vary.add("Accept")
+    return response
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an error is to the one who asked."""
+    match error:
+        case Problem():
+            return error
+        case Invalid():
+            return Problem(422, _count(len(error.errors)), error.errors)
+        case NotFound():
+            return Problem(404, str(error))
+        case Conflict():
+            return Problem(409, str(error))
+        case HTTPException():
+            return _of_http(error)
+        case DBAPIError() | PoolTimeout():
+            return _of_database(error)
+    return Problem(500, "something went wrong here; it has been logged")
+
+
+def _of_http(error: HTTPException) -> Problem:
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return Problem(error.code or 500, error.description or _title(error.code or 500), headers=kept)
+
+
+def _of_database(error: DBAPIError | PoolTimeout) -> Problem:
+    if isinstance(error, IntegrityError):
+        return Problem(409, "something that this refers to has just been changed or deleted; look again, and retry")
+    away = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or error.connection_invalidated
+    if not away:
+        return problem_of(RuntimeError())
+    log.warning("the database is away: %s", error)
+    detail = f"the database does not answer; try again in {RETRY_AFTER_S} s"
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _page(problem: Problem) -> Response | None:
+    """The problem for a browser; None when even that page fails, so that the answer is still the problem's own."""
+    try:
+        return negotiate.page("problem.html", problem.status, problem=problem.body)
+    except Exception:
+        log.exception("the page for a problem failed")
+        return None
+
+
+def _count(faults: int) -> str:
+    if faults > MOST_ERRORS:
+        return f"nothing was changed: {faults} faults, of which the first {MOST_ERRORS} are listed"
+    return f"nothing was changed: {faults} fault{'s' if faults != 1 else ''}"
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Problem"

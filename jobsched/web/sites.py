@@ -1,0 +1,113 @@
+"""Sites: the customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import request
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy.orm import Session
+
+from jobsched.board import Board
+from jobsched.domain import TERMINAL, Conflict, FieldError, NotFound, SiteFacts
+from jobsched.models import Job, Site, UserRecord
+from jobsched.submit import if_redis_answers
+from jobsched.web import current, figures
+from jobsched.web.resource import Resource
+from jobsched.web.schemas import SiteIn, SiteOut, SiteQuery, stamp
+
+
+class Sites(Resource[SiteIn, SiteQuery]):
+    """``/sites``."""
+
+    path, noun, plural = "sites", "site", "sites"
+    list_page, item_page = "sites.html", "site.html"
+    model, item, detail = Site, SiteOut, SiteOut
+    draft, query = SiteIn, SiteQuery
+
+    def rows(self, query: SiteQuery) -> Select[Any]:
+        return select(Site)
+
+    def faults(self, session: Session, drafts: Mapping[str, SiteIn]) -> list[FieldError]:
+        return []
+
+    def insert(self, session: Session, drafts: Mapping[str, SiteIn]) -> Sequence[Site]:
+        sites = [Site(**draft.model_dump()) for draft in drafts.values()]
+        session.add_all(sites)
+        session.flush()
+        return sites
+
+    def show(self, session: Session, rows: Sequence[Site], board: Board | None = None) -> list[SiteOut]:
+        counted = figures.of_sites(session, rows, current.settings(), board)
+        return [_show(site, counted[site.id]) for site in rows]
+
+    def show_one(self, session: Session, id_: int, board: Board | None = None) -> SiteOut:
+        return self.show(session, [_get(session, id_)], board)[0]
+
+    def fields(self, session: Session, id_: int) -> dict[str, Any]:
+        site = _get(session, id_, lock=True)
+        return {name: getattr(site, name) for name in SiteIn.model_fields}
+
+    def change(self, session: Session, id_: int, draft: SiteIn) -> Site:
+        site = _get(session, id_)
+        for name, value in draft.model_dump().items():
+            setattr(site, name, value)
+        session.flush()
+        return site
+
+    def remove(self, session: Session, id_: int) -> None:
+        site = _get(session, id_, lock=True)
+        users = select(UserRecord.id).where(UserRecord.site_id == id_)
+        jobs = or_(Job.site_id == id_, Job.user_id.in_(users))
+        refuse_unfinished(session, jobs, f"site {id_} or its users have")
+        session.execute(delete(Job).where(jobs))
+        session.execute(delete(UserRecord).where(UserRecord.site_id == id_))
+        session.delete(site)
+
+    def tell(self, rows: Sequence[Site]) -> None:
+        with if_redis_answers("tell the board of sites"):
+            current.board().tell_sites(SiteFacts(site.id, site.record_capacity) for site in rows)
+
+    def forget(self, id_: int) -> None:
+        with if_redis_answers("have the board forget a site"):
+            current.board().forget_site(id_)
+
+
+def refuse_unfinished(session: Session, jobs: ColumnElement[bool], who_has: str) -> None:
+    """Raise Conflict while any of ``jobs`` has not ended."""
+    ended = [status.value for status in TERMINAL]
+    if session.scalar(select(exists().where(jobs, Job.status.not_in(ended)))):
+        raise Conflict(f"{who_has} jobs that have not ended: cancel them or let them end, then delete")
+
+
+def _get(session: Session, id_: int, *, lock: bool = False) -> Site:
+    site = session.get(Site, id_, with_for_update=lock or None)
+    if site is None:
+        raise NotFound("site", id_)
+    return site
+
+
+def _show(site: Site, now: figures.SiteFigures) -> SiteOut:
+    root = request.script_root
+    return {
+        "id": site.id,
+        "name": site.name,
+        "domain": site.domain,
+        "url": site.url,
+        "description": site.description,
+        "record_capacity": site.record_capacity,
+        "record_capicity": site.record_capacity,
+        "created_at": stamp(site.created_at),
+        "total_users": now.total_users,
+        "total_jobs": now.total_jobs,
+        "pending": dict(now.pending),
+        "points": now.points,
+        "place": now.place,
+        "places": dict(now.places),
+        "links": {
+            "self": f"{root}/sites/{site.id}",
+            "user_records": f"{root}/user-records?site={site.id}",
+            "jobs": f"{root}/jobs?site={site.id}",
+        },
+    }

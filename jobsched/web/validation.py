@@ -1,0 +1,157 @@
+"""From what was sent to values of a schema, or to a list of every fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from jobsched.domain import FieldError, Invalid
+from jobsched.web.body import Body, Malformed, parse
+
+M = TypeVar("M", bound=BaseModel)
+
+_SAY = {
+    "missing": "is required",
+    "extra_forbidden": "unknown field",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_too_short": "must not be empty",
+}
+
+
+def every(schema: type[M], body: Body) -> tuple[dict[str, M], list[FieldError]]:
+    """The body's one object, or each of its list, by its JSON pointer; and every fault.
+
+    Raises Invalid when the body is neither an object nor a list of some.
+    """
+    if isinstance(body.value, dict):
+        return _each(schema, {"": body.value}, body.is_form)
+    if not isinstance(body.value, list) or not body.value:
+        raise Invalid([FieldError("", "must be an object, or a list of at least one")])
+    try:
+        items = _list_of(schema).validate_python(body.value)
+    except ValidationError:
+        return _each(schema, {f"/{i}": item for i, item in enumerate(body.value)}, body.is_form)
+    return {f"/{i}": item for i, item in enumerate(items)}, []
+
+
+def one(schema: type[M], body: Body, onto: Mapping[str, Any] | None = None) -> M:
+    """The body's object, laid over the values ``onto`` when they are given. Raises Invalid with every fault."""
+    value = body.value
+    if not isinstance(value, dict):
+        raise Invalid([FieldError("", "must be an object")])
+    if onto is not None:
+        value = {name: old for name, old in onto.items() if name not in _spelt_out(schema, value)} | value
+    found, errors = _each(schema, {"": value}, body.is_form)
+    if errors:
+        raise Invalid(errors)
+    return found[""]
+
+
+def query(schema: type[M]) -> M:
+    """The request's query. Raises Invalid; a parameter that is not known, or comes twice, is a fault."""
+    values: dict[str, str] = {}
+    errors: list[FieldError] = []
+    for name, given in request.args.lists():
+        if len(given) > 1:
+            errors.append(FieldError(f"?{name}", "must be given once"))
+        if given[0] != "":
+            values[name] = given[0]
+    try:
+        asked = schema.model_validate(values)
+    except ValidationError as error:
+        errors += [FieldError(f"?{fault.pointer[1:]}", fault.detail) for fault in faults("", error)]
+    if errors:
+        raise Invalid(errors)
+    return asked
+
+
+def faults(pointer: str, error: ValidationError) -> list[FieldError]:
+    """Pydantic's findings about the value at ``pointer``."""
+    return [
+        FieldError(pointer + "".join(f"/{_escape(part)}" for part in found["loc"]), _say(found))
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _each(schema: type[M], values: Mapping[str, Any], is_form: bool) -> tuple[dict[str, M], list[FieldError]]:
+    found: dict[str, M] = {}
+    errors: list[FieldError] = []
+    for pointer, value in values.items():
+        item = _item(schema, pointer, value, is_form)
+        if isinstance(item, list):
+            errors += item
+        else:
+            found[pointer] = item
+    return found, errors
+
+
+def _item(schema: type[M], pointer: str, value: Any, is_form: bool) -> M | list[FieldError]:
+    try:
+        if is_form:
+            return schema.model_validate(_read_form(schema, value), strict=False)
+        return schema.model_validate(value)
+    except ValidationError as error:
+        return faults(pointer, error)
+    except Invalid as error:
+        return list(error.errors)
+
+
+def _read_form(schema: type[BaseModel], form: Mapping[str, Any]) -> dict[str, Any]:
+    """A form's strings as values: an empty one is an empty text, or nothing where no text belongs."""
+    values: dict[str, Any] = {}
+    for name, text in form.items():
+        field = schema.model_fields.get(name)
+        if text == "" and field is not None and not _is_text(field):
+            if not field.is_required() and field.get_default() is None:
+                values[name] = None
+            continue
+        values[name] = _read_json(name, text) if field is not None and _is_json(field) else text
+    return values
+
+
+def _read_json(name: str, text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return parse(text)
+    except Malformed as error:
+        raise Invalid([FieldError(f"/{name}", str(error))]) from None
+
+
+def _is_text(field: FieldInfo) -> bool:
+    return field.annotation is str
+
+
+def _is_json(field: FieldInfo) -> bool:
+    return str(field.annotation).startswith("dict")
+
+
+def _spelt_out(schema: type[BaseModel], value: Mapping[str, Any]) -> set[str]:
+    """The fields that ``value`` sets, under whatever spelling."""
+    return {
+        name for name, field in schema.model_fields.items()
+        if name in value or any(alias in value for alias in getattr(field.validation_alias, "choices", ()))
+    }
+
+
+@cache
+def _list_of(schema: type[M]) -> TypeAdapter[list[M]]:
+    return TypeAdapter(list[schema])  # type: ignore[valid-type]
+
+
+def _say(found: Any) -> str:
+    if sentence := _SAY.get(found["type"]):
+        return sentence
+    message: str = found["msg"]
+    message = message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    return message.replace("should have", "must have", 1).removeprefix("String ")
+
+
+def _escape(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
