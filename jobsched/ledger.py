@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Update, bindparam, select, true, tuple_, update
+from sqlalchemy import CursorResult, Update, bindparam, func, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
@@ -85,7 +85,8 @@ def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
         .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
         .values(status=bindparam("b_status"), started_at=bindparam("b_started_at"),
                 finished_at=bindparam("b_finished_at"), run_time=bindparam("b_run_time"),
-                result=bindparam("b_result"), error=bindparam("b_error"), run_at=bindparam("b_run_at"))
+                result=bindparam("b_result"), error=bindparam("b_error"),
+                run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at))
     )
     rows = [
         {"b_id": o.job, "b_attempt": o.attempt, "b_status": o.status.value, "b_started_at": o.started_at,
@@ -115,6 +116,7 @@ def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
     """Make up to ``limit`` scheduled jobs that are due pending, oldest first; they wait from when they were due."""
     due = (
         select(Job.id).where(Job.status == Status.SCHEDULED.value, Job.run_at <= now).order_by(Job.run_at).limit(limit)
+        .with_for_update(skip_locked=True)  # two wakes at once would lock each other's rows in different orders
     )
     statement = (
         move(Status.SCHEDULED, Status.PENDING).where(Job.id.in_(due), Job.run_at <= now)
