@@ -77,7 +77,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="jobsched-pg-") as name:
         directory = Path(name)
         data = directory / "data"
-        who = _unprivileged(directory)
+        who = unprivileged(directory)
         _run([initdb, "-D", data, "-U", "jobsched", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], who)
         options = f"-k {directory} -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         _run([pg_ctl, "start", "-D", data, "-w", "-l", directory / "log", "-o", options], who)
@@ -118,8 +118,8 @@ def _answers(url: str) -> bool:
             return False
 
 
-def _unprivileged(directory: Path) -> dict[str, Any]:
-    """Who runs the cluster, as arguments of subprocess.run: PostgreSQL refuses to run as root."""
+def unprivileged(directory: Path) -> dict[str, Any]:
+    """Who runs a cluster in ``directory``, as arguments of subprocess.run: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {"cwd": directory}
     names = {entry.pw_name: entry for entry in pwd.getpwall()}

@@ -1,0 +1,212 @@
+"""The faults, drawn from a seed: what is broken when, and for how long."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+
+import psutil
+
+from tests.chaos.proxy import Proxy
+from tests.chaos.servers import Database, RedisServer
+from tests.chaos.stack import Member, Stack
+
+#: Seconds between two kills, two stops, two faults of the servers (from one's end to the next one's begin).
+KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (6.0, 14.0), (2.0, 6.0)
+#: How long a process stays stopped, a database or Redis away, in seconds.
+STOPPED_S, DATABASE_AWAY_S, REDIS_AWAY_S = (5.0, 20.0), (1.0, 10.0), (1.0, 5.0)
+#: The share of Redis's replies that are lost.
+LOSE_REPLIES = 0.01
+#: How often each role is hit.
+TARGETS = {"web": 1, "web worker": 1, "dispatcher": 3, "worker.py": 1, "RQ worker": 3, "horse": 4, "scheduler": 1}
+TROUBLES = {"FLUSHALL": 2, "Redis killed": 2, "Redis wiped": 1, "Redis away": 2, "database": 4, "connections cut": 2}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A process that was killed, with those that died with it. ``at`` is in seconds since the Unix epoch."""
+
+    role: str
+    pid: int
+    at: float
+    pids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A fault that lasted: what, from when, until when."""
+
+    what: str
+    began: float
+    ended: float
+
+
+@dataclass
+class World:
+    """What can be broken."""
+
+    stack: Stack
+    redis: RedisServer
+    redis_proxy: Proxy
+    database: Database | None
+    database_proxy: Proxy | None
+
+
+@dataclass
+class Faults:
+    """Breaks a world for a while, by a seed. ``kinds`` limits it: kill, stop, trouble, lose."""
+
+    world: World
+    seed: int
+    kinds: Sequence[str] = ("kill", "stop", "trouble", "lose")
+    counts: Counter[str] = field(default_factory=Counter)
+    kills: list[Kill] = field(default_factory=list)
+    spells: list[Spell] = field(default_factory=list)
+    #: Seconds from a kill until a process of that role was born again.
+    back_s: dict[str, list[float]] = field(default_factory=dict)
+    _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _order: count[int] = field(default_factory=count)
+    _open: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
+    _missing: list[Kill] = field(default_factory=list)
+    _stopped: list[psutil.Process] = field(default_factory=list)
+
+    def run(self, seconds: float) -> float:
+        """Break things for ``seconds``, then mend all that is still broken; returns when that was (Unix epoch)."""
+        self._begin()
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                while self._due and self._due[0][0] <= time.monotonic():
+                    heapq.heappop(self._due)[2]()
+                self.look()
+                time.sleep(0.1)
+        finally:
+            self.mend()
+        return time.time()
+
+    def look(self) -> None:
+        """See which of the killed are back."""
+        if not self._missing:
+            return
+        members = self.world.stack.members()
+        for kill in list(self._missing):
+            born = [member.born_at for member in members if member.role == kill.role and member.born_at > kill.at]
+            if born:
+                self.back_s.setdefault(kill.role, []).append(min(born) - kill.at)
+                self._missing.remove(kill)
+
+    def mend(self) -> None:
+        """End every fault that lasts."""
+        self.world.redis_proxy.lose_replies = 0.0
+        for what in list(self._open):
+            self._end(what)
+        for process in self._stopped:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGCONT)
+
+    # The schedule
+
+    def _begin(self) -> None:
+        if "lose" in self.kinds:
+            self.world.redis_proxy.lose_replies = LOSE_REPLIES
+        for kind, every_s, act in (("kill", KILL_EVERY_S, self._kill), ("stop", STOP_EVERY_S, self._stop),
+                                   ("trouble", TROUBLE_EVERY_S, self._trouble)):
+            if kind in self.kinds:
+                rng = random.Random(f"{self.seed}:{kind}")
+                self._repeat(rng, every_s, act)
+
+    def _repeat(self, rng: random.Random, every_s: tuple[float, float],
+                act: Callable[[random.Random], float]) -> None:
+        """Call ``act`` again and again, ``every_s`` after the seconds that it returned."""
+
+        def turn() -> None:
+            lasts_s = act(rng)
+            self._after(lasts_s + rng.uniform(*every_s), turn)
+
+        self._after(rng.uniform(*every_s), turn)
+
+    def _after(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), what))
+
+    # Processes
+
+    def _kill(self, rng: random.Random) -> float:
+        if member := self._target(rng):
+            with suppress(psutil.Error):
+                below = frozenset(child.pid for child in member.process.children(recursive=True))
+                member.process.kill()
+                kill = Kill(member.role, member.pid, time.time(), below | {member.pid})
+                self.kills.append(kill)
+                self.counts[f"kill -9 {member.role}"] += 1
+                if member.role != "horse":
+                    self._missing.append(kill)
+        return 0.0
+
+    def _stop(self, rng: random.Random) -> float:
+        member, lasts_s = self._target(rng), rng.uniform(*STOPPED_S)
+        if member:
+            with suppress(psutil.Error):
+                member.process.suspend()
+                self._stopped.append(member.process)
+                self.counts[f"SIGSTOP {member.role}"] += 1
+                self._after(lasts_s, lambda: self._continue(member))
+        return 0.0
+
+    def _continue(self, member: Member) -> None:
+        with suppress(psutil.Error):
+            member.process.resume()
+
+    def _target(self, rng: random.Random) -> Member | None:
+        """A living process: first the role is drawn, then who of those in it."""
+        wanted, number = rng.choices(list(TARGETS), list(TARGETS.values()))[0], rng.random()
+        members = self.world.stack.members()
+        named = [member for member in members if member.role == wanted] or members
+        return named[int(number * len(named))] if named else None
+
+    # Servers
+
+    def _trouble(self, rng: random.Random) -> float:
+        what = rng.choices(list(TROUBLES), list(TROUBLES.values()))[0]
+        world = self.world
+        if what == "database" and world.database:
+            return self._lasting(world.database.begin_outage(rng), rng.uniform(*DATABASE_AWAY_S),
+                                 world.database.end_outage)
+        if what == "FLUSHALL":
+            world.redis.client.flushall()
+        elif what in ("Redis killed", "Redis wiped"):
+            world.redis.kill()
+            if what == "Redis wiped":
+                world.redis.lose_data()
+            return self._lasting(what, rng.uniform(*REDIS_AWAY_S), world.redis.start)
+        elif what == "Redis away":
+            world.redis_proxy.refuse(True)
+            return self._lasting(what, rng.uniform(*REDIS_AWAY_S), lambda: world.redis_proxy.refuse(False))
+        else:
+            what = "connections cut"
+            for proxy in (world.redis_proxy, world.database_proxy):
+                if proxy:
+                    proxy.cut()
+        self.counts[what] += 1
+        self.spells.append(Spell(what, time.time(), time.time()))
+        return 0.0
+
+    def _lasting(self, what: str | None, lasts_s: float, end: Callable[[], None]) -> float:
+        if what is None:
+            return 0.0
+        self.counts[what] += 1
+        self._open[what] = (time.time(), end)
+        self._after(lasts_s, lambda: self._end(what))
+        return lasts_s
+
+    def _end(self, what: str) -> None:
+        began, end = self._open.pop(what, (0.0, None))
+        if end:
+            end()
+            self.spells.append(Spell(what, began, time.time()))

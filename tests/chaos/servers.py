@@ -1,0 +1,213 @@
+"""The servers under the stack: Redis and a database, in a directory of their own, that can be stopped and started."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import psycopg
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from jobsched.processes import die_with_parent
+from tests.servers import postgres_binary, redis_binary, unprivileged
+from tests.support import eventually
+
+_STOPS = {signal.SIGINT: "stopped (fast)", signal.SIGQUIT: "stopped (immediate)"}
+
+
+class RedisServer:
+    """A Redis that keeps its data in an append-only file, as the embedded one does. Needs the main thread."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self.socket = directory / "redis.sock"
+        self.url = f"unix://{self.socket}?db=0"
+        self.client = Redis.from_url(self.url, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        self._process = _spawn([
+            redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory),
+            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+            "--logfile", str(self.directory / "log"),
+        ])
+        eventually(self.answers, 60.0)
+
+    def answers(self) -> bool:
+        with suppress(RedisError):
+            return bool(self.client.ping())
+        return False
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def lose_data(self) -> None:
+        """Delete what a stopped server has written."""
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+
+
+class Database(Protocol):
+    """A database that can be made unavailable. ``direct_url`` leads past every fault."""
+
+    name: str
+    socket: Path | None
+    direct_url: str
+
+    def url(self, port: int) -> str:
+        """How the stack reaches it, through a proxy's port where there is one."""
+    def begin_outage(self, rng: random.Random) -> str | None:
+        """Make it unavailable; returns how, None when that did not succeed."""
+    def end_outage(self) -> None:
+        """Make it available again; may return before it is."""
+    def connections(self) -> int:
+        """How many clients are connected to it."""
+
+
+class SqliteFile:
+    """A file; its outage is a writer that does not end."""
+
+    name = "sqlite"
+    socket = None
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "jobsched.db"
+        self._writer: sqlite3.Connection | None = None
+        self.direct_url = f"sqlite:///{self._path}"
+
+    def url(self, port: int) -> str:
+        return self.direct_url
+
+    def begin_outage(self, rng: random.Random) -> str | None:
+        writer = sqlite3.connect(self._path, timeout=2, isolation_level=None)
+        try:
+            writer.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            writer.close()
+            return None
+        self._writer = writer
+        return "database write-locked"
+
+    def end_outage(self) -> None:
+        if self._writer:
+            self._writer.rollback()
+            self._writer.close()
+            self._writer = None
+
+    def connections(self) -> int:
+        return 0
+
+
+class PostgresCluster:
+    """A cluster that is stopped and started. It commits for certain: a stop loses nothing that was answered."""
+
+    name = "postgres"
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self._directory = directory
+        self._who = unprivileged(directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket: Path | None = directory / ".s.PGSQL.5432"
+        self.direct_url = f"postgresql+psycopg://jobsched@/postgres?host={quote(str(directory), safe='')}"
+        command = [postgres_binary("initdb"), "-D", str(directory / "data"), "-U", "jobsched", "-A", "trust",
+                   "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, **self._who)
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        self.end_outage()
+        eventually(self._answers, 60.0)
+
+    def url(self, port: int) -> str:
+        return f"postgresql://jobsched@127.0.0.1:{port}/postgres"
+
+    def begin_outage(self, rng: random.Random) -> str | None:
+        return self._stop(rng.choice([signal.SIGINT, signal.SIGQUIT]))
+
+    def end_outage(self) -> None:
+        self._process = _spawn(
+            [postgres_binary("postgres"), "-D", str(self._directory / "data"), "-k", str(self._directory),
+             "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"],
+            log=self._directory / "log", **self._who)
+
+    def stop(self) -> None:
+        self._stop(signal.SIGQUIT)
+
+    def connections(self) -> int:
+        with psycopg.connect(self.direct_url.replace("+psycopg", "")) as connection:
+            row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+            return int((row.fetchone() or (1,))[0]) - 1
+
+    def _stop(self, how: signal.Signals) -> str | None:
+        if self._process is None:
+            return None
+        self._process.send_signal(how)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+        self._process = None
+        return f"database {_STOPS[how]}"
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.direct_url.replace("+psycopg", "")).close()
+            return True
+        return False
+
+
+@contextmanager
+def running_redis(directory: Path) -> Iterator[RedisServer]:
+    """A Redis for as long as the block lasts."""
+    server = RedisServer(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.client.close()
+        server.kill()
+
+
+@contextmanager
+def running_database(name: str, directory: Path) -> Iterator[Database]:
+    """The database ``sqlite`` or ``postgres`` for as long as the block lasts. Raises ServerMissing."""
+    if name == "sqlite":
+        file = SqliteFile(directory)
+        try:
+            yield file
+        finally:
+            file.end_outage()
+        return
+    cluster = PostgresCluster(directory / "pg")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _spawn(argv: list[str], *, log: Path | None = None, **who: Any) -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process, however that ends."""
+    parent = os.getpid()
+    with (log or Path(os.devnull)).open("ab") as output:
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                start_new_session=True, preexec_fn=lambda: die_with_parent(parent), **who)
