@@ -1,0 +1,280 @@
+"""What the dashboard shows, at one moment: read from SQL, and from Redis while it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from jobsched.board import Board, LaneCount, Ranked
+from jobsched.config import Settings
+from jobsched.domain import Band, BoardLost, Status
+from jobsched.models import Job, Site, UserRecord
+from jobsched.policy import POLICIES, Policy
+from jobsched.web.crew import Worker, crew
+
+T = TypeVar("T")
+
+#: How many sites of a lane's order, and how many of the newest jobs, are shown.
+SITES_A_LANE = 5
+LATEST_JOBS = 12
+
+_REDIS_AWAY = "Redis does not answer: jobs are accepted and kept, and go on when it is back."
+_BOARD_LOST = "The board has not been set up yet: a dispatcher does it, from the database, when it starts."
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One lane. ``waiting``, ``queued`` (RQ jobs) and ``sites`` come from Redis: None while it is away."""
+
+    band: Band
+    running: int
+    oldest_wait_s: float | None
+    waiting: int | None
+    queued: int | None
+    sites: int | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One site in a lane's order, with the parts that add up to ``score``.
+
+    Scores are only compared within a lane, so what all its sites share is left out: ``share`` counts from the least
+    served site shown, ``age`` from now. ``raw`` is the score as the board holds it.
+    """
+
+    place: int
+    site: int
+    site_name: str
+    score: float
+    raw: float
+    waiting: int
+    points: int
+    boost: float
+    share: float
+    age: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """The sites of a lane in the order they go, first ones only."""
+
+    band: Band
+    sites: int
+    standings: tuple[Standing, ...]
+
+    @property
+    def digits(self) -> int:
+        """How many decimals tell its scores apart."""
+        most = max(abs(part) for row in self.standings for part in (row.boost, row.share, row.age, row.size))
+        return next((digits for digits, least in ((0, 1000), (1, 100), (2, 1), (3, 0.1)) if most >= least), 4)
+
+
+@dataclass(frozen=True)
+class LatestJob:
+    """A job in the list of the newest. ``waited_s`` still grows while it is pending, ``ran_s`` while it runs."""
+
+    id: int
+    site: int
+    site_name: str
+    user: int
+    user_name: str
+    task: str
+    band: str
+    execution_time: float
+    status: Status
+    attempt: int
+    submitted_at: datetime
+    waited_s: float | None
+    ran_s: float | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The dashboard's content. ``note`` says in plain words what could not be read, and why.
+
+    ``orders`` and ``workers`` are None when they are not known; ``running`` holds the jobs at work by their slice.
+    """
+
+    at: datetime
+    counts: Mapping[Status, int]
+    lanes: tuple[Lane, ...]
+    policy: Policy
+    orders: tuple[Order, ...] | None
+    workers: tuple[Worker, ...] | None
+    running: Mapping[str, Sequence[int]]
+    latest: tuple[LatestJob, ...]
+    has_sites: bool
+    has_users: bool
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What Redis knows of the moment; ``note`` says what it does not, and why."""
+
+    policy: str
+    lanes: Mapping[str, LaneCount] = field(default_factory=dict)
+    queued: Mapping[str, int] = field(default_factory=dict)
+    rankings: Mapping[str, Sequence[Ranked]] = field(default_factory=dict)
+    workers: tuple[Worker, ...] | None = ()
+    note: str | None = None
+
+
+class Paced(Generic[T]):
+    """A value that is made anew only after ``rest`` times what making it last cost, so that readers stay cheap.
+
+    While it costs a millisecond it is never older than some; a walk over millions of rows takes a bounded share
+    of the time however many look. Two threads may make it at once; that does no harm.
+    """
+
+    def __init__(self, rest: float = 20.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._held: tuple[T, float] | None = None
+
+    def get(self, make: Callable[[], T]) -> T:
+        """The value held, or a new one from ``make``."""
+        began = self._clock()
+        if self._held is not None and began < self._held[1]:
+            return self._held[0]
+        value = make()
+        ended = self._clock()
+        self._held = (value, ended + self._rest * (ended - began))
+        return value
+
+
+def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
+    """Read the RQ queues, the workers and the board. Raises RedisError when Redis is away."""
+    with redis.pipeline(transaction=False) as pipe:
+        for band in settings.bands:
+            # Its length and no more: RQ's own counts tidy registries up, and run callbacks, in the process that reads.
+            pipe.llen(Queue(band.queue, connection=redis).key)
+        queued = dict(zip((band.name for band in settings.bands), pipe.execute(), strict=True))
+    workers = tuple(crew(redis))
+    try:
+        lanes = {lane.band: lane for lane in board.lanes()}
+        rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
+        return Pulse(board.rules().policy, lanes, queued, rankings, workers)
+    except BoardLost:
+        return Pulse(settings.policy, queued=queued, workers=workers, note=_BOARD_LOST)
+
+
+def take(session: Session, board: Board, redis: Redis, settings: Settings, now: datetime,
+         counts: Paced[dict[Status, int]]) -> Snapshot:
+    """The snapshot at ``now``. Without Redis it holds what SQL knows, and a note."""
+    bands = settings.bands
+    try:
+        beat = pulse(board, redis, settings)
+    except RedisError:
+        beat = Pulse(settings.policy, workers=None, note=_REDIS_AWAY)
+    return Snapshot(
+        at=now,
+        counts=counts.get(lambda: count_by_status(session)),
+        lanes=_lanes(session, beat, bands, now),
+        policy=POLICIES[beat.policy],
+        orders=_orders(session, beat, bands, now),
+        workers=beat.workers,
+        running=_running(session, [worker.slice for worker in beat.workers or () if worker.slice]),
+        latest=_latest(session, {band.name: band.label for band in bands}, now),
+        has_sites=session.scalar(select(Site.id).limit(1)) is not None,
+        has_users=session.scalar(select(UserRecord.id).limit(1)) is not None,
+        note=beat.note,
+    )
+
+
+def count_by_status(session: Session) -> dict[Status, int]:
+    """How many jobs have each status; one walk over an index."""
+    found = {Status(status): n for status, n in session.execute(select(Job.status, func.count()).group_by(Job.status))}
+    return {status: found.get(status, 0) for status in Status}
+
+
+def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) -> tuple[Lane, ...]:
+    is_running = Job.status == Status.RUNNING.value
+    running = dict(session.execute(select(Job.band, func.count()).where(is_running).group_by(Job.band)).tuples().all())
+    # One seek at the index for each lane, where a GROUP BY would walk over everything that waits.
+    oldest = session.execute(select(*(
+        select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
+        .scalar_subquery() for band in bands
+    ))).one()
+    lanes = []
+    for band, since in zip(bands, oldest, strict=True):
+        lane = beat.lanes.get(band.name)
+        lanes.append(Lane(
+            band, running.get(band.name, 0), None if since is None else max(0.0, (now - since).total_seconds()),
+            lane.waiting if lane else None, beat.queued.get(band.name), lane.sites if lane else None,
+        ))
+    return tuple(lanes)
+
+
+def _orders(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) -> tuple[Order, ...] | None:
+    if beat.note:
+        return None
+    ids = {row.site for ranking in beat.rankings.values() for row in ranking}
+    names = dict(session.execute(select(Site.id, Site.name).where(Site.id.in_(ids))).tuples().all())
+    orders = []
+    for band in bands:
+        if ranking := beat.rankings.get(band.name):
+            ages = POLICIES[beat.policy].weights(band).age * now.timestamp()
+            orders.append(Order(band, beat.lanes[band.name].sites, standings(ranking, names, ages)))
+    return tuple(orders)
+
+
+def standings(ranking: Sequence[Ranked], names: Mapping[int, str], ages: float) -> tuple[Standing, ...]:
+    """A lane's order for people; ``ages`` is the policy's weight of age times now, in epoch seconds."""
+    least_used = max(row.share for row in ranking)
+    rows = []
+    for place, row in enumerate(ranking, 1):
+        # A head that has just left its line has no age: it is as good as now.
+        age = row.age + ages if row.age else 0.0
+        share = row.share - least_used
+        rows.append(Standing(
+            place, row.site, names.get(row.site, f"site {row.site}"), row.boost + share + age + row.size, row.score,
+            row.waiting, row.points, row.boost, share, age, row.size,
+        ))
+    return tuple(rows)
+
+
+def _running(session: Session, slices: Iterable[str]) -> dict[str, list[int]]:
+    """The jobs that run now, by the slice that carries them."""
+    is_running = Job.status == Status.RUNNING.value
+    rows = session.execute(select(Job.slice, Job.id).where(is_running, Job.slice.in_(list(slices))).order_by(Job.id))
+    jobs: dict[str, list[int]] = {}
+    for slice_id, job in rows:
+        jobs.setdefault(slice_id or "", []).append(job)
+    return jobs
+
+
+def _latest(session: Session, labels: Mapping[str, str], now: datetime) -> tuple[LatestJob, ...]:
+    rows = session.execute(
+        select(Job.id, Job.site_id, Site.name.label("site_name"), Job.user_id, UserRecord.name.label("user_name"),
+               Job.task, Job.band, Job.execution_time, Job.status, Job.attempt, Job.submitted_at, Job.enqueued_at,
+               Job.started_at, Job.finished_at, Job.run_time)
+        .join(Site, Site.id == Job.site_id).join(UserRecord, UserRecord.id == Job.user_id)
+        .order_by(Job.id.desc()).limit(LATEST_JOBS)
+    )
+    return tuple(_latest_job(row, labels.get(row.band, row.band), now) for row in rows)
+
+
+def _latest_job(row: Any, band: str, now: datetime) -> LatestJob:
+    status = Status(row.status)
+    # A job that waits again after a start still carries the times of that start.
+    started = row.started_at if status in (Status.RUNNING, Status.COMPLETED, Status.FAILED) else None
+    waited = ((started or row.finished_at or now) - row.enqueued_at).total_seconds()
+    ran = row.run_time if started else None
+    if ran is None and started is not None:
+        ran = ((row.finished_at or now) - started).total_seconds()
+    return LatestJob(
+        id=row.id, site=row.site_id, site_name=row.site_name, user=row.user_id, user_name=row.user_name, task=row.task,
+        band=band, execution_time=row.execution_time, status=status, attempt=row.attempt,
+        submitted_at=row.submitted_at, waited_s=None if status is Status.SCHEDULED else max(0.0, waited), ran_s=ran,
+    )
