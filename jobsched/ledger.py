@@ -117,9 +117,10 @@ def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
     due = (
         select(Job.id).where(Job.status == Status.SCHEDULED.value, Job.run_at <= now).order_by(Job.run_at).limit(limit)
         .with_for_update(skip_locked=True)  # two wakes at once would lock each other's rows in different orders
+        .cte("due")  # PostgreSQL may run a subquery with a limit once for each row
     )
     statement = (
-        move(Status.SCHEDULED, Status.PENDING).where(Job.id.in_(due), Job.run_at <= now)
+        move(Status.SCHEDULED, Status.PENDING).where(Job.id.in_(select(due.c.id)), Job.run_at <= now)
         .values(enqueued_at=Job.run_at).returning(*_WAITING_COLUMNS)
     )
     return [_waiting(row) for row in session.execute(statement)]

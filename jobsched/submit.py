@@ -62,7 +62,10 @@ def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings)
         if draft.site not in sites:
             errors.append(FieldError(f"{pointer}/site", f"no site {draft.site}"))
         try:
-            band_of(draft.execution_time, settings.bands)
+            if not draft.execution_time > 0:
+                errors.append(FieldError(f"{pointer}/execution_time", "must be above 0 s"))
+            else:
+                band_of(draft.execution_time, settings.bands)
         except ExecutionTimeTooLong as error:
             errors.append(FieldError(f"{pointer}/execution_time", str(error)))
         if draft.task not in tasks.names():
@@ -89,14 +92,15 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
 
     Raises NotFound, Invalid, or Conflict when it is with a worker already or has ended.
     """
-    attempt = _take_aside(session, board, job_id)
+    job = _waiting(session, job_id)
     if errors := faults(session, {"": draft}, settings):
         raise Invalid(errors)
+    _take_aside(board, job)
     row = {**_row(draft, utcnow(), settings)}
     del row["submitted_at"], row["max_attempts"]
     statement = (
         update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.status.in_([s.value for s in WAITING]))
+        .where(Job.id == job_id, Job.attempt == job.attempt, Job.status.in_([s.value for s in WAITING]))
         .values(**row)
         .returning(Job)
     )
@@ -108,9 +112,10 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
 
 def remove(session: Session, board: Board, job_id: int) -> None:
     """Delete a waiting job. Raises NotFound, or Conflict when it is with a worker already or has ended."""
-    attempt = _take_aside(session, board, job_id)
+    job = _waiting(session, job_id)
+    _take_aside(board, job)
     statement = delete(Job).where(
-        Job.id == job_id, Job.attempt == attempt, Job.status.in_([s.value for s in WAITING])
+        Job.id == job_id, Job.attempt == job.attempt, Job.status.in_([s.value for s in WAITING])
     )
     if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
         raise Conflict(f"job {job_id} does not wait any more")
@@ -171,15 +176,18 @@ def waiting_job(job: Job) -> WaitingJob:
                       job.enqueued_at.timestamp())
 
 
-def _take_aside(session: Session, board: Board, job_id: int) -> int:
-    """Take a waiting job off the board, so that no worker gets it meanwhile; returns its attempt."""
+def _waiting(session: Session, job_id: int) -> Job:
     job = _get(session, job_id)
     if Status(job.status) not in WAITING:
         raise Conflict(f"job {job_id} is {job.status}: it can be changed only while it waits")
+    return job
+
+
+def _take_aside(board: Board, job: Job) -> None:
+    """Take a waiting job off the board, so that no worker gets it meanwhile."""
     with if_redis_answers("take a job aside"):
-        if board.drop([job_id])[job_id] < 0:
-            raise Conflict(f"job {job_id} has been handed to a worker")
-    return job.attempt
+        if board.drop([job.id])[job.id] < 0:
+            raise Conflict(f"job {job.id} has been handed to a worker")
 
 
 def _get(session: Session, job_id: int) -> Job:

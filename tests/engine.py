@@ -74,7 +74,8 @@ def job(id_: int) -> Job:
 def statuses() -> dict[str, int]:
     """How many jobs there are, by status."""
     with reading() as session:
-        return dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all())
+        rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
+        return dict(tuple(row) for row in rows)
 
 
 def all_completed(count: int) -> bool:

@@ -1,0 +1,324 @@
+"""From a wish to a row to a place on the board."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from jobsched import ledger as writes
+from jobsched import submit
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.database import reading, writing
+from jobsched.domain import Conflict, Invalid, NotFound, Status, WaitingJob
+from jobsched.models import Job, utcnow
+from jobsched.submit import JobDraft
+from tests.engine import cut, dead_redis, draft, drafts, insert, job, people, post, slice_of, statuses
+from tests.support import install
+
+pytestmark = pytest.mark.usefixtures("ledger", "task_names")
+
+
+@pytest.fixture
+def task_names() -> None:
+    import tests.engine_tasks  # noqa: F401
+
+
+@pytest.fixture
+def board(redis: Redis) -> Board:
+    return install(Board(redis), "balanced")
+
+
+@pytest.fixture(autouse=True)
+def _people(ledger: object) -> None:
+    people(sites=3)
+
+
+def end(id_: int, status: Status) -> None:
+    """Make a job end, or run, behind everybody's back."""
+    with writing() as session:
+        session.get_one(Job, id_).status = status
+
+
+# Creating
+
+
+def test_a_job_is_a_row_and_a_place_on_the_board(settings: Settings, board: Board) -> None:
+    first, second = post(settings, board, draft(execution_time=0.05, back=1), draft(site=2, user=3))
+
+    row = job(first)
+    assert (row.status, row.band, row.payload) == ("pending", "task_03", {"back": 1})
+    assert (row.attempt, row.max_attempts) == (0, 3)
+    assert row.enqueued_at == row.submitted_at
+    assert board.standing(1).pending == {"task_03": 1}
+    assert board.standing(2).pending == {"task_01": 1}
+    assert board.known([first, second]) == {first, second}
+
+
+def test_rows_come_back_in_the_order_of_the_drafts(settings: Settings) -> None:
+    times = [0.001 * i for i in range(1, 300)]
+
+    with writing() as session:
+        rows = submit.insert_jobs(session, drafts(*(draft(execution_time=t) for t in times)), settings)
+
+    assert [row.execution_time for row in rows] == times
+    assert [row.id for row in rows] == sorted(row.id for row in rows)
+
+
+def test_one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer(settings: Settings) -> None:
+    wishes = drafts(
+        draft(), draft(user=77), draft(site=88), draft(execution_time=10.001), draft("no_such_task"),
+        draft("neither", user=77, site=88, execution_time=1e9),
+    )
+
+    with pytest.raises(Invalid) as faults, writing() as session:
+        submit.insert_jobs(session, wishes, settings)
+
+    assert [error.pointer for error in faults.value.errors] == [
+        "/1/user", "/2/site", "/3/execution_time", "/4/task", "/5/user", "/5/site", "/5/execution_time", "/5/task",
+    ]
+    assert "at most 10 s" in faults.value.errors[2].detail
+    assert statuses() == {}
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf, -math.inf])
+def test_an_execution_time_that_is_no_time_is_a_fault(settings: Settings, seconds: float) -> None:
+    with pytest.raises(Invalid) as faults, writing() as session:
+        submit.insert_jobs(session, drafts(draft(execution_time=seconds)), settings)
+
+    assert [error.pointer for error in faults.value.errors] == ["/0/execution_time"]
+
+
+def test_nothing_to_create_is_nothing(settings: Settings) -> None:
+    with writing() as session:
+        assert submit.insert_jobs(session, {}, settings) == []
+
+
+def test_a_job_for_later_is_scheduled_with_a_wake_and_not_on_the_board(
+    settings: Settings, board: Board, redis: Redis
+) -> None:
+    later = utcnow() + timedelta(hours=1)
+
+    (id_,) = post(settings, board, JobDraft(1, 1, 0.001, "echo", run_at=later))
+
+    row = job(id_)
+    assert (row.status, row.run_at, row.enqueued_at) == ("scheduled", later, later)
+    assert board.known([id_]) == set()
+    wakes = redis.zrange("rq:scheduler:scheduled_jobs", 0, -1, withscores=True)
+    assert wakes == [(f"wake-{math.ceil(later.timestamp())}".encode(), float(math.ceil(later.timestamp())))]
+
+
+def test_a_moment_that_has_passed_means_now(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, JobDraft(1, 1, 0.001, "echo", run_at=utcnow() - timedelta(hours=1)))
+
+    assert job(id_).status == "pending"
+    assert job(id_).enqueued_at > utcnow() - timedelta(minutes=1)
+
+
+def test_with_redis_away_a_job_is_committed_all_the_same(settings: Settings, tmp_path: Path) -> None:
+    away = Board(dead_redis(tmp_path))
+
+    (id_,) = post(settings, away, draft())
+    (later,) = post(settings, away, JobDraft(1, 1, 0.001, "echo", run_at=utcnow() + timedelta(hours=1)))
+
+    assert (job(id_).status, job(later).status) == ("pending", "scheduled")
+
+
+def test_with_the_board_lost_a_job_is_committed_all_the_same(settings: Settings, redis: Redis) -> None:
+    (id_,) = post(settings, Board(redis), draft())
+
+    assert job(id_).status == "pending"
+
+
+# Changing
+
+
+def change(settings: Settings, board: Board, id_: int, wish: JobDraft) -> Job:
+    with writing() as session:
+        changed = submit.change(session, board, id_, wish, settings)
+    submit.replace(board, changed)
+    return changed
+
+
+def test_a_changed_execution_time_moves_a_job_to_its_new_lane(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft(execution_time=0.001))
+
+    changed = change(settings, board, id_, draft("sleep", site=2, user=2, execution_time=5.0))
+
+    assert (changed.band, changed.site_id, changed.task) == ("task_05", 2, "sleep")
+    assert (job(id_).band, job(id_).site_id, job(id_).max_attempts) == ("task_05", 2, 3)
+    assert board.standing(1).pending == {}
+    assert board.standing(2).pending == {"task_05": 1}
+
+
+def test_a_change_may_schedule_a_job_and_call_it_back(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+    later = utcnow() + timedelta(hours=1)
+
+    change(settings, board, id_, JobDraft(1, 1, 0.001, "echo", run_at=later))
+    assert (job(id_).status, job(id_).run_at, board.known([id_])) == ("scheduled", later, set())
+
+    change(settings, board, id_, draft())
+    assert (job(id_).status, job(id_).run_at, board.known([id_])) == ("pending", None, {id_})
+
+
+def test_a_change_keeps_when_the_job_was_submitted(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+    before = job(id_).submitted_at
+
+    change(settings, board, id_, draft(execution_time=0.5))
+
+    assert job(id_).submitted_at == before
+
+
+def test_a_job_that_was_handed_to_a_worker_can_not_be_changed_or_removed(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+    cut(board, "task_01")
+
+    with pytest.raises(Conflict, match="handed to a worker"):
+        change(settings, board, id_, draft(execution_time=5.0))
+    with pytest.raises(Conflict, match="handed to a worker"), writing() as session:
+        submit.remove(session, board, id_)
+
+    assert (job(id_).band, job(id_).status) == ("task_01", "pending")
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED])
+def test_a_job_that_does_not_wait_can_not_be_changed_or_removed(
+    settings: Settings, board: Board, status: Status
+) -> None:
+    (id_,) = insert(settings, draft())
+    end(id_, status)
+
+    with pytest.raises(Conflict, match=f"is {status}"):
+        change(settings, board, id_, draft(execution_time=5.0))
+    with pytest.raises(Conflict, match=f"is {status}"), writing() as session:
+        submit.remove(session, board, id_)
+
+    assert (job(id_).band, job(id_).status) == ("task_01", status)
+
+
+def test_a_change_that_is_refused_leaves_the_job_where_it_waits(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+
+    with pytest.raises(Invalid):
+        change(settings, board, id_, draft(site=88))
+
+    assert (job(id_).site_id, board.known([id_])) == (1, {id_})
+    assert board.standing(1).pending == {"task_01": 1}
+
+
+def test_what_is_not_there_can_not_be_touched(settings: Settings, board: Board) -> None:
+    with pytest.raises(NotFound, match="no job 99"):
+        change(settings, board, 99, draft())
+    for call in (lambda s: submit.remove(s, board, 99), lambda s: submit.cancel(s, 99),
+                 lambda s: submit.retry(s, 99, settings)):
+        with pytest.raises(NotFound, match="no job 99"), writing() as session:
+            call(session)
+
+
+def test_with_redis_away_a_waiting_job_can_be_changed(settings: Settings, board: Board, tmp_path: Path) -> None:
+    (id_,) = post(settings, board, draft())
+
+    change(settings, Board(dead_redis(tmp_path)), id_, draft(execution_time=5.0))
+
+    assert job(id_).band == "task_05"
+
+
+# Removing, cancelling, retrying
+
+
+def test_a_removed_job_is_gone_from_both(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+
+    with writing() as session:
+        submit.remove(session, board, id_)
+
+    with reading() as session:
+        assert session.get(Job, id_) is None
+    assert board.known([id_]) == set()
+    assert board.lanes()[0].waiting == 0
+
+
+def test_a_cancelled_job_leaves_the_board_and_comes_back_when_it_is_retried(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+
+    with writing() as session:
+        submit.cancel(session, id_)
+    submit.drop(board, [id_])
+    assert (job(id_).status, board.known([id_])) == ("cancelled", set())
+
+    with writing() as session:
+        submit.retry(session, id_, settings)
+    submit.replace(board, job(id_))
+    assert (job(id_).status, board.known([id_])) == ("pending", {id_})
+
+
+def test_a_job_in_flight_can_be_cancelled_and_is_then_not_started(settings: Settings, board: Board) -> None:
+    (id_,) = post(settings, board, draft())
+    (slice_,) = cut(board, "task_01")
+
+    with writing() as session:
+        submit.cancel(session, id_)
+    submit.drop(board, [id_])
+
+    with writing() as session:
+        assert writes.start(session, slice_) == []
+    assert job(id_).status == "cancelled"
+
+
+@pytest.mark.parametrize(("status", "may"), [
+    (Status.SCHEDULED, "cancel"), (Status.PENDING, "cancel"), (Status.RUNNING, None), (Status.COMPLETED, None),
+    (Status.FAILED, "retry"), (Status.CANCELLED, "retry"),
+])
+def test_cancel_and_retry_say_in_which_state_a_job_is(settings: Settings, status: Status, may: str | None) -> None:
+    for what, after, text in (("cancel", "cancelled", "only a waiting"), ("retry", "pending", "only a failed")):
+        (id_,) = insert(settings, draft())
+        end(id_, status)
+        with writing() as session:
+            if what == may:
+                submit.cancel(session, id_) if what == "cancel" else submit.retry(session, id_, settings)
+            else:
+                with pytest.raises(Conflict, match=f"job {id_} is {status}: {text}"):
+                    submit.cancel(session, id_) if what == "cancel" else submit.retry(session, id_, settings)
+        assert job(id_).status == (after if what == may else status)
+
+
+def test_a_retried_job_that_a_worker_still_holds_is_placed_by_its_new_attempt(settings: Settings, board: Board) -> None:
+    """It failed, its slice is still in flight with neighbours, and somebody retries it."""
+    (id_,) = post(settings, board, draft())
+    (slice_,) = cut(board, "task_01")
+    with writing() as session:
+        writes.start(session, slice_)
+    end(id_, Status.FAILED)
+
+    with writing() as session:
+        submit.retry(session, id_, settings)
+    submit.replace(board, job(id_))
+    board.settle(slice_.id, 0.001)
+
+    with reading() as session:
+        board.place(writes.still_pending(session, [id_]))  # as the sweep does
+    (again,) = cut(board, "task_01")
+    assert [(fence.job, fence.attempt) for fence in again.jobs] == [(id_, 1)]
+
+
+def test_a_replaced_job_carries_its_new_attempt(settings: Settings, board: Board) -> None:
+    """A sweep has placed the job as it was before it was started."""
+    (id_,) = insert(settings, draft())
+    with writing() as session:
+        writes.start(session, slice_of([id_]))
+    row = job(id_)
+    board.place([WaitingJob(id_, 1, 1, "task_01", 0.001, 0, row.enqueued_at.timestamp())])
+    end(id_, Status.FAILED)
+
+    with writing() as session:
+        submit.retry(session, id_, settings)
+    submit.replace(board, job(id_))
+
+    (slice_,) = cut(board, "task_01")
+    assert [fence.attempt for fence in slice_.jobs] == [1]
