@@ -73,6 +73,7 @@
       key = null;
       if (response.ok) {
         show("good", accepted(body));
+        form.reset(); // what is still there would be submitted twice by a second press
         document.getElementById("live")?.dispatchEvent(new Event("refresh"));
       } else {
         show("bad", refused(body, response.status));

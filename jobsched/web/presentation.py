@@ -12,7 +12,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in three digits: ``450 µs``, ``420 ms``, ``9.89 s``, ``3 min 5 s``, ``2 d 4 h``; a dash for None.
+    """A length of time: ``450 µs``, ``420 ms``, ``9.89 s``, ``3 min 5 s``, ``2 d 4 h``; a dash for None.
 
     Whole seconds given as an int stay whole.
     """
@@ -24,7 +24,7 @@ def duration(seconds: float | None) -> str:
         return f"{seconds * 1e6:.3g} µs" if seconds > 0 else "0 s"
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    return f"{seconds:.3g} s"
 
 
 def ago(moment: datetime, now: datetime) -> str:

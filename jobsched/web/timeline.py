@@ -66,7 +66,7 @@ def _steps(status: Status, at: Mapping[str, datetime | None]) -> tuple[Step, ...
     labelled = [
         ("submitted", "Submitted", ""),
         ("run", "Due", ""),
-        ("enqueued", "Waits on the board", ""),
+        ("enqueued", "In line", ""),
         ("dispatched", "Handed to a worker's queue", ""),
         ("started", "Started", ""),
         ("finished", _ENDS.get(status, ""), status.value),
