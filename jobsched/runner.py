@@ -144,7 +144,9 @@ class SliceRun:
             with self._lease.task(task.timeout_s or default_limit_s(job, self._now.settings)):
                 result = task(job.payload, tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time))
             result = _recordable(result)
-        except (Exception, SystemExit, TimeLimitExceeded) as raised:
+        except LeaseLost:
+            raise
+        except BaseException as raised:  # a neighbour's start has to be recorded, whatever this one raised
             result, error = None, _describe(raised)
         self._current = None
         return _outcome(job, started_at, time.perf_counter() - clock, result, error)
@@ -208,19 +210,18 @@ def _outcome(job: StartedJob, started_at: datetime, used_s: float, result: Any, 
 def _recordable(result: Any) -> Any:
     """The result as JSON would give it back. Raises BadResult."""
     try:
-        text = json.dumps(result, allow_nan=False)
-        text.encode()
+        size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(result)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadResult(f"a task must return what JSON can hold: {error}") from None
-    if len(text) > tasks.RESULT_BYTES:
-        raise BadResult(f"a task must return at most {tasks.RESULT_BYTES} bytes of JSON; got {len(text)}")
+    if size > tasks.RESULT_BYTES:
+        raise BadResult(f"a task must return at most {tasks.RESULT_BYTES} bytes of JSON; got {size}")
     return json.loads(text)
 
 
 def _describe(raised: BaseException) -> str:
-    if isinstance(raised, TimeLimitExceeded | JobschedError):
-        return str(raised)
-    text = "".join(traceback.format_exception(raised))
+    told = isinstance(raised, TimeLimitExceeded | JobschedError)
+    text = str(raised) if told else "".join(traceback.format_exception(raised))
     return text[-ERROR_LENGTH:].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 

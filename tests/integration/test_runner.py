@@ -1,0 +1,434 @@
+"""A slice in a worker's hands: fences, outcomes, limits, the lease."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobsched import ledger as writes
+from jobsched import runner, submit
+from jobsched.board import Board
+from jobsched.config import Settings, load
+from jobsched.database import writing
+from jobsched.domain import Slice, Status
+from jobsched.models import Job, db
+from jobsched.runner import run_slice
+from tests.engine import as_arguments, cut, draft, environment, insert, job, people, post, slice_of, starts, statuses
+from tests.support import eventually, install
+
+
+@pytest.fixture
+def lease_s() -> float:
+    """The lease that the runner works with; a test may parametrize it."""
+    return 8.0
+
+
+@pytest.fixture
+def settings(settings: Settings, lease_s: float, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What the runner reads from the environment."""
+    for name, value in environment(settings, JOBSCHED_LEASE=str(lease_s)).items():
+        monkeypatch.setenv(name, value)
+    return load()
+
+
+@pytest.fixture
+def board(redis: Redis) -> Board:
+    return install(Board(redis), "balanced")
+
+
+@pytest.fixture(autouse=True)
+def _runner(ledger: object, settings: Settings) -> Iterator[None]:
+    people(sites=2)
+    runner.runtime.cache_clear()
+    now = runner.runtime()
+    yield
+    with now.app.app_context():
+        db.engine.dispose()
+    now.board.redis.close()
+    runner.runtime.cache_clear()
+
+
+@pytest.fixture
+def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
+    """Submit jobs, take them as one slice, run it, and return their rows."""
+
+    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
+        ids = post(settings, board, *wishes)
+        (slice_,) = cut(board, "task_01", budget_s=10)
+        assert [fence.job for fence in slice_.jobs] == ids
+        run_slice(*as_arguments(slice_))
+        return [job(id_) for id_ in ids]
+
+    return submit_and_run
+
+
+Run = Callable[..., list[Job]]
+
+
+def only_sqlite(function: Any) -> Any:
+    return pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)(function)
+
+
+# How a start ends
+
+
+def test_a_slice_runs_its_jobs_records_them_and_leaves_the_board_empty(run: Run, board: Board) -> None:
+    before = datetime.now(timezone.utc)
+    first, second = run(draft(back={"n": 1}), draft(back=["ü"]))
+
+    assert (first.status, first.result, first.error, first.attempt) == ("completed", {"n": 1}, None, 1)
+    assert (second.status, second.result) == ("completed", ["ü"])
+    for row in (first, second):
+        moments = [before - timedelta(seconds=1), row.dispatched_at, row.started_at, row.finished_at]
+        assert None not in moments
+        assert moments == sorted(moments)  # type: ignore[type-var]
+        assert row.run_time is not None
+        assert row.run_time >= 0
+        assert (row.points, row.slice is not None) == (1 + 1 + 2 * 5, True)  # tier Active, capacity 1, two of weight 5
+    assert board.flying() == {}
+    assert board.known([first.id, second.id]) == set()
+    assert board.standing(1).running == 0
+
+
+def test_a_task_that_raises_fails_its_job_with_the_traceback(run: Run) -> None:
+    (row,) = run(draft("boom", text="no\x00luck \ud800"))
+
+    assert (row.status, row.result, row.attempt) == ("failed", None, 1)
+    assert row.error is not None
+    assert row.error.startswith("Traceback")
+    assert "ValueError: no\\0luck \\ud800" in row.error
+
+
+def test_an_error_that_is_ours_is_recorded_as_its_sentence_whatever_it_holds(run: Run) -> None:
+    (row,) = run(draft("refuse", text="no\x00luck \ud800 " + "x" * 10_000))
+
+    assert row.status == "failed"
+    assert row.error is not None
+    assert "\x00" not in row.error
+    assert len(row.error) <= runner.ERROR_LENGTH * 2
+
+
+def test_a_long_error_keeps_its_end(run: Run) -> None:
+    (row,) = run(draft("boom", text="x" * 12_000 + "the end"))
+
+    assert row.error is not None
+    assert row.error.endswith("the end\n")
+    assert len(row.error) <= runner.ERROR_LENGTH
+
+
+def test_failing_neighbours_do_not_matter(run: Run) -> None:
+    rows = run(draft("boom"), draft(back=1), draft("strange", what="nan"), draft("leave"), draft("raise_unusual"),
+               draft("endless"), draft(back=2))
+
+    assert [row.status for row in rows] == ["failed", "completed", *["failed"] * 4, "completed"]
+    assert (rows[1].result, rows[6].result) == (1, 2)
+
+
+@pytest.mark.parametrize(("what", "text"), [
+    ("nan", "JSON can hold"), ("inf", "JSON can hold"), ("set", "JSON can hold"), ("bytes", "JSON can hold"),
+    ("surrogate", "JSON can hold"), ("large", "at most 16384 bytes"), ("wide", "at most 16384 bytes"),
+])
+@only_sqlite
+def test_a_result_that_can_not_be_recorded_fails_its_job(run: Run, what: str, text: str) -> None:
+    (row,) = run(draft("strange", what=what))
+
+    assert (row.status, row.result) == ("failed", None)
+    assert row.error is not None
+    assert row.error.startswith("a task must return ")
+    assert text in row.error
+
+
+@pytest.mark.parametrize("depth", [20, 60, 100, *range(820, 1001, 20)])
+@only_sqlite
+def test_a_deep_result_is_recorded_or_fails_its_job_and_no_other(run: Run, depth: int) -> None:
+    rows = run(draft("strange", what="deep", depth=depth), draft(back=1))
+
+    assert rows[0].status in ("completed", "failed")
+    assert rows[1].status == "completed"
+
+
+@pytest.mark.parametrize("code", [0, 1, "text"])
+@only_sqlite
+def test_sys_exit_fails_the_job_and_not_the_worker(run: Run, code: Any) -> None:
+    failed, other = run(draft("leave", code=code), draft(back=1))
+
+    assert (failed.status, other.status) == ("failed", "completed")
+    assert "SystemExit" in str(failed.error)
+
+
+@only_sqlite
+def test_what_is_not_an_exception_fails_the_job_and_not_its_neighbours(run: Run) -> None:
+    failed, other = run(draft("raise_unusual"), draft(back=1))
+
+    assert (failed.status, other.status) == ("failed", "completed")
+    assert "Unusual: not an Exception" in str(failed.error)
+
+
+@only_sqlite
+def test_a_task_that_this_worker_does_not_know_fails_and_says_which_it_knows(
+    run: Run, settings: Settings, board: Board
+) -> None:
+    (id_,) = post(settings, board, draft())
+    with writing() as session:
+        session.get_one(Job, id_).task = "gone"
+    (slice_,) = cut(board, "task_01")
+
+    run_slice(*as_arguments(slice_))
+
+    assert job(id_).status == "failed"
+    assert "no task 'gone'; registered are: " in str(job(id_).error)
+
+
+# The time limit
+
+
+@pytest.mark.parametrize("task", ["endless", "stubborn"])
+@only_sqlite
+def test_a_task_is_stopped_at_its_limit(run: Run, task: str) -> None:
+    (row,) = run(draft(task))
+
+    assert (row.status, row.error) == ("failed", "took longer than its limit of 0.2 s")
+
+
+@only_sqlite
+def test_no_alarm_is_left_behind(run: Run) -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGALRM)
+    run(draft("endless"), draft())
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize(("band", "limit_s"), [
+    ("task_01", 30.0), ("task_04", 30.0), ("task_05", 100.0), ("gone", 50.0),
+])
+@only_sqlite
+def test_without_one_of_its_own_a_task_may_take_ten_times_its_bound(settings: Settings, band: str,
+                                                                    limit_s: float) -> None:
+    started = writes.StartedJob(1, 1, 3, 1, 1, "echo", {}, 5.0, band)
+
+    assert runner.default_limit_s(started, settings) == limit_s
+
+
+# Retries
+
+
+def test_a_task_with_retries_is_scheduled_again_and_runs_again(run: Run, board: Board, redis: Redis) -> None:
+    (row,) = run(draft("flaky", succeeds_at=3))
+
+    assert (row.status, row.attempt, row.result) == ("scheduled", 1, None)
+    assert "RuntimeError: attempt 1" in str(row.error)
+    assert row.run_at is not None
+    assert row.finished_at is not None
+    assert row.run_at - row.finished_at == timedelta(seconds=0.1)
+    assert redis.zcard("rq:scheduler:scheduled_jobs") == 1  # its wake
+
+    for attempt, status in ((2, "scheduled"), (3, "completed")):
+        assert eventually(runner.wake) == 1
+        (slice_,) = cut(board, "task_01")
+        run_slice(*as_arguments(slice_))
+        row = job(row.id)
+        assert (row.status, row.attempt) == (status, attempt)
+
+    assert (row.result, row.error) == (3, None)
+
+
+def test_a_task_whose_retries_are_used_up_has_failed(run: Run, board: Board) -> None:
+    (row,) = run(draft("flaky", succeeds_at=99))
+    for _ in range(2):
+        eventually(runner.wake)
+        (slice_,) = cut(board, "task_01")
+        run_slice(*as_arguments(slice_))
+
+    assert (job(row.id).status, job(row.id).attempt) == ("failed", 3)
+
+
+# Fences
+
+
+def test_a_slice_that_is_enqueued_twice_runs_once(settings: Settings, board: Board, tmp_path: Path) -> None:
+    book = tmp_path / "book"
+    ids = post(settings, board, *(draft("tally", book=str(book)) for _ in range(3)))
+    (slice_,) = cut(board, "task_01")
+
+    run_slice(*as_arguments(slice_))
+    run_slice(*as_arguments(slice_))
+
+    assert starts(book) == dict.fromkeys(ids, 1)
+    assert statuses() == {"completed": 3}
+
+
+def test_a_job_that_was_cancelled_in_flight_does_not_run(settings: Settings, board: Board, tmp_path: Path) -> None:
+    book = tmp_path / "book"
+    first, second = post(settings, board, *(draft("tally", book=str(book)) for _ in range(2)))
+    (slice_,) = cut(board, "task_01")
+    with writing() as session:
+        submit.cancel(session, first)
+    submit.drop(board, [first])
+
+    run_slice(*as_arguments(slice_))
+
+    assert starts(book) == {second: 1}
+    assert (job(first).status, job(second).status) == ("cancelled", "completed")
+    assert board.known([first, second]) == set()
+
+
+def test_an_outcome_that_comes_too_late_is_not_recorded(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    (id_,) = insert(settings, draft())
+    with writing() as session:
+        (started,) = writes.start(session, slice_of([id_]))
+        writes.give_back(session, [writes.Fence(id_, 1)], "")
+    now = datetime.now(timezone.utc)
+    outcome = writes.Outcome(id_, started.attempt, Status.COMPLETED, now, now, 0.0)
+
+    assert runner.record([outcome]) == 1
+
+    assert job(id_).status == "pending"
+    assert "1 of 1 outcomes came too late" in caplog.text
+
+
+@only_sqlite
+def test_the_board_forgotten_the_jobs_run_all_the_same(settings: Settings, board: Board, redis: Redis) -> None:
+    (id_,) = post(settings, board, draft(back=1))
+    (slice_,) = cut(board, "task_01")
+    redis.flushall()
+
+    run_slice(*as_arguments(slice_))
+
+    assert job(id_).status == "completed"
+
+
+# While it runs
+
+
+def in_background(slice_: Slice, while_it_runs: Callable[[], Any]) -> None:
+    """Run a slice on the main thread, as a worker does, and something else beside it."""
+    errors: list[BaseException] = []
+
+    def beside() -> None:
+        try:
+            with runner.runtime().app.app_context():
+                while_it_runs()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    try:
+        run_slice(*as_arguments(slice_))
+    finally:
+        thread.join()
+    assert errors == []
+
+
+@pytest.mark.parametrize("lease_s", [0.3])
+@only_sqlite
+def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, board: Board, tmp_path: Path,
+                                                         redis: Redis) -> None:
+    (id_,) = post(settings, board, draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")))
+    (slice_,) = cut(board, "task_01", lease_s=0.3)
+    leases: list[float] = []
+
+    def watch() -> None:
+        try:
+            eventually((tmp_path / "here-1").exists)
+            while len(leases) < 4:
+                lease = redis.zscore("jobsched:flight", slice_.id)
+                if lease is not None and lease not in leases:
+                    leases.append(lease)
+                time.sleep(0.01)
+        finally:
+            (tmp_path / "go").touch()
+
+    in_background(slice_, watch)
+
+    assert leases == sorted(leases)
+    assert leases[-1] - leases[0] > 0.25  # three renewals, a third of the lease apart
+    assert job(id_).status == "completed"
+    assert board.flying() == {}
+
+
+@pytest.mark.parametrize("lease_s", [0.3])
+@only_sqlite
+def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
+    settings: Settings, board: Board, tmp_path: Path, redis: Redis
+) -> None:
+    held, waiting = post(settings, board, draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")),
+                         draft(site=2, user=2))
+    taken = board.take("task_01", 2, budget_s=0.1, lease_s=60)
+    slice_ = next(one for one in taken if one.jobs[0].job == held)
+
+    def lose() -> None:
+        try:
+            eventually((tmp_path / "here-1").exists)
+            redis.flushall()
+            install(board, "balanced")
+            # A sweep that read SQL before the start puts the job on the board a second time.
+            board.place([submit.waiting_job(job(held))])
+            eventually(lambda: board.holds(slice_.id))
+            assert board.flying() == {slice_.id: ("task_01", [held])}
+            assert board.standing(1).pending == {}
+            assert board.standing(1).running == 1
+            assert (board.lanes()[0].waiting, board.lanes()[0].flying) == (0, 1)
+            assert board.take("task_01", 5, budget_s=0.1, lease_s=60) == []
+            assert board.recount(1) + board.recount_lanes(100) == 0
+        finally:
+            (tmp_path / "go").touch()
+
+    in_background(slice_, lose)
+
+    assert (job(held).status, job(held).attempt, job(waiting).status) == ("completed", 1, "pending")
+    assert board.flying() == {}
+    assert board.standing(1).running == 0
+    assert board.recount(1) + board.recount_lanes(100) == 0
+
+
+@pytest.mark.parametrize("lease_s", [0.3])
+@only_sqlite
+def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board: Board, tmp_path: Path) -> None:
+    ids = post(settings, board, *(draft("hold", here=str(tmp_path / f"here{i}"), go=str(tmp_path / "go"))
+                                  for i in range(2)))
+    (slice_,) = cut(board, "task_01")
+
+    def take_back() -> None:
+        eventually((tmp_path / "here0-1").exists)
+        with writing() as session:
+            writes.give_back(session, [writes.Fence(id_, 1) for id_ in ids], "")
+        board.settle(slice_.id, None)
+
+    in_background(slice_, take_back)
+
+    assert [job(id_).status for id_ in ids] == ["pending", "pending"]
+    assert not (tmp_path / "here1-1").exists()  # the second was not begun
+
+
+def test_outcomes_do_not_wait_for_a_slow_neighbour_that_follows_later(
+    settings: Settings, board: Board, tmp_path: Path
+) -> None:
+    """What has ended is recorded at the latest when the next job ends, RECORD_EVERY_S having passed."""
+    book = str(tmp_path / "book")
+    first, slow, held = post(settings, board, draft(back=1), draft("tally", book=book, seconds=runner.RECORD_EVERY_S),
+                             draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")))
+    (slice_,) = cut(board, "task_01")
+    seen: list[str] = []
+
+    def look() -> None:
+        try:
+            eventually((tmp_path / "here-1").exists)
+            seen.extend(job(id_).status for id_ in (first, slow, held))
+        finally:
+            (tmp_path / "go").touch()
+
+    in_background(slice_, look)
+
+    assert seen == ["completed", "completed", "running"]
+    assert job(held).status == "completed"
