@@ -5,18 +5,17 @@
 local slice, site, band = ARGV[1], ARGV[2], ARGV[3]
 if call('EXISTS', key('slice', slice)) == 1 then return 0 end
 
-local ids, seconds = {}, 0
+local ids = {}
 for i = 6, #ARGV, 4 do
   local id, known = ARGV[i], entry(ARGV[i])
-  if known and known.slice == '-' and call('ZREM', key('line', known.site, known.band), id) == 1 then
-    count(known.site, known.user, known.band, -1)
-  end
+  if known and known.slice == '-' then leave_line(id, known) end
   save(id, {site = site, user = ARGV[i + 1], band = band, seconds = ARGV[i + 2], attempt = ARGV[i + 3],
             enqueued_at = known and known.enqueued_at or '0', slice = slice})
-  ids[#ids + 1], seconds = id, seconds + ARGV[i + 2]
+  ids[#ids + 1] = id
 end
-call('HSET', key('slice', slice), 'site', site, 'band', band, 'seconds', exact(seconds),
-     'jobs', table.concat(ids, ' '), 'started', 1)
+-- Its estimate was charged on the board that is lost: to this one it owes all that it uses.
+call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '), 'seconds', 0,
+     'finish', call('HGET', key('site', site), 'tag:' .. band) or 0, 'started', 1)
 call('ZADD', key('flight'), exact(clock(ARGV[5]) + ARGV[4]), slice)
 call('HINCRBY', key('site', site), 'running', #ids)
 call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)

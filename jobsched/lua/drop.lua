@@ -4,7 +4,6 @@
 local outcomes = {}
 for i, id in ipairs(ARGV) do
   local job = entry(id)
-  local line = job and key('line', job.site, job.band)
   if not job then
     outcomes[i] = 0
   elseif not known(id, job) then  -- a stray entry: neither on its line nor in flight
@@ -13,10 +12,8 @@ for i, id in ipairs(ARGV) do
   elseif job.slice ~= '-' then
     outcomes[i] = -1
   else
-    call('ZREM', line, on_line(id))
+    leave_line(id, job)
     call('HDEL', key('jobs'), id)
-    count(job.site, job.user, job.band, -1)
-    if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end
     outcomes[i] = 1
   end
 end

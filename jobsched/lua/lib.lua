@@ -148,3 +148,11 @@ local function count(site, user, band, by)  -- one job more (1) or less (-1) on 
   call('HINCRBY', key('lanes'), 'waiting:' .. band, by)
 end
 
+local function leave_line(id, job)  -- takes a waiting job off its line; returns whether it was there
+  local line = key('line', job.site, job.band)
+  if call('ZREM', line, on_line(id)) == 0 then return false end
+  if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end
+  count(job.site, job.user, job.band, -1)
+  return true
+end
+
