@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
 
 from jobsched import tasks
 from jobsched.board import Board
@@ -28,7 +29,7 @@ class Id(BaseConverter):
 
     def to_python(self, value: str) -> int:
         if int(value) > body.MOST_INTEGER:
-            raise ValidationError(value)
+            raise NotFound(f"no {value} here")  # a mere ValidationError would let the other methods of the path answer
         return int(value)
 
 

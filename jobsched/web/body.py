@@ -76,6 +76,12 @@ def read() -> Body:
         raise Problem(400, "the body is not JSON as it is taken here", [FieldError("", str(error))]) from None
 
 
+def form_method() -> str:
+    """What a form's field ``_method`` asks for; empty when there is none."""
+    request.get_data()  # keeps the body for who reads it next: parsing a form alone would use it up
+    return request.form.get("_method", "").upper()
+
+
 def parse(raw: bytes | str) -> Any:
     """Parse JSON, strictly.
 

@@ -29,7 +29,7 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
             f"List {resource.plural}, newest first", {200: some}, query=resource.query, pages=True)),
         (many, "POST", views.create, Operation(
             f"Create one {resource.noun}, or a list of them: all or none",
-            {201: resource.item | some}, body=resource.draft, many=True, idempotent=True)),
+            {201: resource.item | some, 303: None}, body=resource.draft, many=True, idempotent=True)),
         (one, "GET", views.show, Operation(f"Show a {resource.noun}", {200: resource.detail})),
         (one, "PUT", views.replace, Operation(
             f"Replace a {resource.noun}: what is left out goes back to its default", {200: resource.detail},
@@ -40,7 +40,7 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
         (one, "DELETE", views.delete, Operation(f"Delete a {resource.noun}", {204: None}, conflicts=True)),
         (one, "POST", views.form, Operation(
             "For browsers' forms, which can only POST: the field _method says PUT, PATCH or DELETE",
-            {303: None}, form=True, conflicts=True)),
+            {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True)),
     ):
         made.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])
     return made
@@ -94,7 +94,7 @@ class Views:
         return negotiate.see_other(self._address()) if negotiate.wants_html() else negotiate.no_content()
 
     def form(self, id: int) -> Response:
-        method = request.form.get("_method", "").upper()
+        method = body.form_method()
         if method not in _FORM_METHODS:
             allowed = "GET, HEAD, OPTIONS, PUT, PATCH, DELETE"
             raise Problem(405, "a POST to one item must be a form with a field _method: PUT, PATCH or DELETE",

@@ -60,7 +60,7 @@ def count_by(
     counts: dict[int, int] = {}
     for portion in portions(ids):
         statement = select(column, func.count()).where(column.in_(portion), *where).group_by(column)
-        counts |= dict(session.execute(statement).tuples().all())
+        counts |= {id_: int(n) for id_, n in session.execute(statement)}
     return counts
 
 
@@ -68,7 +68,8 @@ def names(session: Session, model: type[Site] | type[UserRecord], ids: Collectio
     """The names of sites or user records by id."""
     found: dict[int, str] = {}
     for portion in portions(set(ids)):
-        found |= dict(session.execute(select(model.id, model.name).where(model.id.in_(portion))).tuples().all())
+        rows = session.execute(select(model.id, model.name).where(model.id.in_(portion)))
+        found |= {id_: str(name) for id_, name in rows}
     return found
 
 

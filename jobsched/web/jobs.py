@@ -182,5 +182,5 @@ for _name, _view, _summary in (
     ("cancel", cancel, "Cancel a job that waits"),
     ("retry", retry, "Run a failed or cancelled job again"),
 ):
-    _operation = Operation(_summary, {200: JobOut}, idempotent=True, conflicts=True)
+    _operation = Operation(_summary, {200: JobOut, 303: None}, idempotent=True, conflicts=True)
     moves.add_url_rule(f"/{_name}", _name, _operation.on(_view), methods=["POST"])

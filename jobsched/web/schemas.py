@@ -30,7 +30,7 @@ from jobsched.web.body import MOST_INTEGER
 #: The most bytes of a payload, dumped as compact JSON.
 PAYLOAD_BYTES = 16_384
 
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _ISO_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})")
 
 
@@ -56,7 +56,7 @@ def _iso_date(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        if not _ISO_DATE.fullmatch(text, re.ASCII):
+        if not _ISO_DATE.fullmatch(text):
             raise ValueError(text)
         datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007 - only looked at
     except ValueError:

@@ -200,7 +200,8 @@ def count_by_status(session: Session) -> dict[Status, int]:
 
 def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) -> tuple[Lane, ...]:
     is_running = Job.status == Status.RUNNING.value
-    running = dict(session.execute(select(Job.band, func.count()).where(is_running).group_by(Job.band)).tuples().all())
+    counted = session.execute(select(Job.band, func.count()).where(is_running).group_by(Job.band))
+    running = {band: int(n) for band, n in counted}
     # One seek at the index for each lane, where a GROUP BY would walk over everything that waits.
     oldest = session.execute(select(*(
         select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
@@ -220,7 +221,8 @@ def _orders(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime)
     if beat.note:
         return None
     ids = {row.site for ranking in beat.rankings.values() for row in ranking}
-    names = dict(session.execute(select(Site.id, Site.name).where(Site.id.in_(ids))).tuples().all())
+    named = session.execute(select(Site.id, Site.name).where(Site.id.in_(ids)))
+    names = {id_: str(name) for id_, name in named}
     orders = []
     for band in bands:
         if ranking := beat.rankings.get(band.name):

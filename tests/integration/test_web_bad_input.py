@@ -1,0 +1,190 @@
+"""Bad bodies: each is refused with what was wrong and where, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.integration.web import ON_SQLITE, add_user, created, pointers, problem
+
+pytestmark = ON_SQLITE
+
+JOB = {"user": 1, "site": 1, "execution_time": 1}
+
+
+def deep(levels: int) -> str:
+    """A job whose payload makes the whole nest ``levels`` deep."""
+    return '{"user":1,"site":1,"execution_time":1,"payload":' + '{"a":' * (levels - 1) + "1" + "}" * levels
+
+
+@pytest.mark.parametrize("body", [
+    "", "{", "[", "nonsense", "{}{}", '{"a":1,}', "{'a':1}", '{"name":"a\tb"}', "\ufeff{}", "[1,]", "{1:2}", "01",
+    '{"name":NaN}', '{"name":Infinity}', '{"name":-Infinity}', '{"name":1e400}', '{"name":-1e999}',
+    '{"name":"a","name":"b"}', '{"name":"a","x":[{"y":1,"y":1}]}',
+    '{"name":9223372036854775808}', '{"name":-9223372036854775808}', '{"name":' + "9" * 5000 + "}",
+    '{"name":"\\ud800"}', '{"name":"\\udc00\\ud800"}', '{"\\ud83d":1}',
+    deep(21), "[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000,
+], ids=lambda body: body[:20])
+@pytest.mark.parametrize("path", ["/sites", "/jobs"])
+def test_what_is_not_strict_json_is_refused(client: FlaskClient, path: str, body: str) -> None:
+    response = client.post(path, data=body, content_type="application/json")
+    assert pointers(response, 400) == [""]
+    assert client.get(path).json == []
+
+
+@pytest.mark.parametrize("body", [b'{"name":"\xff"}', b'{"name":"\xed\xa0\x80"}', b"\xff\xfe{\x00}\x00", b"\x00"])
+def test_what_is_not_utf_8_is_refused(client: FlaskClient, body: bytes) -> None:
+    assert pointers(client.post("/sites", data=body, content_type="application/json"), 400) == [""]
+
+
+def test_20_levels_are_taken(client: FlaskClient) -> None:
+    add_user(client)
+    created(client.post("/jobs", data=deep(20), content_type="application/json"))
+
+
+@pytest.mark.parametrize("body", ["null", "true", "1", '"x"', "[]", "1.5"])
+def test_what_is_no_object_is_refused(client: FlaskClient, body: str) -> None:
+    assert pointers(client.post("/sites", data=body, content_type="application/json")) == [""]
+
+
+@pytest.mark.parametrize("content_type", [
+    None, "text/plain", "application/xml", "application/jsonp", "x", "application/json+", "text/html",
+])
+def test_other_content_types_are_refused(client: FlaskClient, content_type: str | None) -> None:
+    problem(client.post("/sites", data='{"name":"a"}', content_type=content_type), 415)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_content_types_are_read_as_they_are_meant(client: FlaskClient, content_type: str) -> None:
+    created(client.post("/sites", data='{"name":"a"}', content_type=content_type))
+
+
+@pytest.mark.parametrize("path", ["/sites", "/jobs/1/cancel", "/nowhere"])
+def test_a_body_over_8_mb_is_refused(client: FlaskClient, path: str) -> None:
+    body = b" " * (8 * 1024 * 1024 + 1)
+    problem(client.post(path, data=body, content_type="application/json"), 413)
+
+
+def test_a_body_of_8_mb_is_read(client: FlaskClient) -> None:
+    body = b'{"name":"a"}'.ljust(8 * 1024 * 1024)
+    created(client.post("/sites", data=body, content_type="application/json"))
+
+
+@pytest.mark.parametrize(("fields", "pointer"), [
+    ({"name": ""}, "/name"), ({"name": "  "}, "/name"), ({"name": "x" * 201}, "/name"), ({"name": "a\0b"}, "/name"),
+    ({"name": 1}, "/name"), ({"name": None}, "/name"), ({"name": ["a"]}, "/name"), ({"domain": "x" * 254}, "/domain"),
+    ({"url": "x" * 2001}, "/url"), ({"description": "x" * 10_001}, "/description"), ({"url": None}, "/url"),
+    ({"description": "\0"}, "/description"), ({"record_capacity": 0}, "/record_capacity"),
+    ({"record_capacity": 4}, "/record_capacity"), ({"record_capacity": True}, "/record_capacity"),
+    ({"record_capacity": "2"}, "/record_capacity"), ({"record_capacity": 1.5}, "/record_capacity"),
+    ({"record_capacity": None}, "/record_capacity"), ({"record_capicity": 4}, "/record_capicity"),
+    ({"id": 7}, "/id"), ({"a/b~c": 1}, "/a~1b~0c"), ({"": 1}, "/"), ({"created_at": "x"}, "/created_at"),
+])
+def test_a_bad_field_of_a_site_is_named(client: FlaskClient, fields: dict[str, Any], pointer: str) -> None:
+    assert pointers(client.post("/sites", json={"name": "a", **fields})) == [pointer]
+    assert pointers(client.post("/sites", json=[{"name": "a"}, {"name": "a", **fields}])) == [f"/1{pointer}"]
+    assert client.get("/sites").json == []
+
+
+@pytest.mark.parametrize(("fields", "pointer"), [
+    ({"site": 2}, "/site"), ({"site": "1"}, "/site"), ({"site": 0}, "/site"), ({"site": 2**63 - 1}, "/site"),
+    ({"site": None}, "/site"), ({"email": "x"}, "/email"), ({"email": "@" * 255}, "/email"),
+    ({"phone": "x" * 41}, "/phone"), ({"pincode": "x" * 21}, "/pincode"), ({"is_active": 1}, "/is_active"),
+    ({"is_active": "true"}, "/is_active"), ({"is_active": None}, "/is_active"), ({"dob": "1990-02-30"}, "/dob"),
+    ({"dob": "19900228"}, "/dob"), ({"dob": "1990-02-28T00:00:00"}, "/dob"), ({"dob": 5}, "/dob"),
+    ({"dob": ""}, "/dob"), ({"dob": "１９９０-02-28"}, "/dob"),  # noqa: RUF001 - digits that are not ASCII
+    ({"city": "\0"}, "/city"),
+])
+def test_a_bad_field_of_a_user_record_is_named(client: FlaskClient, fields: dict[str, Any], pointer: str) -> None:
+    add_user(client)
+    assert pointers(client.post("/user-records", json={"site": 1, "name": "a", **fields})) == [pointer]
+    assert pointers(client.patch("/user-records/1", json=fields)) == [pointer]
+
+
+@pytest.mark.parametrize(("fields", "pointer"), [
+    ({"user": 2}, "/user"), ({"user": "1"}, "/user"), ({"user": True}, "/user"), ({"user": 1.5}, "/user"),
+    ({"user": None}, "/user"), ({"site": 2}, "/site"), ({"site": -1}, "/site"),
+    ({"execution_time": 0}, "/execution_time"), ({"execution_time": -1}, "/execution_time"),
+    ({"execution_time": 10.0001}, "/execution_time"),
+    ({"execution_time": 1e308}, "/execution_time"), ({"execution_time": "1"}, "/execution_time"),
+    ({"execution_time": True}, "/execution_time"), ({"execution_time": None}, "/execution_time"),
+    ({"execution_time": [1]}, "/execution_time"), ({"execution_time": 1e-400}, "/execution_time"),
+    ({"task": "nonsense"}, "/task"), ({"task": ""}, "/task"), ({"task": None}, "/task"), ({"task": "x" * 101}, "/task"),
+    ({"task": "a\0"}, "/task"), ({"payload": []}, "/payload"), ({"payload": None}, "/payload"),
+    ({"payload": "{}"}, "/payload"), ({"payload": {"a": "x" * 16_400}}, "/payload"),
+    ({"payload": {"a": ["\0"]}}, "/payload"), ({"payload": {"\0": 1}}, "/payload"),
+    ({"run_at": "2030-01-01T00:00:00"}, "/run_at"),
+    ({"run_at": "2030-01-01"}, "/run_at"), ({"run_at": 1893456000}, "/run_at"), ({"run_at": "1893456000"}, "/run_at"),
+    ({"run_at": "soon"}, "/run_at"), ({"run_at": ""}, "/run_at"), ({"run_at": "2030-13-01T00:00:00Z"}, "/run_at"),
+    ({"run_at": "0001-01-01T00:00:00+14:00"}, "/run_at"), ({"run_at": "9999-12-31T23:59:59-14:00"}, "/run_at"),
+    ({"run_at": "2030-01-01T00:00:00+99:00"}, "/run_at"), ({"status": "completed"}, "/status"),
+    ({"attempt": 1}, "/attempt"), ({"id": 1}, "/id"),
+])
+def test_a_bad_field_of_a_job_is_named(client: FlaskClient, fields: dict[str, Any], pointer: str) -> None:
+    add_user(client)
+    assert pointers(client.post("/jobs", json={**JOB, **fields})) == [pointer]
+    assert pointers(client.post("/jobs", json=[JOB, {**JOB, **fields}])) == [f"/1{pointer}"]
+    assert client.get("/jobs").json == []
+
+
+def test_a_payload_of_16_kb_is_taken(client: FlaskClient) -> None:
+    add_user(client)
+    payload = {"a": "x" * (16_384 - len('{"a":""}'))}
+    assert created(client.post("/jobs", json={**JOB, "payload": payload}))["payload"] == payload
+    longer = {"a": payload["a"] + "x"}
+    assert pointers(client.post("/jobs", json={**JOB, "payload": longer})) == ["/payload"]
+
+
+def test_a_payload_may_speak_of_nul(client: FlaskClient) -> None:
+    add_user(client)
+    payload = {"a": "\\u0000"}  # six characters, none of them NUL
+    assert created(client.post("/jobs", json={**JOB, "payload": payload}))["payload"] == payload
+
+
+@pytest.mark.parametrize("body", ["[]", '[{"name":"a"}]', "null", "1"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_one_item_is_changed_by_one_object(client: FlaskClient, method: str, body: str) -> None:
+    add_user(client)
+    response = client.open("/sites/1", method=method, data=body, content_type="application/json")
+    assert pointers(response) == [""]
+
+
+@pytest.mark.parametrize(("path", "method", "allowed"), [
+    ("/sites", "DELETE", {"GET", "HEAD", "OPTIONS", "POST"}), ("/jobs", "PUT", {"GET", "HEAD", "OPTIONS", "POST"}),
+    ("/jobs/1/cancel", "GET", {"OPTIONS", "POST"}), ("/healthz", "POST", {"GET", "HEAD", "OPTIONS"}),
+    ("/", "POST", {"GET", "HEAD", "OPTIONS"}), ("/sites", "BREW", {"GET", "HEAD", "OPTIONS", "POST"}),
+    ("/sites/1", "POST", {"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}),
+])
+def test_a_method_that_is_not_there_names_those_that_are(
+    client: FlaskClient, path: str, method: str, allowed: set[str]
+) -> None:
+    response = client.open(path, method=method, json={})
+    problem(response, 405)
+    assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+def test_other_paths_are_not_found(client: FlaskClient) -> None:
+    for path in ("/nowhere", "/sites/1/2", "/jobs/1/start", "/website/x", "/websites", "/website/website",
+                 "/static/nothing.js", "/static/../app.py", "/\xff"):
+        problem(client.get("/", environ_overrides={"PATH_INFO": path}), 404)
+
+
+def test_an_unexpected_error_tells_nothing(client: FlaskClient, monkeypatch: pytest.MonkeyPatch,
+                                           caplog: pytest.LogCaptureFixture) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("jobsched.web.paging.fetch", break_down)
+    response = client.get("/sites")
+    problem(response, 500)
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    assert "a secret" in caplog.text
+
+
+def test_a_huge_number_in_a_list_is_refused_whole(client: FlaskClient) -> None:
+    body = json.dumps([{"name": "a"}, {"name": "b", "record_capacity": 2**63}])
+    assert pointers(client.post("/sites", data=body, content_type="application/json"), 400) == [""]

@@ -1,0 +1,64 @@
+"""Whether the stack is up, and ready."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from redis import Redis
+from rq import Worker
+
+from jobsched.config import Settings
+from tests.integration.conftest import MakeClient
+from tests.integration.web import ON_SQLITE, board_of
+
+pytestmark = ON_SQLITE
+
+
+def checks(client: FlaskClient) -> dict[str, bool]:
+    """What is ready, after the answer was found to be of one piece."""
+    response = client.get("/readyz")
+    found = {name: check["ok"] for name, check in response.json["checks"].items()}
+    assert response.json["ready"] == all(found.values())
+    assert response.status_code == (200 if all(found.values()) else 503)
+    return found
+
+
+def test_a_process_that_answers_is_up(client: FlaskClient) -> None:
+    assert (client.get("/healthz").status_code, client.get("/healthz").json) == (200, {"status": "ok"})
+
+
+def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": False, "worker": False}
+    board_of(client).beat("dispatcher", "disp-1", 60)
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": False}
+    board_of(client).beat("worker", "work-1", 60)
+    assert all(checks(client).values())
+    assert client.get("/readyz").json["checks"]["dispatcher"]["detail"] == "disp-1"
+    board_of(client).rest("dispatcher", "disp-1")
+    assert not checks(client)["dispatcher"]
+
+
+def test_a_plain_rq_worker_is_a_worker(client: FlaskClient, redis: Redis) -> None:
+    worker = Worker(["band-1s"], connection=redis, name="plain")
+    worker.register_birth()
+    try:
+        assert client.get("/readyz").json["checks"]["worker"] == {"ok": True, "detail": "plain"}
+    finally:
+        worker.register_death()
+    assert not checks(client)["worker"]
+
+
+def test_a_registration_without_a_worker_is_none(client: FlaskClient, redis: Redis) -> None:
+    redis.sadd("rq:workers", "rq:worker:dead")
+    assert not checks(client)["worker"]
+    assert redis.sismember("rq:workers", "rq:worker:dead")  # looking at it changes nothing
+
+
+def test_without_redis_nothing_is_ready_but_the_process_is_up(
+    make_client: MakeClient, settings: Settings, tmp_path: Path
+) -> None:
+    client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
+    assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False}
+    assert client.get("/healthz").status_code == 200
