@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -229,15 +229,23 @@ class Board:
         return [_text(name) for name in names]
 
     @contextmanager
-    def sole(self, what: str, ttl_s: float) -> Iterator[bool]:
-        """Whether nobody else does ``what`` now; nobody else will until the block ends, or ``ttl_s`` have passed."""
+    def sole(self, what: str, ttl_s: float) -> Iterator[Callable[[], None] | None]:
+        """None when somebody else does ``what`` now; else nobody will until the block ends, or ``ttl_s`` have passed.
+
+        A call of what it gives lets the ``ttl_s`` begin anew.
+        """
         lock = self.redis.lock(self._key("lock", what), timeout=ttl_s, blocking=False)
+
+        def stay() -> None:
+            with suppress(LockError):  # it ran out; somebody else may hold it now
+                lock.reacquire()
+
         held = lock.acquire()
         try:
-            yield held
+            yield stay if held else None
         finally:
             if held:
-                with suppress(LockError):  # it ran out; somebody else may hold it now
+                with suppress(LockError):
                     lock.release()
 
     # Repair

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: The doorbell wakes the dispatcher for work; this is how often it looks without being called, in seconds.
 IDLE_S = 1.0
+#: While another dispatcher makes a lost board again, this one looks as often, in seconds.
+AGAIN_S = 0.1
 #: It counts as alive for this long after a tick, in seconds.
 ALIVE_S = 10.0
 
@@ -52,7 +54,7 @@ class Dispatcher:
         except BoardLost:
             log.warning("the board is lost: rebuilding it from SQL")
             self._sweeper.rebuild()
-            return 0
+            return AGAIN_S
         return min(IDLE_S, self._settings.repair_every_s)
 
     def dispatch(self) -> int:

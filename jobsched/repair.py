@@ -7,7 +7,8 @@ brought in line with it.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -30,8 +31,9 @@ log = logging.getLogger(__name__)
 PORTION = 5_000
 #: Sites that one sweep recounts.
 SITES = 100
-#: The longest that one sweep may keep others from sweeping, in seconds.
-LOCK_S = 60.0
+#: A sweeper that is killed keeps the others from sweeping for so long, in seconds. One that takes longer is joined by
+#: another, which costs work and does no harm.
+LOCK_S = 3.0
 
 SILENT = "the worker fell silent, and no attempt is left"
 
@@ -47,10 +49,11 @@ class Sweeper:
         self._last_site = 0
         self._last_user = 0
         self._scan = 0
+        self._stay: Callable[[], None] = _ignore
 
     def sweep(self) -> dict[str, int]:
         """Every step once, unless somebody else sweeps; returns what each mended."""
-        with self._board.sole("repair", LOCK_S) as alone:
+        with self._alone() as alone:
             if not alone:
                 return {}
             mended = {
@@ -69,8 +72,14 @@ class Sweeper:
 
     def rebuild(self) -> int:
         """Make a lost board again, whole; returns how many jobs were placed. Others wait for it to end."""
-        with self._board.sole("repair", LOCK_S) as alone:
+        with self._alone() as alone:
             return self.lost_board() if alone else 0
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        with self._board.sole("repair", LOCK_S) as stay:
+            self._stay = stay or _ignore
+            yield stay is not None
 
     def lost_board(self) -> int:
         """The board has no rules (FLUSHALL, a Redis restarted without data): build it again, whole."""
@@ -89,6 +98,7 @@ class Sweeper:
                 return 0
             log.warning("the board scores by other rules than the settings': building it again")
             self._board.wipe()
+            failpoint("repair.wiped")
         return self._build()
 
     def _build(self) -> int:
@@ -99,10 +109,13 @@ class Sweeper:
         failpoint("repair.installed")
         with reading() as session:
             self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(Site.id, Site.record_capacity)))
+            failpoint("repair.all_sites_told")
             inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
             self._board.tell_users((user, False) for user in inactive)
+            failpoint("repair.inactive_users_told")
         after = placed = 0
         while jobs := self._pending(after):
+            self._stay()
             placed += self._board.place(jobs)
             failpoint("repair.portion_placed")
             after = jobs[-1].id
@@ -115,6 +128,7 @@ class Sweeper:
         for slice_id, (band, jobs) in self._board.expired(PORTION).items():
             if band in bands and lanes.waits_in_queue(self._redis, bands[band], slice_id):
                 self._board.renew(slice_id, self._settings.lease_s, started=False)
+                failpoint("repair.queued_lease_renewed")
                 continue
             with writing() as session:
                 ledger.give_back(session, ledger.running_in(session, slice_id, jobs), SILENT)
@@ -169,7 +183,9 @@ class Sweeper:
         self._last_user = users[-1].id if len(users) == PORTION else 0
         told = self._board.tell_sites(SiteFacts(*row) for row in sites)
         failpoint("repair.sites_told")
-        return told + self._board.tell_users((row.id, row.is_active) for row in users)
+        told += self._board.tell_users((row.id, row.is_active) for row in users)
+        failpoint("repair.users_told")
+        return told
 
     def miscounted(self) -> int:
         """Counts or points differ from the lines that they count: count again."""
@@ -178,7 +194,9 @@ class Sweeper:
         self._last_site = sites[-1] if len(sites) == SITES else 0
         wrong = sum(self._board.recount(site) for site in sites)
         failpoint("repair.recounted")
-        return wrong + self._board.recount_lanes(PORTION)
+        wrong += self._board.recount_lanes(PORTION)
+        failpoint("repair.lanes_recounted")
+        return wrong
 
     def _pending(self, after: int) -> list[WaitingJob]:
         with reading() as session:
@@ -187,6 +205,10 @@ class Sweeper:
 
 def _portion(key: Any, *columns: Any, after: int, limit: int) -> Any:
     return select(key, *columns).where(key > after).order_by(key).limit(limit)
+
+
+def _ignore() -> None:
+    pass
 
 
 def install(board: Board, settings: Settings) -> str:
