@@ -94,8 +94,9 @@ def run(options: argparse.Namespace, directory: Path) -> tuple[dict[str, Any], l
         "most starts of one job": found.most_starts,
         "seconds": {
             "from the last fault to the last end": ended_s,
-            "from a kill to the job's next start": report.spread(found.rerun_s),
+            "from a kill to the job's next start": report.spread([rerun.seconds for rerun in found.reruns]),
             "back": {role: report.spread(times) for role, times in sorted(faults.back_s.items())},
+            "slowest": report.slowest(found.reruns, faults.spells),
         },
         "violations": len(found.violations),
     }

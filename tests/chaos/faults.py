@@ -22,6 +22,8 @@ from tests.chaos.stack import Member, Stack
 KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (6.0, 14.0), (2.0, 6.0)
 #: How long a process stays stopped, a database or Redis away, in seconds.
 STOPPED_S, DATABASE_AWAY_S, REDIS_AWAY_S = (5.0, 20.0), (1.0, 10.0), (1.0, 5.0)
+#: The kernel's clock for births of processes is that coarse, in seconds.
+TICK_S = 0.05
 #: The share of Redis's replies that are lost.
 LOSE_REPLIES = 0.01
 #: How often each role is hit.
@@ -97,9 +99,10 @@ class Faults:
             return
         members = self.world.stack.members()
         for kill in list(self._missing):
-            born = [member.born_at for member in members if member.role == kill.role and member.born_at > kill.at]
+            born = [member.born_at for member in members if member.role == kill.role
+                    and member.born_at > kill.at - TICK_S and member.pid not in kill.pids]
             if born:
-                self.back_s.setdefault(kill.role, []).append(min(born) - kill.at)
+                self.back_s.setdefault(kill.role, []).append(max(0.0, min(born) - kill.at))
                 self._missing.remove(kill)
 
     def mend(self) -> None:
@@ -141,8 +144,8 @@ class Faults:
         if member := self._target(rng):
             with suppress(psutil.Error):
                 below = frozenset(child.pid for child in member.process.children(recursive=True))
-                member.process.kill()
                 kill = Kill(member.role, member.pid, time.time(), below | {member.pid})
+                member.process.kill()
                 self.kills.append(kill)
                 self.counts[f"kill -9 {member.role}"] += 1
                 if member.role != "horse":
@@ -153,7 +156,9 @@ class Faults:
         member, lasts_s = self._target(rng), rng.uniform(*STOPPED_S)
         if member:
             with suppress(psutil.Error):
+                began = time.time()
                 member.process.suspend()
+                self.spells.append(Spell(f"SIGSTOP {member.role} {member.pid}", began, began + lasts_s))
                 self._stopped.append(member.process)
                 self.counts[f"SIGSTOP {member.role}"] += 1
                 self._after(lasts_s, lambda: self._continue(member))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.chaos.audit import Change
+from tests.chaos.faults import Spell
 from tests.chaos.notes import Notes
-from tests.chaos.verdict import Verdict
+from tests.chaos.verdict import Rerun, Verdict
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float] | None:
@@ -27,8 +28,22 @@ def lines(figures: Mapping[str, Any]) -> list[str]:
             text += [f"    {line}" for line in lines(value)]
         elif isinstance(value, Mapping):
             text.append(f"{name:<40} p50 {value['p50']:g}  max {value['max']:g}  (n {value['n']})")
+        elif isinstance(value, list):
+            text += [f"{name}:", *(f"    {item}" for item in value)]
         else:
             text.append(f"{name:<40} {'-' if value is None else value}")
+    return text
+
+
+def slowest(reruns: Sequence[Rerun], spells: Sequence[Spell], count: int = 3) -> list[str]:
+    """The slowest reruns, each with the faults that lasted or happened meanwhile."""
+    text = []
+    for rerun in reruns[:count]:
+        began, ended = rerun.kill.at, rerun.kill.at + rerun.seconds
+        meanwhile = [f"{spell.what} {spell.began - began:+.1f}..{spell.ended - began:+.1f}" for spell in spells
+                     if spell.began < ended and spell.ended > began]
+        text.append(f"job {rerun.job}: {rerun.seconds:.1f} s after kill -9 {rerun.kill.role} at {began:.3f}; "
+                    f"meanwhile: {', '.join(meanwhile) or 'nothing'}")
     return text
 
 

@@ -21,6 +21,15 @@ ENDED = {status.value for status in TERMINAL}
 RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:")
 
 
+@dataclass(frozen=True)
+class Rerun:
+    """A start that a kill interrupted, and how long after the kill the job was started again."""
+
+    job: int
+    kill: Kill
+    seconds: float
+
+
 @dataclass
 class Verdict:
     """Counts, and the violations: a sentence each, by the job concerned (None: none in particular)."""
@@ -31,7 +40,7 @@ class Verdict:
     recorded_twice: set[int] = field(default_factory=set)
     started_again: int = 0
     most_starts: int = 0
-    rerun_s: list[float] = field(default_factory=list)
+    reruns: list[Rerun] = field(default_factory=list)
     violations: list[tuple[int | None, str]] = field(default_factory=list)
 
     def blame(self, job: int | None, what: str) -> None:
@@ -47,7 +56,7 @@ def judge(requests: Sequence[Request], rows: Mapping[int, Row], history: Mapping
     for row in rows.values():
         verdict.statuses[row.status] += 1
         _job(verdict, row, history.get(row.id, []), notes)
-    verdict.rerun_s = rerun_times(notes, kills)
+    verdict.reruns = reruns(notes, kills)
     return verdict
 
 
@@ -94,16 +103,16 @@ def _job(verdict: Verdict, row: Row, changes: Sequence[Change], notes: Notes) ->
         verdict.blame(row.id, f"completed, but its task did not end attempt {row.attempt}")
 
 
-def rerun_times(notes: Notes, kills: Iterable[Kill]) -> list[float]:
-    """For each start that a kill interrupted: seconds from the kill to the job's next start."""
-    killed = {pid: kill.at for kill in kills for pid in kill.pids}
-    times = []
+def reruns(notes: Notes, kills: Iterable[Kill]) -> list[Rerun]:
+    """The starts that a kill interrupted and that were followed by another, slowest first."""
+    killed = {pid: kill for kill in kills for pid in kill.pids}
+    found = []
     for start in notes.interrupted():
         following = [note.at for note in notes.starts(start.job) if note.at > start.at]
-        at = killed.get(start.pid)
-        if at and at > start.at and following:
-            times.append(min(following) - at)
-    return times
+        kill = killed.get(start.pid)
+        if kill and kill.at > start.at and following:
+            found.append(Rerun(int(start.job), kill, min(following) - kill.at))
+    return sorted(found, key=lambda rerun: -rerun.seconds)
 
 
 def board_faults(redis: Redis, rows: Iterable[Row]) -> list[str]:
