@@ -322,6 +322,7 @@ class Board:
 
     def ranking(self, band: str, limit: int) -> list[Ranked]:
         """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
+        self.rules()
         order: Any = self.redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
         weights = [float(value or 0) for value in self.redis.hmget(
             self._key("rules"), [f"{band}:boost", "share", "age", "size", "points_cap"])]

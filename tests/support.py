@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from jobsched.board import Board
 from jobsched.database import writing
-from jobsched.domain import Band, Tier, WaitingJob, band_of, bands_of, tiers_of
+from jobsched.domain import Band, Slice, Tier, WaitingJob, band_of, bands_of, tiers_of
 from jobsched.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES
 
@@ -45,6 +45,17 @@ def waiting_job(id: int | None = None, *, site: int = 1, user: int = 1, executio
     """A job as the board sees it, in the band of its execution time; ids count up when none is given."""
     band = band_of(execution_time, BANDS).name
     return WaitingJob(next(_ids) if id is None else id, site, user, band, execution_time, attempt, enqueued_at)
+
+
+def take(board: Board, band: str = "task_04", slices: int = 1, budget_s: float = 0.0, lease_s: float = 10.0,
+         most_jobs: int = 100) -> list[Slice]:
+    """Slices of one job each, unless a budget is given."""
+    return board.take(band, slices, budget_s=budget_s, lease_s=lease_s, most_jobs=most_jobs)
+
+
+def ids(slices: Sequence[Slice]) -> list[list[int]]:
+    """The jobs of each slice."""
+    return [[fence.job for fence in slice_.jobs] for slice_ in slices]
 
 
 def make_site(**fields: Any) -> Site:

@@ -33,7 +33,8 @@ settled = st.tuples(st.just("settle"), st.integers(0, 30), st.sampled_from([None
 dropped = st.tuples(st.just("drop"), st.lists(st.integers(0, 30), max_size=4))
 site_told = st.tuples(st.just("tell_site"), SITES, st.integers(1, 3), st.sampled_from([0.5, 1.0, 3.0]))
 user_told = st.tuples(st.just("tell_user"), USERS, st.booleans())
-steps = st.lists(st.one_of(placed, placed, taken, taken, settled, dropped, again, site_told, user_told), min_size=4, max_size=30)
+step = st.one_of(placed, placed, taken, taken, settled, dropped, again, site_told, user_told)
+steps = st.lists(step, min_size=4, max_size=30)
 
 
 @dataclass
