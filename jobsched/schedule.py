@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 from redis import Redis
+from rq import Queue
 from rq_scheduler import Scheduler
 from sqlalchemy import delete
 
-from jobsched import ledger
+from jobsched import lanes, ledger
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -33,9 +34,16 @@ BATCH = 500
 KEEP_KEYS = timedelta(days=1)
 
 
-def scheduler(redis: Redis) -> Scheduler:
+class WakeScheduler(Scheduler):  # type: ignore[misc]
+    """rq-scheduler, which would import any class that a job in Redis names as that of its queue."""
+
+    def get_queue_for_job(self, job: SliceJob) -> Queue:
+        return lanes.queue(self.connection, WAKE_QUEUE)
+
+
+def scheduler(redis: Redis) -> WakeScheduler:
     """rq-scheduler's handle on ``redis``, for our queue and our job class."""
-    return Scheduler(queue_name=WAKE_QUEUE, connection=redis, job_class=SliceJob, interval=INTERVAL_S)
+    return WakeScheduler(queue_name=WAKE_QUEUE, connection=redis, job_class=SliceJob, interval=INTERVAL_S)
 
 
 def wake_at(redis: Redis, moments: Iterable[datetime]) -> None:
