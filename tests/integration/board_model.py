@@ -59,6 +59,16 @@ class Model:
             self.tags[line] += max(right, self.joined[line]) - max(flight.finish, self.joined[line])
         return flight is not None
 
+    def adopt(self, slice_: Slice) -> bool:
+        if slice_.id in self.flights:
+            return False
+        jobs = tuple(fence.job for fence in slice_.jobs)
+        for job in jobs:
+            self._drop(job)
+        line = (slice_.site, slice_.band)
+        self.flights[slice_.id] = Flight(*line, jobs, 0.0, self.tags[line])
+        return True
+
     def drop(self, jobs: Iterable[int]) -> dict[int, int]:
         return {job: self._drop(job) for job in jobs}
 
@@ -93,6 +103,9 @@ class Model:
     def flying(self, band: str) -> int:
         return sum(len(flight.jobs) for flight in self.flights.values() if flight.band == band)
 
+    def flies(self, job: int) -> bool:
+        return any(job in flight.jobs for flight in self.flights.values())
+
     def scores(self, band: str) -> dict[int, float]:
         sites = {job.site for job in self.waiting.values() if job.band == band}
         return {site: score(self._standing(site, band), self.weights[band]) for site in sites}
@@ -111,11 +124,8 @@ class Model:
         head = self.line(site, band)[0]
         return Standing(self.points(site), self.tags[site, band], head.enqueued_at, head.execution_time)
 
-    def _flies(self, job: int) -> bool:
-        return any(job in flight.jobs for flight in self.flights.values())
-
     def _place(self, job: WaitingJob) -> int:
-        if job.id in self.waiting or self._flies(job.id):
+        if job.id in self.waiting or self.flies(job.id):
             return 0
         line = (job.site, job.band)
         if not self.line(*line) and self.v[job.band] > self.tags[line]:
@@ -159,7 +169,7 @@ class Model:
             self.line_v.pop(line, None)
 
     def _drop(self, job: int) -> int:
-        if self._flies(job):
+        if self.flies(job):
             return -1
         gone = self.waiting.pop(job, None)
         if gone is None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobsched.board import Board, LaneCount
-from jobsched.domain import SiteFacts, WaitingJob
+from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
 from jobsched.policy import POLICIES
 from tests.integration.board_model import Model
 from tests.support import BANDS, TIERS, waiting_job
@@ -31,9 +31,10 @@ taken = st.tuples(st.just("take"), LANES, st.integers(1, 6), st.sampled_from([0.
                   st.sampled_from([1, 3, 100]))
 settled = st.tuples(st.just("settle"), st.integers(0, 30), st.sampled_from([None, 0.0, 0.05, 17.0]))
 dropped = st.tuples(st.just("drop"), st.lists(st.integers(0, 30), max_size=4))
+adopted = st.tuples(st.just("adopt"), st.integers(0, 30))
 site_told = st.tuples(st.just("tell_site"), SITES, st.integers(1, 3), st.sampled_from([0.5, 1.0, 3.0]))
 user_told = st.tuples(st.just("tell_user"), USERS, st.booleans())
-step = st.one_of(placed, placed, taken, taken, settled, dropped, again, site_told, user_told)
+step = st.one_of(placed, placed, taken, taken, settled, dropped, adopted, again, site_told, user_told)
 steps = st.lists(step, min_size=4, max_size=30)
 
 
@@ -71,6 +72,14 @@ class Twins:
     def settle(self, index: int, used_s: float | None) -> None:
         slice_id = self.slices[index % len(self.slices)] if self.slices else "none"
         assert self.board.settle(slice_id, used_s) == self.model.settle(slice_id, used_s)
+
+    def adopt(self, index: int) -> None:
+        free = [job for job in self.jobs[index : index + 1] if not self.model.flies(job.id)]
+        for job in free:
+            slice_ = Slice(f"lost-{job.id}", job.site, job.band, 0, NOW, (Fence(job.id, 0),))
+            assert self.board.adopt(slice_, [job], lease_s=9.0) == self.model.adopt(slice_)
+            assert not self.board.adopt(slice_, [job], lease_s=9.0)
+            self.slices.append(slice_.id)
 
     def drop(self, indexes: list[int]) -> None:
         ids = [index + 8 for index in indexes]
@@ -117,7 +126,7 @@ class Twins:
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_the_board_is_where_the_model_is_after_any_steps(policy: str, steps: list[Any], board_redis: Redis) -> None:
     board_redis.flushall()
