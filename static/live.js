@@ -34,10 +34,14 @@
   });
 
   const lost = () => say("lost", "No answer, trying again");
-  document.addEventListener("htmx:response:error", lost);
   document.addEventListener("htmx:error", lost);
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.response.status >= 400) lost();
+    else if (!paused) say("live", "Live");
+  });
+
+  // A job that has ended comes back without the wish to be asked for again.
   document.addEventListener("htmx:after:swap", () => {
-    if (!paused) say("live", "Live");
     if (!live().dataset.hxGet) pause.hidden = state.hidden = true;
   });
 }
