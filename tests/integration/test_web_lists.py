@@ -78,14 +78,17 @@ def test_user_records_are_filtered_by_site(client: FlaskClient) -> None:
     assert ids(client.get("/user-records?site=2").json) == [second]
 
 
-@pytest.mark.parametrize(("query", "pointer"), [
+BAD_QUERIES = [
     ("limit=0", "?limit"), ("limit=501", "?limit"), ("limit=x", "?limit"), ("limit=" + "9" * 5000, "?limit"),
     ("cursor=x", "?cursor"), ("cursor=PDE=", "?cursor"), ("cursor=PC0x", "?cursor"),
     ("cursor=" + "A" * 5000, "?cursor"), ("cursor=%00", "?cursor"), ("cursor=%ff", "?cursor"),
     ("site=x", "?site"), ("site=0", "?site"),
     ("user=-1", "?user"), ("site=9223372036854775808", "?site"), ("status=done", "?status"), ("band=2ms", "?band"),
     ("band=%00", "?band"), ("stauts=failed", "?stauts"), ("site=1&site=2", "?site"),
-])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_bad_query_is_refused(client: FlaskClient, query: str, pointer: str) -> None:
-    assert pointers(client.get(f"/jobs?{query}")) == [pointer]
+]
+
+
+def test_a_bad_query_is_refused(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for query, pointer in BAD_QUERIES:
+        with subtests.test(query=query[:40]):
+            assert pointers(client.get(f"/jobs?{query}")) == [pointer]
