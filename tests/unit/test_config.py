@@ -1,0 +1,99 @@
+"""Settings: what an empty environment means, how each is spelled, and that all faults are listed together."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from jobsched.config import load
+from jobsched.domain import ConfigError
+from tests.support import BANDS, TIERS
+
+
+def test_an_empty_environment_is_a_whole_installation() -> None:
+    settings = load({})
+    home = Path("var").absolute()
+    assert (settings.home, settings.host, settings.port) == (home, "127.0.0.1", 8000)
+    assert settings.database_url == f"sqlite:///{home / 'jobsched.db'}"
+    assert (settings.policy, settings.bands, settings.tiers) == ("balanced", BANDS, TIERS)
+    assert (settings.workers, settings.tasks, settings.max_attempts) == (4, (), 3)
+    assert settings.slice_budget_ms == 100.0
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    names = ("PORT", "DATABASE_URL", "REDIS_URL", "HOST", "JOBSCHED_HOME", "JOBSCHED_POLICY", "JOBSCHED_BANDS",
+             "JOBSCHED_TASKS", "JOBSCHED_WORKERS", "SECRET_KEY")
+    empty, unset = load(dict.fromkeys(names, "")), load({})
+    assert (empty.port, empty.database_url, empty.bands) == (unset.port, unset.database_url, unset.bands)
+    assert empty.secret_key
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    settings = load({
+        "JOBSCHED_HOME": str(tmp_path), "REDIS_URL": "redis://cache:6380/2", "DATABASE_URL": "sqlite:///other.db",
+        "SECRET_KEY": "s", "HOST": "::1", "PORT": "8123", "JOBSCHED_POLICY": "fair", "JOBSCHED_BANDS": "0.5,60",
+        "JOBSCHED_TIERS": "2,3", "JOBSCHED_WORKERS": "7", "JOBSCHED_TASKS": "shop.tasks, mail.tasks,",
+        "JOBSCHED_MAX_ATTEMPTS": "5", "JOBSCHED_SLICE_BUDGET": "250", "JOBSCHED_LEASE": "2.5",
+        "JOBSCHED_REPAIR_EVERY": "0.5",
+    })
+    assert (settings.home, settings.redis_url) == (tmp_path, "redis://cache:6380/2")
+    assert (settings.database_url, settings.secret_key) == ("sqlite:///other.db", "s")
+    assert (settings.host, settings.port, settings.policy) == ("::1", 8123, "fair")
+    assert [band.label for band in settings.bands] == ["500ms", "1m"]
+    assert [tier.below for tier in settings.tiers] == [2, 3, None]
+    assert (settings.workers, settings.tasks) == (7, ("shop.tasks", "mail.tasks"))
+    assert (settings.max_attempts, settings.slice_budget_ms) == (5, 250.0)
+    assert (settings.lease_s, settings.repair_every_s) == (2.5, 0.5)
+
+
+@pytest.mark.parametrize(("given", "used"), [
+    ("postgres://u:p@host:5432/db", "postgresql+psycopg://u:p@host:5432/db"),
+    ("postgresql://host/db?sslmode=require", "postgresql+psycopg://host/db?sslmode=require"),
+    ("postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
+    ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+])
+def test_postgresql_is_reached_by_psycopg_however_it_is_spelled(given: str, used: str) -> None:
+    assert load({"DATABASE_URL": given}).database_url == used
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    *(("PORT", value) for value in ("0", "65536", "http", "80.5", "-1")),
+    *(("JOBSCHED_POLICY", value) for value in ("Balanced", "lifo")),
+    *(("JOBSCHED_BANDS", value) for value in ("1,1", "10,1", "0,1", "1,,2", "nan", "1,inf", "a")),
+    *(("JOBSCHED_TIERS", value) for value in ("5", "10,5", "0,5", "1,2,3", "5,x")),
+    *(("JOBSCHED_WORKERS", value) for value in ("0", "1025", "4.0", "many")),
+    *(("JOBSCHED_MAX_ATTEMPTS", value) for value in ("0", "101")),
+    *(("JOBSCHED_SLICE_BUDGET", value) for value in ("0", "-1", "nan", "inf")),
+    *(("JOBSCHED_LEASE", value) for value in ("0", "soon")),
+    *(("JOBSCHED_REPAIR_EVERY", value) for value in ("0", "often")),
+])
+def test_a_setting_that_can_not_be_used_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({name: value})
+    [fault] = raised.value.faults
+    assert fault.startswith(f"{name}={value!r}: must be ")
+
+
+def test_all_faults_are_listed_together() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"PORT": "x", "JOBSCHED_POLICY": "y", "JOBSCHED_BANDS": "z", "JOBSCHED_WORKERS": "0", "HOST": "fine"})
+    assert [fault.partition("=")[0] for fault in raised.value.faults] == [
+        "PORT", "JOBSCHED_POLICY", "JOBSCHED_BANDS", "JOBSCHED_WORKERS",
+    ]
+    assert str(raised.value).count("\n") == 3
+
+
+def test_each_start_without_a_secret_key_has_another() -> None:
+    assert load({}).secret_key != load({}).secret_key
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        load({}).port = 1  # type: ignore[misc]
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBSCHED_POLICY", "shortest")
+    assert load().policy == "shortest"
