@@ -40,6 +40,9 @@ db = SQLAlchemy(model_class=Base)
 
 #: SQLite numbers rows by itself only for INTEGER keys.
 Id = BigInteger().with_variant(db.Integer(), "sqlite")
+#: SQLite gives the id of a deleted last row to the next one, unless told not to: a late worker of the deleted job could
+#: record its end as that of the new one.
+FRESH_IDS = {"sqlite_autoincrement": True}
 
 
 def utcnow() -> datetime:
@@ -50,6 +53,7 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
     """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k)."""
 
     __tablename__ = "sites"
+    __table_args__ = FRESH_IDS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -64,6 +68,7 @@ class UserRecord(db.Model):  # type: ignore[name-defined,misc]
     """A user of a site, who submits jobs. An inactive one does not count in points."""
 
     __tablename__ = "user_records"
+    __table_args__ = FRESH_IDS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), index=True)
@@ -96,6 +101,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
               postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
               postgresql_where=text("status = 'scheduled'")),
+        FRESH_IDS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

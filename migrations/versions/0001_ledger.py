@@ -35,6 +35,7 @@ def _sites() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("record_capacity", sa.Integer(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
+        sqlite_autoincrement=True,
     )
 
 
@@ -54,6 +55,7 @@ def _user_records() -> None:
         sa.Column("dob", sa.String(10)),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
+        sqlite_autoincrement=True,
     )
 
 
@@ -81,6 +83,7 @@ def _jobs() -> None:
         sa.Column("run_time", sa.Double()),
         sa.Column("result", sa.JSON()),
         sa.Column("error", sa.Text()),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_jobs_status_band", "jobs", ["status", "band", "enqueued_at"])
     op.create_index("ix_jobs_site_status", "jobs", ["site_id", "status", "id"])
