@@ -30,6 +30,12 @@ def failpoint(name: str, *, effect: str = "redis") -> None:
         _fire(name, effect)
 
 
+def arm(spec: str) -> None:
+    """Arm what ``spec`` names, and nothing else, as JOBSCHED_FAILPOINTS does from the start. Raises ValueError."""
+    _armed.clear()
+    _armed.update(_parse(spec))
+
+
 def _parse(spec: str) -> dict[str, tuple[str, Path]]:
     armed = {}
     for item in filter(None, spec.split(",")):

@@ -97,6 +97,8 @@ class Lease:
             self.lost = not self._renew()
         except (RedisError, BoardLost, SQLAlchemyError) as error:
             log.warning("could not renew the lease: %s", error)
+        except Exception:  # the thread goes on: nobody else would stop a task that is stuck
+            log.exception("could not renew the lease")
         if self.lost:
             if self._kill_at is not None:
                 self._kill_at = min(self._kill_at, time.monotonic() + HARD_GRACE_S)

@@ -97,7 +97,6 @@ class SliceRun:
         failpoint("run.popped")
         with self._lease:
             self._started = patiently(self._start)
-            failpoint("run.started", effect="sql")
             used_s, retries = self._run_all()
             if self._lease.lost:
                 log.warning("slice %s was taken back while it ran", self._slice.id)
@@ -111,7 +110,9 @@ class SliceRun:
 
     def _start(self) -> list[StartedJob]:
         with writing() as session:
-            return ledger.start(session, self._slice)
+            started = ledger.start(session, self._slice)
+        failpoint("run.started", effect="sql")
+        return started
 
     def _run_all(self) -> tuple[float, list[datetime]]:
         """Run the jobs in turn, recording outcomes as they come in; returns the seconds used, and when to retry."""
@@ -154,13 +155,16 @@ class SliceRun:
     def _renew(self) -> bool:
         """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
         board, lease_s = self._now.board, self._now.settings.lease_s
-        if board.renew(self._slice.id, lease_s) or not self._started:
+        known = board.renew(self._slice.id, lease_s)
+        failpoint("run.renewed")
+        if known or not self._started:
             return True
         with self._now.app.app_context(), reading() as session:
             ours = ledger.running_in(session, self._slice.id, [job.id for job in self._started])
         if not ours:
             return False
         board.adopt(self._slice, self._started, lease_s)
+        failpoint("run.adopted")
         return True
 
     def _record_killed(self) -> None:

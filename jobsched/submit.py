@@ -84,7 +84,9 @@ def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Sett
         return []
     now = utcnow()
     rows = [_row(draft, now, settings) for draft in drafts.values()]
-    return list(session.scalars(insert(Job).returning(Job, sort_by_parameter_order=True), rows))
+    jobs = list(session.scalars(insert(Job).returning(Job, sort_by_parameter_order=True), rows))
+    failpoint("submit.inserted", effect="sql")
+    return jobs
 
 
 def change(session: Session, board: Board, job_id: int, draft: JobDraft, settings: Settings) -> Job:
@@ -186,7 +188,9 @@ def _waiting(session: Session, job_id: int) -> Job:
 def _take_aside(board: Board, job: Job) -> None:
     """Take a waiting job off the board, so that no worker gets it meanwhile."""
     with if_redis_answers("take a job aside"):
-        if board.drop([job.id])[job.id] < 0:
+        outcome = board.drop([job.id])[job.id]
+        failpoint("submit.taken_aside")
+        if outcome < 0:
             raise Conflict(f"job {job.id} has been handed to a worker")
 
 

@@ -1,0 +1,265 @@
+"""How the system comes to each failpoint: one scenario plays up to the border and returns when it has fired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import update
+
+from jobsched import lanes, ledger, submit
+from jobsched.database import writing
+from jobsched.domain import bands_of, tiers_of
+from jobsched.models import Job, UserRecord, utcnow
+from jobsched.policy import POLICIES
+from jobsched.submit import JobDraft
+from tests.failpoints.system import System
+from tests.support import eventually
+
+Play = Callable[[System], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A way to some failpoints."""
+
+    name: str
+    play: Play
+    failpoints: tuple[str, ...]
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def comes_to(*failpoints: str) -> Callable[[Play], Play]:
+    """The decorated scenario comes to these failpoints."""
+
+    def add(play: Play) -> Play:
+        SCENARIOS.append(Scenario(play.__name__, play, failpoints))
+        return play
+
+    return add
+
+
+# Clients of the web
+
+
+@comes_to("submit.inserted", "submit.committed", "submit.wake_asked", "submit.placed")
+def create(system: System) -> None:
+    soon = (utcnow() + timedelta(seconds=0.3)).isoformat()
+    wish = {"user": 1, "site": 2, "execution_time": 0.001, "task": "noted"}
+    made = system.ask("POST", "/jobs", [wish, {**wish, "site": 1, "execution_time": 0.5}, {**wish, "run_at": soon}])
+    assert {job["id"] for job in made} == set(system.statuses()), "acknowledged is what there is, and nothing besides"
+
+
+@comes_to("submit.withdrawn", "submit.dropped")
+def cancel(system: System) -> None:
+    job, _ = _post(system, 2)
+    system.ends[job] = "cancelled"
+    system.ask("POST", f"/jobs/{job}/cancel")
+
+
+@comes_to("submit.withdrawn", "submit.dropped", "submit.committed", "submit.placed")
+def retry(system: System) -> None:
+    job, _ = _post(system, 2)
+    with writing() as session:
+        submit.cancel(session, job)
+    submit.drop(system.board, [job])
+    system.ask("POST", f"/jobs/{job}/retry")
+
+
+@comes_to("submit.taken_aside", "submit.withdrawn", "submit.dropped", "submit.committed", "submit.placed")
+def change(system: System) -> None:
+    job, _ = _post(system, 2)
+    changed = system.ask("PATCH", f"/jobs/{job}", {"execution_time": 0.05, "site": 2})
+    assert (changed["task_type"], changed["site"]) == ("task_03", 2)
+
+
+@comes_to("submit.taken_aside")
+def delete(system: System) -> None:
+    job, _ = _post(system, 2)
+    system.ends[job] = None
+    system.ask("DELETE", f"/jobs/{job}")
+
+
+# Dispatcher and worker
+
+
+@comes_to("dispatch.taken", "dispatch.enqueued")
+def dispatch(system: System) -> None:
+    _post(system, 3)
+    _post(system, 1, site=2, execution_time=0.5)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("run.popped", "run.started", "run.renewed", "run.performed", "run.committed", "run.recorded", "run.settled",
+          "run.retries_asked")
+def run(system: System) -> None:
+    _post(system, 2)
+    refused, _ = *_post(system, 1, task="refused"), *_post(system, 1, task="refused_once")
+    system.ends[refused] = "failed"
+    system.dispatch()
+    system.worker(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("run.adopted")
+def flush_while_it_runs(system: System) -> None:
+    here, until = system.directory / "here", system.directory / "until"
+    _post(system, 1, task="held", here=str(here), until=str(until))
+    system.dispatch()
+    _post(system, 1, site=2)
+    system.worker(armed=True)
+    eventually(here.exists, every_s=0.005)
+    system.redis.flushall()
+    system.sweeper().lost_board()
+    _wait_until_fired(system)
+    until.touch()
+
+
+@comes_to("wake.woken", "wake.placed")
+def wake(system: System) -> None:
+    _due(system)
+    lanes.queue(system.redis, lanes.WAKE_QUEUE).enqueue(lanes.WAKE)
+    system.worker(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("wake.woken", "wake.placed")
+def wake_by_sweep(system: System) -> None:
+    _due(system)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+# The sweep
+
+
+@comes_to("repair.bands_assigned", "repair.installed", "repair.all_sites_told", "repair.inactive_users_told",
+          "repair.portion_placed")
+def lose_the_board(system: System) -> None:
+    _post(system, 2)
+    _post(system, 1, site=2, execution_time=0.5)
+    system.redis.flushall()
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.wiped", "repair.bands_assigned", "repair.installed", "repair.all_sites_told",
+          "repair.inactive_users_told", "repair.portion_placed")
+def change_the_rules(system: System) -> None:
+    system.board.wipe()
+    system.board.install(POLICIES["fifo"], bands_of([0.01, 60]), tiers_of([3, 7]))
+    with writing() as session:
+        jobs = submit.insert_jobs(session, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
+        jobs[0].band = "task_02"
+    submit.place(system.board, jobs)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.lease_given_back", "repair.lease_settled", "repair.lease_placed")
+def let_leases_run_out(system: System) -> None:
+    """One slice was never started, one was, one has no attempt left."""
+    _post(system, 2)
+    _post(system, 2, site=2)
+    last, = _post(system, 1, execution_time=0.5)
+    with writing() as session:
+        session.execute(update(Job).where(Job.id == last).values(max_attempts=1))
+    system.ends[last] = "failed"
+    slices = [system.board.take(band, 2, budget_s=0.1, lease_s=0.001) for band in ("task_01", "task_04")]
+    for slice_ in (slices[0][0], slices[1][0]):
+        with writing() as session:
+            assert ledger.start(session, slice_)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.queued_lease_renewed")
+def let_the_lease_run_out_in_the_queue(system: System) -> None:
+    _post(system, 1)
+    band = system.settings.bands[0]
+    lanes.enqueue(system.redis, band, system.board.take(band.name, 1, budget_s=0.1, lease_s=0.001))
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.orphans_given_back", "repair.orphans_placed")
+def leave_orphans(system: System) -> None:
+    """Jobs run, says SQL, and no slice carries them; one of them has no attempt left."""
+    _, last = _insert(system, 2)
+    long_ago = utcnow() - timedelta(seconds=60)
+    with writing() as session:
+        session.execute(update(Job).values(status="running", attempt=1, started_at=long_ago, slice="lost"))
+        session.execute(update(Job).where(Job.id == last).values(max_attempts=1))
+    system.ends[last] = "failed"
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.missing_placed")
+def keep_jobs_from_the_board(system: System) -> None:
+    _insert(system, 3)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.stale_dropped")
+def cancel_behind_the_boards_back(system: System) -> None:
+    job, _ = _post(system, 2)
+    with writing() as session:
+        submit.cancel(session, job)
+    system.ends[job] = "cancelled"
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.sites_told", "repair.users_told")
+def change_facts_behind_the_boards_back(system: System) -> None:
+    _post(system, 2)
+    with writing() as session:
+        session.execute(update(UserRecord).where(UserRecord.id == 1).values(is_active=False))
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.recounted", "repair.lanes_recounted")
+def miscount(system: System) -> None:
+    _post(system, 2)
+    system.redis.hincrby("jobsched:lanes", "waiting:task_01", 5)
+    system.redis.hincrby("jobsched:site:1", "running", 5)
+    system.redis.hincrby("jobsched:site:2", "tiers", 5)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+def _wait_until_fired(system: System) -> None:
+    eventually(lambda: system.fired, every_s=0.005)
+
+
+def _insert(system: System, count: int, **payload: Any) -> list[int]:
+    return [job.id for job in _rows(system, count, **payload)]
+
+
+def _post(system: System, count: int, **wish: Any) -> list[int]:
+    jobs = _rows(system, count, **wish)
+    submit.place(system.board, jobs)
+    return [job.id for job in jobs]
+
+
+def _rows(system: System, count: int, *, site: int = 1, execution_time: float = 0.001, task: str = "noted",
+          **payload: Any) -> Sequence[Job]:
+    draft = JobDraft(1, site, execution_time, task, payload)
+    with writing() as session:
+        return submit.insert_jobs(session, {f"/{i}": draft for i in range(count)}, system.settings)
+
+
+def _due(system: System) -> None:
+    jobs = _insert(system, 2)
+    with writing() as session:
+        session.execute(
+            update(Job).where(Job.id.in_(jobs)).values(status="scheduled", run_at=utcnow() - timedelta(seconds=1))
+        )

@@ -1,0 +1,50 @@
+"""Tasks of the walk over the failpoints. Each start leaves a line in a book outside of the system."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from jobsched import Run, task
+
+BOOK = "FAILPOINTS_BOOK"
+
+
+def _note(run: Run) -> None:
+    with Path(os.environ[BOOK]).open("a") as book:
+        book.write(f"{run.job} {run.attempt}\n")
+
+
+@task
+def noted(payload: dict[str, Any], run: Run) -> str:
+    """Leave the line, and return the start's key."""
+    _note(run)
+    return run.key
+
+
+@task
+def refused(payload: dict[str, Any], run: Run) -> None:
+    """Leave the line, and raise."""
+    _note(run)
+    raise RuntimeError("refused")
+
+
+@task(retries=1, backoff_s=0.01)
+def refused_once(payload: dict[str, Any], run: Run) -> str:
+    """Raise at the first start."""
+    _note(run)
+    if run.attempt == 1:
+        raise RuntimeError("refused once")
+    return run.key
+
+
+@task
+def held(payload: dict[str, Any], run: Run) -> str:
+    """Run until the file ``until`` is there."""
+    _note(run)
+    Path(payload["here"]).touch()
+    while not Path(payload["until"]).exists():
+        time.sleep(0.005)
+    return run.key
