@@ -183,7 +183,7 @@ class ExecutionTimeTooLong(JobschedError):
     """An execution time above the last band's bound."""
 
     def __init__(self, execution_time: float, bound_s: float) -> None:
-        super().__init__(f"must be at most {bound_s:g} s, the bound of the last band; got {execution_time:g}")
+        super().__init__(f"must be at most {bound_s:g} s, the bound of the last band; got {execution_time}")
         self.execution_time = execution_time
         self.bound_s = bound_s
 

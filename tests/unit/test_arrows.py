@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ UNREACHABLE = {
 }
 
 
+@cache
 def imported(name: str) -> set[str]:
     """The project's modules that a module's file names in an import, wherever in it."""
     return {found for node in ast.walk(ast.parse(FILES[name].read_text())) for found in _named(node)}
@@ -45,6 +47,7 @@ def _named(node: ast.AST) -> Iterator[str]:
             yield inner if inner in FILES else node.module
 
 
+@cache
 def reached(name: str) -> set[str]:
     """The project's modules that an import of one reaches, not through the front door of the whole package."""
     seen: set[str] = set()

@@ -38,6 +38,11 @@ def test_no_band_holds_more_than_the_last_bound(seconds: float) -> None:
     assert (raised.value.execution_time, raised.value.bound_s) == (seconds, 10.0)
 
 
+def test_a_time_just_above_the_last_bound_is_not_rounded_down_to_it() -> None:
+    with pytest.raises(ExecutionTimeTooLong, match=r"at most 10 s, .*; got 10\.0000001$"):
+        band_of(10.0000001, BANDS)
+
+
 def test_the_quickest_band_weighs_most() -> None:
     assert [(band.name, band.bound_s, band.weight) for band in BANDS] == [
         ("task_01", 0.001, 5), ("task_02", 0.01, 4), ("task_03", 0.1, 3), ("task_04", 1.0, 2), ("task_05", 10.0, 1),
