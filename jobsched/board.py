@@ -268,10 +268,11 @@ class Board:
             known.update(job for job, entry in zip(batch, entries, strict=True) if entry is not None)
         return known
 
-    def some_jobs(self, cursor: int, count: int) -> tuple[int, list[int]]:
-        """About ``count`` jobs on the board from a scan cursor (0: the start) on, and the next cursor."""
-        cursor, entries = self.redis.hscan(self._key("jobs"), cursor, count=count)
-        return int(cursor), [int(job) for job in entries]
+    def some_jobs(self, cursor: int, count: int) -> tuple[int, dict[int, WaitingJob]]:
+        """About ``count`` jobs on the board from a scan cursor (0: the start) on, by id, and the next cursor."""
+        scanned: Any = self.redis.hscan(self._key("jobs"), cursor, count=count)
+        cursor, entries = scanned
+        return int(cursor), {int(job): _entry(int(job), _text(entry)) for job, entry in entries.items()}
 
     def recount(self, site: int) -> int:
         """Mend a site's counts and points from its lines; returns how many numbers were wrong. O(the site's jobs)."""
@@ -398,6 +399,11 @@ def _slice(band: str, row: Sequence[str]) -> Slice:
     pairs = (fence.split(":") for fence in fences.split())
     return Slice(slice_id, int(site), band, int(float(points)), float(now),
                  tuple(Fence(int(job), int(attempt)) for job, attempt in pairs))
+
+
+def _entry(job: int, packed: str) -> WaitingJob:
+    site, user, band, seconds, attempt, enqueued_at, _ = packed.split(" ")
+    return WaitingJob(job, int(site), int(user), band, float(seconds), int(attempt), float(enqueued_at))
 
 
 def _ranked(site: int, score: float, row: Sequence[Any], entry: Any, weights: Sequence[float]) -> Ranked:

@@ -144,10 +144,13 @@ class Sweeper:
     def orphaned_runs(self) -> int:
         """A job runs, says SQL, but no slice in flight carries it: give it back."""
         patience = timedelta(seconds=self._settings.lease_s)
-        with writing() as session:
+        with reading() as session:
             fences = ledger.running(session, utcnow() - patience, PORTION)
-            carried = {job for _, jobs in self._board.flying().values() for job in jobs}
-            orphans = [fence for fence in fences if fence.job not in carried]
+        carried = {job for _, jobs in self._board.flying().values() for job in jobs}
+        orphans = [fence for fence in fences if fence.job not in carried]
+        if not orphans:  # SQLite's only writer is not to be kept from writing for nothing
+            return 0
+        with writing() as session:
             back, spent = ledger.give_back(session, orphans, SILENT)
             waiting = ledger.still_pending(session, [fence.job for fence in orphans])
         failpoint("repair.orphans_given_back", effect="sql")
@@ -164,14 +167,17 @@ class Sweeper:
         return placed
 
     def not_pending(self) -> int:
-        """A job waits on the board, but not in SQL any more (cancelled while Redis was away): drop it."""
-        self._scan, jobs = self._board.some_jobs(self._scan, PORTION)
+        """A job waits on the board, but not in SQL, or not so (changed while Redis was away): drop or move it."""
+        self._scan, known = self._board.some_jobs(self._scan, PORTION)
+        ids = list(known)
         with reading() as session:
-            pending = {job.id for start in range(0, len(jobs), 1000)
-                       for job in ledger.still_pending(session, jobs[start : start + 1000])}
-        outcomes = self._board.drop(job for job in jobs if job not in pending)
+            pending = {job.id: job for start in range(0, len(ids), 1000)
+                       for job in ledger.still_pending(session, ids[start : start + 1000])}
+        outcomes = self._board.drop(id_ for id_, job in known.items() if pending.get(id_) != job)
         failpoint("repair.stale_dropped")
-        return sum(outcome == 1 for outcome in outcomes.values())
+        dropped = [id_ for id_, outcome in outcomes.items() if outcome == 1]
+        self._board.place(pending[id_] for id_ in dropped if id_ in pending)
+        return len(dropped)
 
     def facts(self) -> int:
         """Sites or users have changed while Redis was away: tell the board."""

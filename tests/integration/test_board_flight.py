@@ -139,7 +139,7 @@ def test_drop_clears_a_stray_entry(lost: str, board: Board) -> None:
         take(board)
     board.redis.delete(PREFIX + lost)
     assert board.drop([job.id]) == {job.id: 0}
-    assert board.some_jobs(0, 10) == (0, [])
+    assert board.some_jobs(0, 10) == (0, {})
 
 
 # The doorbell
