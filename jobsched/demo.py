@@ -145,9 +145,10 @@ class _Client:
         tail = self.log.read_text(errors="replace").splitlines()[-25:]
         return DemoFailed("\n".join([reason, "The end of the stack's log:", *tail]))
 
-    def is_up(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether jobs that are submitted now will run: a dispatcher and a worker are alive."""
         try:
-            return self._call("GET", "/healthz")[0] == http.client.OK
+            return self._call("GET", "/readyz")[0] == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
 
@@ -193,8 +194,8 @@ def _stack(home: Path) -> Iterator[_Client]:
         )
     try:
         client = _Client(process, port, log, time.monotonic() + DEADLINE_S)
-        while not client.is_up():
-            client.pause("the web does not answer")
+        while not client.is_ready():
+            client.pause("the stack is not ready")
         yield client
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

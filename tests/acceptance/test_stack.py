@@ -10,17 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
 import pytest
 from redis import Redis
 
 from jobsched import embedded, home
+from tests.acceptance.up import BARE, Stacks, Up
 from tests.servers import RedisServer
 from tests.support import eventually
 
-ROOT = Path(__file__).parents[2]
 WEB = "web: python -m http.server --bind 127.0.0.1 --directory served $PORT"
 SLEEPER = "sleeper: python -c 'import time; time.sleep(600)'"
 #: Its child ends only by SIGKILL, and leaves its process group, as the work horse of RQ does.
@@ -32,90 +31,22 @@ if os.fork() == 0:
     print("the stubborn one runs", flush=True)
 time.sleep(600)
 """
-#: `jobsched up` that does not wait long for those that will not end.
-IMPATIENT_UP = """
-from jobsched import supervise
-from jobsched.cli import main
-supervise.PATIENCE_S = 2.0
-main(["up"])
-"""
-_SETTINGS = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
-#: Our environment without any setting that it may hold.
-_BARE = {name: value for name, value in os.environ.items()
-         if name not in _SETTINGS and not name.startswith("JOBSCHED_")} | {"PYTHONPATH": str(ROOT)}
-
-
-class Up:
-    """One `jobsched up` in a directory of its own, and all processes that run in there."""
-
-    def __init__(self, directory: Path, **env: str) -> None:
-        self.directory = directory
-        self.log = directory / f"{uuid4().hex}.log"
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", IMPATIENT_UP],
-                cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={**_BARE, "JOBSCHED_HOME": str(directory / "home"), **env},
-            )
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def until_it_says(self, text: str, times: int = 1) -> None:
-        eventually(lambda: self.said().count(text) >= times or self._must_live(text), 60.0)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-    def living(self) -> list[psutil.Process]:
-        """All processes of this stack, whoever is their parent now, by where they run."""
-        return [process for process in psutil.process_iter() if self._is_ours(process)]
-
-    def named(self, part: str) -> list[psutil.Process]:
-        """The processes of this stack whose command line holds ``part``."""
-        return [process for process in self.living() if any(part in word for word in _words(process))]
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(self.directory)
-        except psutil.Error:
-            return False
-
-    def _must_live(self, text: str) -> bool:
-        assert self.process.poll() is None, f"it ended before it said {text!r}: {self.said()}"
-        return False
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 Start = Callable[..., Up]
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Start]:
     """Starts stacks in one directory; at the end of the test none is left."""
-    started: list[Up] = []
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "healthz").touch()
     (tmp_path / "stubborn.py").write_text(STUBBORN)
 
-    def start(*programs: str, **env: str) -> Up:
-        (tmp_path / "Procfile").write_text("\n".join(programs))
-        started.append(Up(tmp_path, **{"PORT": str(embedded.free_port()), **env}))
-        return started[-1]
+    with Stacks(tmp_path) as stacks:
+        def start(*programs: str, **env: str) -> Up:
+            (tmp_path / "Procfile").write_text("\n".join(programs))
+            return stacks.start(**{"PORT": str(embedded.free_port()), **env})
 
-    yield start
-    for stack in started:
-        stack.process.kill()
-        stack.process.wait()
-        for process in stack.living():
-            process.kill()
+        yield start
 
 
 def test_it_serves_names_its_url_and_ends_clean_on_sigterm(up: Start, tmp_path: Path) -> None:
@@ -138,7 +69,7 @@ def test_it_ends_clean_on_ctrl_c(up: Start) -> None:
 
 def test_it_ends_clean_while_it_starts(up: Start) -> None:
     stack = up(WEB)
-    eventually(lambda: stack.named("redis-server"))
+    eventually(lambda: stack.named("unixsocket"))
     assert stack.end() == 0
     assert stack.living() == []
 
@@ -279,7 +210,7 @@ def test_output_that_nobody_reads_does_not_keep_it_from_ending(up: Start, tmp_pa
     (tmp_path / "Procfile").write_text("loud: yes")
     with subprocess.Popen(
         [sys.executable, "-m", "jobsched", "up"], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        env={**_BARE, "JOBSCHED_HOME": str(tmp_path / "home"), "PORT": str(embedded.free_port())},
+        env={**BARE, "JOBSCHED_HOME": str(tmp_path / "home"), "PORT": str(embedded.free_port())},
     ) as process:
         eventually(lambda: any(child.name() == "yes" for child in psutil.Process(process.pid).children()), 60.0)
         process.terminate()
