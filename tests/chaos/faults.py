@@ -29,6 +29,9 @@ LOSE_REPLIES = 0.01
 #: How often each role is hit.
 TARGETS = {"web": 1, "web worker": 1, "dispatcher": 3, "worker.py": 1, "RQ worker": 3, "horse": 4, "scheduler": 1}
 TROUBLES = {"FLUSHALL": 2, "Redis killed": 2, "Redis wiped": 1, "Redis away": 2, "database": 4, "connections cut": 2}
+#: Of what is counted, what is an outage of a server.
+OUTAGES = {"Redis killed", "Redis wiped", "Redis away", "database write-locked", "database stopped (fast)",
+           "database stopped (immediate)"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class World:
     redis_proxy: Proxy
     database: Database | None
     database_proxy: Proxy | None
+
+    def __post_init__(self) -> None:
+        self.roles = {member.role for member in self.stack.members()} | {"horse"}
 
 
 @dataclass
@@ -169,8 +175,10 @@ class Faults:
             member.process.resume()
 
     def _target(self, rng: random.Random) -> Member | None:
-        """A living process: first the role is drawn, then who of those in it."""
+        """A living process: first the role is drawn, then who of those in it. None for a role that never was."""
         wanted, number = rng.choices(list(TARGETS), list(TARGETS.values()))[0], rng.random()
+        if wanted not in self.world.roles:
+            return None
         members = self.world.stack.members()
         named = [member for member in members if member.role == wanted] or members
         return named[int(number * len(named))] if named else None
@@ -180,9 +188,10 @@ class Faults:
     def _trouble(self, rng: random.Random) -> float:
         what = rng.choices(list(TROUBLES), list(TROUBLES.values()))[0]
         world = self.world
-        if what == "database" and world.database:
-            return self._lasting(world.database.begin_outage(rng), rng.uniform(*DATABASE_AWAY_S),
-                                 world.database.end_outage)
+        if what == "database":
+            lasts_s = rng.uniform(*DATABASE_AWAY_S)
+            return self._lasting(world.database.begin_outage(rng), lasts_s, world.database.end_outage) \
+                if world.database else lasts_s
         if what == "FLUSHALL":
             world.redis.client.flushall()
         elif what in ("Redis killed", "Redis wiped"):
@@ -193,8 +202,7 @@ class Faults:
         elif what == "Redis away":
             world.redis_proxy.refuse(True)
             return self._lasting(what, rng.uniform(*REDIS_AWAY_S), lambda: world.redis_proxy.refuse(False))
-        else:
-            what = "connections cut"
+        elif what == "connections cut":
             for proxy in (world.redis_proxy, world.database_proxy):
                 if proxy:
                     proxy.cut()

@@ -84,16 +84,15 @@ class Stack:
 
 
 @contextmanager
-def running(directory: Path, log: Path, database_url: str, redis_url: str, settings: Mapping[str, str],
-            ) -> Iterator[tuple[Stack, int]]:
+def running(directory: Path, database_url: str, redis_url: str) -> Iterator[tuple[Stack, int]]:
     """The whole stack for as long as the block lasts, and the port at which it serves."""
-    port = free_port()
+    port, log = free_port(), directory / "log"
     home = directory / "stack"
     home.mkdir()
     (home / "Procfile").write_text(PROCFILE)
     env = environment({
         "JOBSCHED_HOME": str(home), "DATABASE_URL": database_url, "REDIS_URL": redis_url, "PORT": str(port),
-        "JOBSCHED_TASKS": "tests.chaos.tasks", NOTES: str(directory / "notes"), **settings,
+        "JOBSCHED_TASKS": "tests.chaos.tasks", "JOBSCHED_WORKERS": "4", NOTES: str(directory / "notes"),
     })
     with tree([sys.executable, "-m", "jobsched", "up"], home, env, log, _roles) as stack:
         eventually(lambda: stack.process.poll() is not None or answers(port), 90.0)

@@ -25,7 +25,7 @@ RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:"
 class Rerun:
     """A start that a kill interrupted, and how long after the kill the job was started again."""
 
-    job: int
+    job: str
     kill: Kill
     seconds: float
 
@@ -111,7 +111,7 @@ def reruns(notes: Notes, kills: Iterable[Kill]) -> list[Rerun]:
         following = [note.at for note in notes.starts(start.job) if note.at > start.at]
         kill = killed.get(start.pid)
         if kill and kill.at > start.at and following:
-            found.append(Rerun(int(start.job), kill, min(following) - kill.at))
+            found.append(Rerun(start.job, kill, min(following) - kill.at))
     return sorted(found, key=lambda rerun: -rerun.seconds)
 
 

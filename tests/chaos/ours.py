@@ -1,0 +1,96 @@
+"""One run of jobsched under load and faults, and its verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from tests.chaos import audit, load, notes, report, stack, verdict
+from tests.chaos.faults import Faults, World
+from tests.chaos.options import Options, say
+from tests.chaos.proxy import Proxy
+from tests.chaos.report import Outcome
+from tests.chaos.servers import running_database, running_redis
+
+#: After the last fault everything ends within so many seconds, plus its own work.
+QUIET_S = 60.0
+#: A job's own work: the longest task, three times, with the waits between its retries.
+OWN_WORK_S = 8.0
+#: How long the board may take to come to rest after the last job, in seconds.
+REST_S = 30.0
+
+
+def run(options: Options, directory: Path) -> Outcome:
+    """Start everything in ``directory``, break it for a while, and judge. Ends what it has started."""
+    with ExitStack() as servers:
+        redis = servers.enter_context(running_redis(directory / "redis"))
+        database = servers.enter_context(running_database(options.db, directory))
+        redis_proxy = servers.enter_context(Proxy(redis.socket, random.Random(f"{options.seed}:replies")))
+        database_proxy = servers.enter_context(Proxy(database.socket, random.Random(0))) if database.socket else None
+        running, port = servers.enter_context(stack.running(
+            directory, database.url(database_proxy.port if database_proxy else 0),
+            f"redis://127.0.0.1:{redis_proxy.port}/0"))
+        book = audit.Audit(database.direct_url)
+        book.install()
+        load.make_customers(port)
+        clients = load.Clients(options.seed, book.unfinished, load.over_http(port))
+        faults = Faults(World(running, redis, redis_proxy, database, database_proxy), options.seed, options.faults)
+        say(f"jobsched on {options.db}: breaking things for {options.seconds:g} s, seed {options.seed}, in {directory}")
+        clients.start()
+        quiet_from = faults.run(options.seconds)
+        say("quiet")
+        clients.stop(QUIET_S)
+        ended_s = _await_ends(book, quiet_from, faults)
+        left = _await_rest(redis.client, book)
+        stop_faults = running.stop()
+        rows, history, told = book.rows(), book.history(), notes.read(directory / "notes")
+        found = verdict.judge(clients.requests, rows, history, told, faults.kills)
+        for what in (*left, *clients.refused, *stop_faults):
+            found.blame(None, what)
+        lasting = _lasting_rq_jobs(redis.client)
+    figures = {
+        **report.fault_figures(faults, redis_proxy, clients),
+        "jobs acknowledged": found.acknowledged,
+        "completed": found.statuses["completed"],
+        "failed": found.statuses["failed"],
+        "lost": len(found.lost),
+        "recorded twice": len(found.recorded_twice),
+        "started more than once, retries aside": found.started_again,
+        "most starts of one job": found.most_starts,
+        "s from the last fault to the last end": ended_s,
+        "s from a kill to the job's next start": report.spread([rerun.seconds for rerun in found.reruns]),
+        "s from a kill to the process's next birth": report.births(faults),
+        "slowest": report.slowest(found.reruns, faults.spells),
+        "RQ jobs left in Redis": lasting,
+        "violations": len(found.violations),
+    }
+    return Outcome(figures, report.histories(found, history, told))
+
+
+def _await_ends(book: audit.Audit, quiet_from: float, faults: Faults) -> float:
+    """Wait until every job has ended, or has had its time; returns how long that took since the last fault."""
+    while book.unfinished() and time.time() < quiet_from + QUIET_S + OWN_WORK_S:
+        faults.look()
+        time.sleep(0.2)
+    return round(time.time() - quiet_from, 1)
+
+
+def _await_rest(redis: Redis, book: audit.Audit) -> list[str]:
+    """Wait until nothing is left on the board, and return what is."""
+    if book.unfinished():
+        return []
+    rows, deadline = list(book.rows().values()), time.monotonic() + REST_S
+    while (faults := verdict.board_faults(redis, rows)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return faults
+
+
+def _lasting_rq_jobs(redis: Redis) -> int:
+    """RQ's records of slices that no time to live will ever remove."""
+    keys: Any = redis.scan_iter(match="rq:job:*", count=1000)
+    return sum(redis.ttl(key) == -1 for key in keys)
