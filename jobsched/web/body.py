@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from jobsched.domain import FieldError
@@ -24,7 +24,7 @@ MOST_INTEGER = 2**63 - 1
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
-#: What a body that is too large is read and dropped up to, so that its sender gets to read the answer.
+#: How much of a body that nobody wanted is read and dropped.
 _DRAIN_BYTES = 64 * 1024 * 1024
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -43,26 +43,40 @@ class Malformed(ValueError):
 
 def install(app: Flask) -> None:
     """Bound the bodies that the application takes."""
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # Werkzeug cuts a body of unknown length there: see `raw`
     app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
     app.before_request(refuse_too_large)
+    app.after_request(drain)
 
 
 def refuse_too_large() -> None:
     """Refuse a body that says itself that it is too large, also where nobody would read it."""
     announced = request.content_length or 0
-    if announced <= MOST_BYTES:
-        return
-    rest, stream = min(announced, _DRAIN_BYTES), request.environ["wsgi.input"]
-    while rest > 0 and (chunk := stream.read(min(rest, 65536))):
-        rest -= len(chunk)
-    raise Problem(413, f"a body may have at most {MOST_BYTES} bytes; got {announced}")
+    if announced > MOST_BYTES:
+        raise Problem(413, f"a body may have at most {MOST_BYTES} bytes; got {announced}")
+
+
+def drain(response: Response) -> Response:
+    """Read what is left of the body: one who is still sending when the connection closes never sees the answer."""
+    if request.environ.get("wsgi.input_terminated"):  # the server ends the stream where the body ends
+        rest, stream = _DRAIN_BYTES, request.environ["wsgi.input"]
+        while rest > 0 and (chunk := stream.read(65536)):
+            rest -= len(chunk)
+    return response
+
+
+def raw() -> bytes:
+    """The request's body as it came. Raises Problem 413."""
+    data = request.get_data()
+    if len(data) > MOST_BYTES:
+        raise Problem(413, f"a body may have at most {MOST_BYTES} bytes")
+    return data
 
 
 def read() -> Body:
     """The request's body. Raises Problem 400, 413 or 415."""
-    raw = request.get_data()
-    if not raw:
+    sent = raw()
+    if not sent:
         raise Problem(400, "the body is empty", [FieldError("", "is empty: send JSON, or a form")])
     if request.mimetype in FORMS:
         fields = {name: values[-1] for name, values in request.form.lists() if name != "_method"}
@@ -71,25 +85,25 @@ def read() -> Body:
         got = request.mimetype or "none"
         raise UnsupportedMediaType(f"Content-Type must be application/json or one of {', '.join(FORMS)}; got {got}")
     try:
-        return Body(parse(raw), is_form=False)
+        return Body(parse(sent), is_form=False)
     except Malformed as error:
         raise Problem(400, "the body is not JSON as it is taken here", [FieldError("", str(error))]) from None
 
 
 def form_method() -> str:
     """What a form's field ``_method`` asks for; empty when there is none."""
-    request.get_data()  # keeps the body for who reads it next: parsing a form alone would use it up
+    raw()  # keeps the body for who reads it next: parsing a form alone would use it up
     return request.form.get("_method", "").upper()
 
 
-def parse(raw: bytes | str) -> Any:
+def parse(sent: bytes | str) -> Any:
     """Parse JSON, strictly.
 
     Raises Malformed for what is not JSON, and for what JSON readers disagree about: NaN, infinities, duplicate keys,
     whole numbers beyond 64 bits, text that is not Unicode; also for nesting deeper than MOST_NESTING.
     """
     try:
-        text = raw.decode() if isinstance(raw, bytes) else raw
+        text = sent.decode() if isinstance(sent, bytes) else sent
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_number,
                            parse_constant=_constant)
     except UnicodeDecodeError as error:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from jobsched.database import reading, writing
 from jobsched.domain import FieldError
 from jobsched.models import IdempotencyKey, utcnow
+from jobsched.web import body
 from jobsched.web.problems import Problem
 
 HEADER = "Idempotency-Key"
@@ -74,7 +75,7 @@ def _key() -> str | None:
 
 
 def _fingerprint() -> str:
-    parts = (request.method, request.path, request.mimetype, request.get_data())
+    parts = (request.method, request.path, request.mimetype, body.raw())
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part

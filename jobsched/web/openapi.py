@@ -16,6 +16,7 @@ import jobsched
 from jobsched.web import negotiate
 from jobsched.web.body import FORMS, MOST_INTEGER
 from jobsched.web.schemas import ProblemOut
+from jobsched.web.validation import MOST_ITEMS
 
 VERSION = "3.1.0"
 
@@ -103,7 +104,8 @@ def describe(app: Flask) -> dict[str, Any]:
             "title": "jobsched", "version": jobsched.__version__,
             "description": "Fair scheduling of many customers' jobs. Every path also answers under /website, with or "
                            "without a trailing slash; browsers get pages where clients get JSON. Unknown fields and "
-                           "unknown parameters of a query are refused.",
+                           "unknown parameters of a query are refused. An empty field of a form is an empty text, or "
+                           "where no text belongs as if it were not there.",
         },
         "paths": paths,
         "components": {
@@ -216,6 +218,7 @@ def _body(operation: Operation, refs: _Refs) -> dict[str, Any]:
     one = refs[operation.body]
     if operation.partial:
         one = {"$ref": _REF.format(model=f"{operation.body.__name__}Patch")}
-    some = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]} if operation.many else one
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_ITEMS}
+    some = {"anyOf": [one, many]} if operation.many else one
     content = {"application/json": {"schema": some}} | {mimetype: {"schema": one} for mimetype in FORMS}
     return {"required": True, "content": content}

@@ -15,6 +15,9 @@ from jobsched.web.body import Body, Malformed, parse
 
 M = TypeVar("M", bound=BaseModel)
 
+#: The most objects of a list: one transaction writes them all, and SQLite's other writers wait for it.
+MOST_ITEMS = 50_000
+
 _SAY = {
     "missing": "is required",
     "extra_forbidden": "unknown field",
@@ -33,6 +36,8 @@ def every(schema: type[M], body: Body) -> tuple[dict[str, M], list[FieldError]]:
         return _each(schema, {"": body.value}, body.is_form)
     if not isinstance(body.value, list) or not body.value:
         raise Invalid([FieldError("", "must be an object, or a list of at least one")])
+    if len(body.value) > MOST_ITEMS:
+        raise Invalid([FieldError("", f"must hold at most {MOST_ITEMS} objects; got {len(body.value)}")])
     try:
         items = _list_of(schema).validate_python(body.value)
     except ValidationError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -66,6 +67,27 @@ def test_content_types_are_read_as_they_are_meant(client: FlaskClient, content_t
 def test_a_body_over_8_mb_is_refused(client: FlaskClient, path: str) -> None:
     body = b" " * (8 * 1024 * 1024 + 1)
     problem(client.post(path, data=body, content_type="application/json"), 413)
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "a"}])
+def test_a_body_over_8_mb_that_does_not_say_so_is_refused(client: FlaskClient, key: dict[str, str]) -> None:
+    body = BytesIO(b'{"name":"a"}'.ljust(8 * 1024 * 1024) + b"x")
+    response = client.post("/sites", input_stream=body, content_type="application/json", headers=key,
+                           environ_overrides={"wsgi.input_terminated": True})
+    problem(response, 413)
+    assert body.read() == b""  # else the connection would break before the sender sees the answer
+    assert client.get("/sites").json == []
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/jobs/1/cancel", 404), ("/healthz", 405)])
+def test_a_body_that_nobody_wants_is_read_and_dropped(client: FlaskClient, path: str, status: int) -> None:
+    body = BytesIO(b"x" * 1_000_000)
+    problem(client.post(path, input_stream=body, environ_overrides={"wsgi.input_terminated": True}), status)
+    assert body.read() == b""
+
+
+def test_a_list_has_at_most_50000_items(client: FlaskClient) -> None:
+    assert pointers(client.post("/sites", json=[{}] * 50_001)) == [""]
 
 
 def test_a_body_of_8_mb_is_read(client: FlaskClient) -> None:
