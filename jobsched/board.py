@@ -123,6 +123,7 @@ class Board:
         rules = _rules(policy, bands, tiers) | {"fingerprint": fingerprint(policy, bands, tiers)}
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx(self._key("rules"), "epoch", secrets.token_hex(4))
+            pipe.hsetnx(self._key("rules"), "made_at", self._clock() or self._time())
             pipe.hset(self._key("rules"), mapping=cast("Any", rules))
             pipe.hget(self._key("rules"), "epoch")
             return _text(pipe.execute()[-1])
@@ -134,6 +135,13 @@ class Board:
             raise BoardLost("the board has no rules: rebuild it from SQL")
         epoch, policy, bands, print_ = (_text(field) for field in fields)
         return Rules(epoch, policy, tuple(bands.split()), print_)
+
+    def age_s(self) -> float:
+        """How long ago the board was made, in seconds."""
+        made_at = self.redis.hget(self._key("rules"), "made_at")
+        if made_at is None:
+            raise BoardLost("the board has no rules: rebuild it from SQL")
+        return float(self._clock() or self._time()) - float(_text(made_at))
 
     def wipe(self) -> None:
         """Forget everything but who is alive and who holds a lock. The next call of a script raises BoardLost."""
@@ -206,8 +214,8 @@ class Board:
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
-        # Redis takes a timeout of 0 for ever.
-        return self.redis.blpop([self._key("doorbell")], timeout=max(timeout_s, 0.001)) is not None
+        # To Redis a timeout of 0 means for ever, and so does 0.001 to 6.2, which rounds it down.
+        return self.redis.blpop([self._key("doorbell")], timeout=max(timeout_s, 0.01)) is not None
 
     # Who is alive
 

@@ -105,7 +105,6 @@ def _or_skip(start: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
         try:
             server = stack.enter_context(start())
         except ServerMissing as missing:
-            if os.environ.get("JOBSCHED_REQUIRE_SERVERS") == "1":
-                pytest.fail(str(missing), pytrace=False)
-            pytest.skip(str(missing))
+            outcome = pytest.fail if os.environ.get("JOBSCHED_REQUIRE_SERVERS") == "1" else pytest.skip
+            raise outcome.Exception(str(missing)) from None
         yield server
