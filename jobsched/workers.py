@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 from redis import Redis
-from rq import Queue, Worker
+from redis.exceptions import RedisError
+from rq import Queue, Worker, worker_registration
 from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 5
 #: It counts as alive for this long after it showed itself.
 ALIVE_S = 3.0 * HEARTBEAT_S
+#: A worker shows itself no more often than this, however many slices it runs, in seconds.
+LEAST_BEAT_S = 1.0
 #: The pause before a dead worker is replaced, in seconds; it doubles while they die young.
 FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 5.0
@@ -38,6 +41,8 @@ HEALTHY_S = 30.0
 
 #: A horse whose slice is out of flight at this many heartbeats in a row is killed.
 MOST_MISSING = 3
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: How soon after a worker's death the kernel has handed us the processes that it leaves.
 ORPHANS_ARRIVE_S = 3.0
@@ -57,6 +62,7 @@ class LaneWorker(Worker):
         self._board = Board(connection)
         self._pid = os.getpid()
         self._missing = 0
+        self._shown_at = float("-inf")
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """Put the lane that was just served behind the slot's other own lanes."""
@@ -67,8 +73,19 @@ class LaneWorker(Worker):
         self._ordered_queues = [*others[:behind], reference_queue, *others[behind:]]
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Besides, show ourselves on the board, and register again where Redis has forgotten us (FLUSHALL)."""
         super().heartbeat(timeout, pipeline)
+        if time.monotonic() - self._shown_at < LEAST_BEAT_S:
+            return
+        self._shown_at = time.monotonic()
         self._board.beat("worker", self.name, ALIVE_S)
+        if not self.connection.sismember(self.redis_workers_keys, self.key) and self.birth_date:
+            self.connection.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self)
+
+    def register_death(self) -> None:
+        super().register_death()  # type: ignore[no-untyped-call]
+        self._board.rest("worker", self.name)
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
         self._missing = 0
@@ -76,12 +93,16 @@ class LaneWorker(Worker):
 
     def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
         """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""
-        super().maintain_heartbeats(job, execution)
-        if job.func_name == lanes.RUN_SLICE:
-            self._missing = 0 if self._board.holds(job.id) else self._missing + 1
-            if self._missing >= MOST_MISSING:
-                log.error("slice %s was taken back, and its process goes on: killing it", job.id)
-                self.kill_horse()
+        try:
+            super().maintain_heartbeats(job, execution)
+            holds = job.func_name != lanes.RUN_SLICE or self._board.holds(job.id)
+        except RedisError as error:  # to end with it would take down the horse, which can do without Redis
+            log.warning("no heartbeat: %s", error)
+            return
+        self._missing = 0 if holds else self._missing + 1
+        if self._missing >= MOST_MISSING:
+            log.error("slice %s was taken back, and its process goes on: killing it", job.id)
+            self.kill_horse()
 
     def handle_work_horse_killed(self, *_: Any) -> None:
         """What a killed horse has started dies with it."""
@@ -143,9 +164,12 @@ class _Seat:
         if self.pid is None and time.monotonic() >= self._not_before:
             self._since = time.monotonic()
             parent = os.getpid()
+            # Held back, a signal that comes before the child has handlers of its own does not end in ours, unheard.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
             self.pid = os.fork()
             if self.pid == 0:
                 _work(parent, self._slot, self._number, self._settings)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def just_emptied(self) -> bool:
         """Whether the seat's worker has died lately, so that its orphans may still arrive."""
@@ -178,9 +202,15 @@ class _Seat:
 def _work(parent: int, slot: plan.Slot, number: int, settings: Settings) -> None:
     """The life of one worker process; does not return."""
     try:
+        for which in STOP_SIGNALS:
+            signal.signal(which, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         processes.die_with_parent(parent)
         processes.adopt_orphans()
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         LaneWorker(slot, connection=connect(settings.redis_url), name=name).work(logging_level="WARNING")
+    except Exception as error:
+        log.error("worker %d: %s: %s", number, type(error).__name__, error)
+        os._exit(1)
     finally:
         os._exit(0)

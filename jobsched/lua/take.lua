@@ -1,4 +1,5 @@
 -- Cuts slices for a lane: the top site's first jobs up to a budget, charged and put into flight; again up to n times.
+-- A job that was started before goes alone.
 -- ARGV     band, n, budget in seconds, most jobs a slice, lease in seconds, now (empty: Redis's clock)
 -- returns  for each slice {id, site, points at dispatch, now, "job:attempt job:attempt ..."}
 local band, most = ARGV[1], tonumber(ARGV[4])
@@ -26,7 +27,8 @@ local function pop(site, slice)  -- the line's first jobs, while they fit the bu
   while #ids < most do
     local id = first(line)
     local job = entry(id)
-    if not id or (job and #ids > 0 and seconds + job.seconds > budget) then break end
+    local alone = job and tonumber(job.attempt) > 0  -- it may be what killed its worker: no neighbour is to pay for it
+    if not id or (job and #ids > 0 and (alone or seconds + job.seconds > budget)) then break end
     local popped = call('ZPOPMIN', line)
     if job then
       last, line_score = job, popped[2]
@@ -35,6 +37,7 @@ local function pop(site, slice)  -- the line's first jobs, while they fit the bu
       count(site, job.user, band, -1)
       ids[#ids + 1], fences[#fences + 1] = id, id .. ':' .. job.attempt
       seconds = seconds + job.seconds
+      if alone then break end
     end
   end
   if call('EXISTS', line) == 0 then

@@ -144,6 +144,8 @@ class Model:
         for job in self.line(site, band):
             if len(jobs) == most_jobs or (jobs and seconds + job.execution_time > budget_s * (1 + 1e-9)):
                 break
+            if jobs and (job.attempt or jobs[0].attempt):
+                break
             jobs.append(job)
             seconds += job.execution_time
         self._advance(line, jobs[-1])

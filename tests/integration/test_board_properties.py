@@ -23,8 +23,9 @@ SECONDS = st.sampled_from([0.001, 0.15, 0.2, 0.3, 0.7, 1.0, 2.7])
 LANES = st.sampled_from(["task_01", "task_04", "task_04", "task_04", "task_05"])
 
 placed = st.builds(
-    lambda site, user, seconds, later, copies: ("place", site, user, seconds, NOW + later, copies),
+    lambda site, user, seconds, later, copies, attempt: ("place", site, user, seconds, NOW + later, copies, attempt),
     SITES, USERS, SECONDS, st.sampled_from([0.0, 0.000_001, 0.5, 33.3]), st.sampled_from([1, 1, 1, 2, 5, 12]),
+    st.sampled_from([0, 0, 0, 2]),
 )
 again = st.tuples(st.just("place_again"), st.integers(0, 30))
 taken = st.tuples(st.just("take"), LANES, st.integers(1, 6), st.sampled_from([0.0, 0.6, 3.0]),
@@ -51,10 +52,11 @@ class Twins:
         name, *args = step
         getattr(self, name)(*args)
 
-    def place(self, site: int, user: int, seconds: float, enqueued_at: float, copies: int) -> None:
+    def place(self, site: int, user: int, seconds: float, enqueued_at: float, copies: int, attempt: int) -> None:
         # Ids from 8 on: of equal scores, 9 goes before 10.
         fresh = [
-            waiting_job(len(self.jobs) + 8 + i, site=site, user=user, execution_time=seconds, enqueued_at=enqueued_at)
+            waiting_job(len(self.jobs) + 8 + i, site=site, user=user, execution_time=seconds, attempt=attempt,
+                        enqueued_at=enqueued_at)
             for i in range(copies)
         ]
         self.jobs += fresh

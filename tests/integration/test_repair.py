@@ -155,6 +155,20 @@ def test_a_job_without_an_attempt_left_has_failed(sweeper: Sweeper, settings: Se
     assert at_rest(sweeper)
 
 
+def test_jobs_that_were_given_back_go_alone(sweeper: Sweeper, settings: Settings, board: Board) -> None:
+    """One of them may be what kills its worker: it is not to use up its neighbours' attempts."""
+    suspects = post(settings, board, *(draft() for _ in range(3)))
+    start(take_expired(board))
+    sweeper.expired_leases()
+    fresh = post(settings, board, draft(), draft())
+
+    slices = cut(board, "task_01", 9)
+
+    assert sorted(pairs(slice_) for slice_ in slices) == [
+        *([(id_, 1)] for id_ in suspects), [(id_, 0) for id_ in fresh],
+    ]
+
+
 def test_what_a_silent_worker_has_recorded_stays(sweeper: Sweeper, settings: Settings, board: Board) -> None:
     """It was killed after its finish fence and before it settled."""
     done, running = post(settings, board, draft(), draft())

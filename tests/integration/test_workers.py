@@ -1,0 +1,274 @@
+"""Worker processes: their queues, and what happens to jobs when they are killed, stopped, or left without Redis."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Worker
+
+from jobsched import lanes
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.plan import Slot
+from jobsched.workers import LaneWorker
+from tests.engine import draft, engine, job, people, post, starts, until_completed
+from tests.servers import redis_binary
+from tests.support import BANDS, eventually, install
+
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+QUICK = {"JOBSCHED_WORKERS": "3", "JOBSCHED_LEASE": "1", "JOBSCHED_REPAIR_EVERY": "0.5"}
+
+
+@pytest.fixture
+def board(redis: Redis) -> Board:
+    import tests.engine_tasks  # noqa: F401
+
+    return install(Board(redis), "balanced")
+
+
+# Queues
+
+
+def names(worker: LaneWorker) -> list[str]:
+    return [queue.name for queue in worker._ordered_queues]
+
+
+def lane_worker(redis: Redis, slot: Slot) -> LaneWorker:
+    return LaneWorker(slot, connection=redis, name="one")
+
+
+def test_a_worker_looks_at_its_own_lane_first_and_helps_the_shortest_first(redis: Redis) -> None:
+    worker = lane_worker(redis, Slot((BANDS[4],), BANDS[:4]))
+
+    assert names(worker) == ["wake", "band-10s", "band-1ms", "band-10ms", "band-100ms", "band-1s"]
+
+
+def test_own_lanes_take_turns(redis: Redis) -> None:
+    worker = lane_worker(redis, Slot(BANDS[:3], ()))
+    firsts = []
+    for _ in range(6):
+        firsts.append(names(worker)[1])
+        worker.reorder_queues(lanes.queue(redis, names(worker)[1]))
+
+    assert firsts == ["band-1ms", "band-10ms", "band-100ms"] * 2
+    assert names(worker)[0] == "wake"
+
+
+def test_own_lanes_stay_before_the_helped_ones_and_those_in_order(redis: Redis) -> None:
+    worker = lane_worker(redis, Slot(BANDS[2:4], BANDS[:2]))
+
+    worker.reorder_queues(lanes.queue(redis, "band-100ms"))
+    assert names(worker) == ["wake", "band-1s", "band-100ms", "band-1ms", "band-10ms"]
+
+    for helped in ("wake", "band-1ms", "band-10ms"):
+        worker.reorder_queues(lanes.queue(redis, helped))
+    assert names(worker) == ["wake", "band-1s", "band-100ms", "band-1ms", "band-10ms"]
+
+
+def test_a_lane_of_ones_own_stays_first(redis: Redis) -> None:
+    worker = lane_worker(redis, Slot((BANDS[4],), BANDS[:1]))
+
+    worker.reorder_queues(lanes.queue(redis, "band-10s"))
+
+    assert names(worker) == ["wake", "band-10s", "band-1ms"]
+
+
+def test_a_worker_that_ends_is_not_alive_any_more(redis: Redis, board: Board) -> None:
+    worker = lane_worker(redis, Slot((BANDS[4],), ()))
+    worker.register_birth()
+    worker.heartbeat()
+    assert board.alive("worker") == ["one"]
+
+    worker.register_death()
+
+    assert board.alive("worker") == []
+
+
+def test_a_worker_that_redis_forgot_registers_again(redis: Redis, board: Board) -> None:
+    worker = lane_worker(redis, Slot((BANDS[4],), BANDS[:1]))
+    worker.register_birth()
+    redis.flushall()
+
+    worker.heartbeat()
+
+    (found,) = Worker.all(connection=redis)
+    assert [queue.name for queue in found.queues] == ["wake", "band-10s", "band-1ms"]
+    assert lanes.room(redis, BANDS, 0.1)["task_01"] == 2  # it counts in the lane's window
+    assert redis.ttl(worker.key) > 0
+
+
+# Processes
+
+
+def held(tmp_path: Path, name: str = "held") -> dict[str, str]:
+    return {"here": str(tmp_path / name), "go": str(tmp_path / "go")}
+
+
+def wait_for_start(tmp_path: Path, attempt: int = 1, name: str = "held") -> tuple[int, int]:
+    """The process ids of the horse that runs the held job, and of its worker."""
+    path = tmp_path / f"{name}-{attempt}"
+    horse, worker = eventually(lambda: path.exists() and path.read_text().split(), 40)
+    return int(horse), int(worker)
+
+
+def living(board: Board) -> list[Worker]:
+    """RQ's workers without those whose entry outlives them for a while."""
+    return [worker for worker in Worker.all(connection=board.redis) if psutil.pid_exists(worker.pid)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["horse", "worker"])
+def test_a_job_of_a_killed_process_runs_again_and_is_completed_once(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, victim: str
+) -> None:
+    people()
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
+        (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+        horse, worker = wait_for_start(tmp_path)
+
+        os.kill(worker if victim == "worker" else horse, signal.SIGKILL)
+
+        eventually(lambda: not psutil.pid_exists(horse))  # a horse does not outlive its worker
+        wait_for_start(tmp_path, attempt=2)
+        (tmp_path / "go").touch()
+        until_completed(1)
+
+        assert (job(id_).attempt, job(id_).result) == (2, f"{id_}-2")
+        eventually(lambda: board.flying() == {})
+        eventually(lambda: len(living(board)) == 3)  # its seat is filled again
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_a_job_that_kills_its_process_fails_alone(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path
+) -> None:
+    """Its slice's other jobs complete, however often it takes the process down."""
+    people()
+    book = tmp_path / "book"
+    ids = post(settings, board, *(draft("tally", book=str(book)) for _ in range(3)), draft("crash"),
+               *(draft("tally", book=str(book)) for _ in range(3)))
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
+        eventually(lambda: all(job(id_).status in ("completed", "failed") for id_ in ids), 60)
+
+    assert [job(id_).status for id_ in ids] == ["completed"] * 3 + ["failed"] + ["completed"] * 3
+    assert job(ids[3]).attempt == 3
+    assert max(starts(book).values()) <= 2
+
+
+@pytest.mark.slow
+def test_sigterm_lets_the_slice_in_hand_end_and_nothing_runs_twice(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path
+) -> None:
+    people()
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK) as programs:
+        (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+        wait_for_start(tmp_path)
+
+        programs["worker"].process.terminate()
+        eventually(lambda: len(Worker.all(connection=board.redis)) == 1)  # the idle ones have gone
+        (tmp_path / "go").touch()
+
+        assert programs["worker"].process.wait(20) == 0
+    assert (job(id_).status, job(id_).attempt) == ("completed", 1)
+    assert board.flying() == {}
+    assert board.alive("worker") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@only_sqlite
+def test_told_to_stop_while_its_workers_start_it_stops(
+    settings: Settings, ledger: object, tmp_path: Path, workers: int, redis: Redis
+) -> None:
+    with engine(settings, tmp_path, ("worker",), **QUICK) as programs:
+        us = psutil.Process(programs["worker"].pid)
+        eventually(lambda: len(us.children()) >= workers, every_s=0.001)
+
+        assert programs["worker"].end() == 0
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_a_killed_supervisor_leaves_no_worker(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path
+) -> None:
+    people()
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK) as programs:
+        post(settings, board, draft("hold", **held(tmp_path)))
+        wait_for_start(tmp_path)
+        below = psutil.Process(programs["worker"].pid).children(recursive=True)
+        assert len(below) == 4
+
+        programs["worker"].process.kill()
+
+        assert psutil.wait_procs(below, timeout=20)[1] == []
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_a_worker_that_can_not_start_says_why(settings: Settings, ledger: object, tmp_path: Path) -> None:
+    nowhere = dataclasses.replace(settings, redis_url=f"unix://{tmp_path}/nobody.sock")
+    with engine(nowhere, tmp_path, ("worker",), **QUICK) as programs:
+        eventually(lambda: "nobody.sock" in programs["worker"].said())
+        eventually(lambda: programs["worker"].said().count("ended (status") >= 3)
+        assert programs["worker"].process.poll() is None  # it goes on trying
+
+
+def answers(socket: Path) -> bool:
+    with Redis.from_url(f"unix://{socket}") as client, suppress(RedisError):
+        return bool(client.ping())
+    return False
+
+
+@contextmanager
+def redis_at(socket: Path) -> Iterator[None]:
+    """A Redis without persistence on a socket, which ends as by kill -9."""
+    process = subprocess.Popen([redis_binary(), "--port", "0", "--unixsocket", str(socket), "--save", ""],
+                               stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: answers(socket))
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_a_job_outlives_a_redis_that_comes_back_empty(settings: Settings, ledger: object, tmp_path: Path) -> None:
+    import tests.engine_tasks  # noqa: F401
+
+    socket = tmp_path / "redis.sock"
+    settings = dataclasses.replace(settings, redis_url=f"unix://{socket}?db=0")
+    people()
+    with ExitStack() as stack:
+        with redis_at(socket):
+            stack.enter_context(engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="2"))
+            client = stack.enter_context(Redis.from_url(settings.redis_url))
+            board = Board(client)
+            eventually(lambda: board.alive("worker"))
+            (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+            wait_for_start(tmp_path)
+            # The worker's next heartbeat, which finds no Redis, has to fall into the outage: wait for one first.
+            shown = client.zrange("jobsched:alive:worker", 0, -1, withscores=True)
+            eventually(lambda: client.zrange("jobsched:alive:worker", 0, -1, withscores=True) != shown)
+        log = tmp_path / "worker.log"
+        eventually(lambda: "could not" in log.read_text() and "heartbeat" in log.read_text(), 30)
+        with redis_at(socket):
+            eventually(board.flying)  # its worker has put it back
+            (tmp_path / "go").touch()
+            until_completed(1)
+            assert job(id_).attempt == 1
+            stack.close()
