@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
 
 from jobsched.database import reading, writing
 from jobsched.domain import FieldError, Invalid
@@ -56,26 +57,17 @@ class Views:
         return self._list()
 
     def create(self) -> Response:
-        made: Sequence[Any] = ()
-
-        def insert(session: Any) -> Answer:
-            nonlocal made
-            made = self._resource.insert(session, drafts)
-            items = self._resource.show(session, made)
-            location = str(items[0]["links"]["self"]) if len(items) == 1 else None
-            return Answer(201, negotiate.dumps(items[0] if sent_one else items), location)
-
         sent = body.read()
-        sent_one = isinstance(sent.value, dict)
+        made: dict[str, Any] = {}  # rows by their JSON pointers; stays empty when the answer is a first one, repeated
         try:
             drafts = self._drafts(sent)
-            answer = idempotency.once(insert)
+            answer = idempotency.once(lambda session: self._insert(session, drafts, made))
         except Invalid as invalid:
             if sent.is_form and negotiate.wants_html():
                 return self._list(422, errors=by_field(invalid), values=sent.value)
             raise
         if made:
-            self._resource.tell(made)
+            self._resource.tell(list(made.values()))
         return done(answer, otherwise=self._address())
 
     def show(self, id: int) -> Response:
@@ -109,6 +101,13 @@ class Views:
                 errors += self._resource.faults(session, drafts)
             raise Invalid(sorted(errors, key=_place))
         return drafts
+
+    def _insert(self, session: Session, drafts: Mapping[str, Any], made: dict[str, Any]) -> Answer:
+        rows = self._resource.insert(session, drafts)
+        made.update(zip(drafts, rows, strict=True))
+        items = self._resource.show(session, rows)
+        location = str(items[0]["links"]["self"]) if len(items) == 1 else None
+        return Answer(201, negotiate.dumps(items[0] if "" in drafts else items), location)
 
     def _rewrite(self, id: int, *, partial: bool) -> Response:
         sent = body.read()

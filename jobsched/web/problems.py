@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -83,8 +83,17 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _of_http(error: HTTPException) -> Problem:
+    status = error.code or 500
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
-    return Problem(error.code or 500, error.description or _title(error.code or 500), headers=kept)
+    if error.description and error.description != type(error).description:
+        detail = error.description
+    elif status == HTTPStatus.NOT_FOUND:
+        detail = f"nothing is at {request.path}; / lists every address"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.path} does not take {request.method}, but {kept.get('Allow', 'nothing')}"
+    else:
+        detail = error.description or _title(status)
+    return Problem(status, detail, headers=kept)
 
 
 def _of_database(error: DBAPIError | PoolTimeout) -> Problem:

@@ -36,14 +36,18 @@ def test_the_same_address_serves_pages_and_json(client: FlaskClient, path: str) 
         assert page.vary.to_header() == data.vary.to_header() == "Accept"
 
 
-@pytest.mark.parametrize(("accept", "mimetype"), [
+ACCEPTED = [
     (None, "application/json"), ("*/*", "application/json"), ("application/json", "application/json"),
     ("text/html", "text/html"), ("text/*", "text/html"), ("text/html;q=0.5, application/json", "application/json"),
     ("application/json;q=0.5, text/html", "text/html"), ("text/html, application/json", "application/json"),
     ("image/png", "application/json"), ("nonsense;;;q=x", "application/json"), ("", "application/json"),
-])
-def test_the_accept_header_decides(client: FlaskClient, accept: str | None, mimetype: str) -> None:
-    assert client.get("/sites", headers={} if accept is None else {"Accept": accept}).mimetype == mimetype
+]
+
+
+def test_the_accept_header_decides(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for accept, mimetype in ACCEPTED:
+        with subtests.test(accept=accept):
+            assert client.get("/sites", headers={} if accept is None else {"Accept": accept}).mimetype == mimetype
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "GET", 404), ("/jobs/9", "GET", 404),
@@ -163,7 +167,7 @@ def test_buttons_cancel_and_retry_a_job(client: FlaskClient) -> None:
     assert client.post("/jobs/1/cancel", headers=BROWSER).status_code == 409
 
 
-@pytest.mark.parametrize(("headers", "status"), [
+ORIGINS = [
     ({}, 201),
     ({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 201),
     ({"Sec-Fetch-Site": "none"}, 201),
@@ -174,24 +178,31 @@ def test_buttons_cancel_and_retry_a_job(client: FlaskClient) -> None:
     ({"Sec-Fetch-Site": "nonsense"}, 403),
     ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "http://["}, 403),
     ({"Origin": "http://localhost.evil.example"}, 403), ({"Origin": ""}, 403),
-])
-def test_pages_of_other_origins_change_nothing(client: FlaskClient, headers: dict[str, str], status: int) -> None:
-    assert client.post("/sites", data={"name": "a"}, headers=headers).status_code == status
-    assert client.get("/sites", headers=headers).status_code == 200
+]
 
 
-@pytest.mark.parametrize(("host", "status"), [
+def test_pages_of_other_origins_change_nothing(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for headers, status in ORIGINS:
+        with subtests.test(**headers):
+            assert client.post("/sites", data={"name": "a"}, headers=headers).status_code == status
+            assert client.get("/sites", headers=headers).status_code == 200
+
+
+HOSTS = [
     ("localhost", 200), ("localhost:8000", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("LOCALHOST", 200),
     ("evil.example", 421), ("evil.example:8000", 421), ("localhost.evil.example", 421), ("127.0.0.1.evil.example", 421),
-])
-def test_names_that_are_not_this_machines_are_refused(client: FlaskClient, host: str, status: int) -> None:
-    for accept in ({}, BROWSER):
-        assert client.get("/sites", headers={**accept, "Host": host}).status_code == status
+]
 
 
-@pytest.mark.parametrize("host", ["[", "[::1", "a b", "\x7f", "@", "localhost:x", "localhost:99999999"])
-def test_nonsense_for_a_host_is_no_server_error(client: FlaskClient, host: str) -> None:
-    for accept in ({}, BROWSER):
+def test_names_that_are_not_this_machines_are_refused(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for (host, status), accept in product(HOSTS, ({}, BROWSER)):
+        with subtests.test(host=host):
+            assert client.get("/sites", headers={**accept, "Host": host}).status_code == status
+
+
+def test_nonsense_for_a_host_is_no_server_error(client: FlaskClient) -> None:
+    hosts = ("[", "[::1", "a b", "\x7f", "@", "localhost:x", "localhost:99999999")
+    for host, accept in product(hosts, ({}, BROWSER)):
         assert client.get("/sites", headers={**accept, "Host": host}).status_code in (400, 421)
 
 
