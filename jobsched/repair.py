@@ -142,7 +142,12 @@ class Sweeper:
         return mended
 
     def orphaned_runs(self) -> int:
-        """A job runs, says SQL, but no slice in flight carries it: give it back."""
+        """A job runs, says SQL, but no slice in flight carries it: give it back.
+
+        A board that has just been made is given a lease's time, in which living workers put their slices back.
+        """
+        if self._board.age_s() < self._settings.lease_s:
+            return 0
         patience = timedelta(seconds=self._settings.lease_s)
         with reading() as session:
             fences = ledger.running(session, utcnow() - patience, PORTION)
@@ -177,6 +182,7 @@ class Sweeper:
         failpoint("repair.stale_dropped")
         dropped = [id_ for id_, outcome in outcomes.items() if outcome == 1]
         self._board.place(pending[id_] for id_ in dropped if id_ in pending)
+        failpoint("repair.changed_placed")
         return len(dropped)
 
     def facts(self) -> int:

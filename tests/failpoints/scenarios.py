@@ -217,6 +217,15 @@ def cancel_behind_the_boards_back(system: System) -> None:
     _wait_until_fired(system)
 
 
+@comes_to("repair.changed_placed", "repair.stale_dropped")
+def change_behind_the_boards_back(system: System) -> None:
+    job, _ = _post(system, 2)
+    with writing() as session:
+        session.execute(update(Job).where(Job.id == job).values(band="task_03", execution_time=0.05))
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
 @comes_to("repair.sites_told", "repair.users_told")
 def change_facts_behind_the_boards_back(system: System) -> None:
     _post(system, 2)

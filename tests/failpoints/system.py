@@ -22,62 +22,24 @@ from typing import Any
 
 from flask import Flask
 from redis import Redis
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from jobsched import create_app, dispatcher, failpoints, plan, processes, repair, runner, workers
+from jobsched import dispatcher, failpoints, plan, processes, repair, runner, workers
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
-from jobsched.database import ledger_app, reading, writing
+from jobsched.database import reading
 from jobsched.domain import TERMINAL
-from jobsched.models import Job, Site, UserRecord, db
-from tests.failpoints import audit, tasks
+from jobsched.models import Job, db
+from tests.failpoints import tasks
+from tests.promise import audit
+from tests.promise.fixtures import ENVIRONMENT
+from tests.promise.rest import strays, wrong_facts
+from tests.promise.stage import Stage
 from tests.support import eventually
 
-#: What stands on the board when nothing waits and nothing flies. Counts are looked at besides.
-AT_REST = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:")
 #: How long a killed sweeper keeps the others out, in seconds; 3 s in earnest.
 LOCK_S = 0.3
-#: What a process of the system hears of: quick leases and sweeps, so that recovery takes a moment.
-ENVIRONMENT = {"JOBSCHED_LEASE": "0.5", "JOBSCHED_REPAIR_EVERY": "0.2", "JOBSCHED_TASKS": "tests.failpoints.tasks"}
-SITES = (1, 2)
-USERS = (1, 2)
-
-
-@dataclass
-class Stage:
-    """A database with its tables and its account, used again and again."""
-
-    settings: Settings
-    app: Flask
-    web: Flask
-
-    @classmethod
-    def build(cls, settings: Settings) -> Stage:
-        stage = cls(settings, ledger_app(settings), create_app(settings))
-        with stage.app.app_context():
-            db.create_all()
-            with db.engine.begin() as connection:
-                audit.install(connection)
-        return stage
-
-    def clear(self) -> None:
-        """Empty every table, then add the sites and users."""
-        tables = ("audit", "idempotency_keys", "jobs", "user_records", "sites")
-        with self.app.app_context(), writing() as session:
-            if db.engine.dialect.name == "sqlite":
-                for table in tables:
-                    session.execute(text(f"DELETE FROM {table}"))
-            else:
-                session.execute(text(f"TRUNCATE {', '.join(tables)}"))
-            session.add_all(Site(id=site, name=f"site {site}", record_capacity=site) for site in SITES)
-            session.flush()
-            session.add_all(UserRecord(id=user, name=f"user {user}", site_id=user) for user in USERS)
-
-    def close(self) -> None:
-        for app in (self.app, self.web):
-            with app.app_context():
-                db.engine.dispose()
 
 
 @dataclass
@@ -186,21 +148,7 @@ class System:
     def unrest(self) -> list[str]:
         """What is not done yet, or stands on the board without a reason."""
         open_ = [f"job {job} is {status}" for job, status in self.statuses().items() if status not in TERMINAL]
-        return open_ + self.strays()
-
-    def strays(self) -> list[str]:
-        """What stands on the board, or is counted there, although nothing waits and nothing flies."""
-        found = []
-        for key in (str(raw, "ascii") for raw in self.redis.keys("jobsched:*")):
-            name = key.removeprefix("jobsched:")
-            if not name.startswith(AT_REST):
-                found.append(key)
-        counts = self.redis.hgetall("jobsched:lanes")
-        found += [f"{f.decode()} is {n.decode()}" for f, n in counts.items() if not f.startswith(b"v:") and int(n)]
-        for site in SITES:
-            facts = self.redis.hmget(f"jobsched:site:{site}", ["running", "tiers"])
-            found += [f"site {site} counts {facts}" for number in facts if int(number or 0)]
-        return found
+        return open_ + strays(self.redis) or wrong_facts(self.board)
 
     def faults(self) -> list[str]:
         """How the promise is broken, in a system that has come to rest."""
@@ -208,7 +156,7 @@ class System:
         expected = {job: status for job, status in {**dict.fromkeys(statuses, "completed"), **self.ends}.items()
                     if status is not None}
         found = [] if statuses == expected else [f"jobs are {statuses}, not {expected}"]
-        found += self.strays()
+        found += strays(self.redis) + wrong_facts(self.board)
         with db.engine.connect() as connection:
             account = audit.steps(connection)
         found += audit.faults(account)
@@ -248,12 +196,12 @@ class System:
 
 
 @contextmanager
-def system(stage: Stage, spec: str, directory: Path) -> Iterator[System]:
+def system(stage: Stage, web: Flask, spec: str, directory: Path) -> Iterator[System]:
     """A system at its start: sites, users, a board with its rules, no job, no process."""
     redis = connect(stage.settings.redis_url)
     redis.flushall()
     stage.clear()
-    ours = System(stage.settings, stage.web, Board(redis), redis, directory, spec)
+    ours = System(stage.settings, web, Board(redis), redis, directory, spec)
     with stage.app.app_context():
         ours.sweeper().adopt_settings()
         try:

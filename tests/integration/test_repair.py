@@ -42,7 +42,9 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def board(redis: Redis, settings: Settings) -> Board:
     people(sites=3)
-    return install(Board(redis), "balanced")
+    board = install(Board(redis), "balanced")
+    redis.hset("jobsched:rules", "made_at", 0)  # long ago
+    return board
 
 
 @pytest.fixture
@@ -266,6 +268,24 @@ def test_a_job_that_runs_in_a_slice_is_left_alone_for_however_long(
 
     assert sweeper.orphaned_runs() == 0
     assert job(id_).status == "running"
+
+
+def test_a_new_board_leaves_workers_a_lease_of_time_to_put_their_slices_back(
+    settings: Settings, board: Board, redis: Redis
+) -> None:
+    (id_,) = insert(settings, draft())
+    update(id_, status=Status.RUNNING, attempt=1, started_at=utcnow() - timedelta(days=1))
+    redis.flushall()
+    settings = dataclasses.replace(settings, lease_s=60)
+    at = Board(redis, now=1_000_000.0)
+    sweeper = Sweeper(settings, at, redis)
+
+    assert sweeper.lost_board() == 0
+    at.now = 1_000_059.0
+    assert sweeper.orphaned_runs() == 0
+    assert job(id_).status == "running"
+    at.now = 1_000_060.0
+    assert sweeper.orphaned_runs() == 1
 
 
 def test_thousands_of_orphans_are_given_back_at_once(
