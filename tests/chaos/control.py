@@ -155,8 +155,8 @@ def _roles(root: psutil.Process) -> list[Member]:
         with suppress(psutil.Error, ProcessLookupError):
             if "tests.chaos.bare_rq worker" not in " ".join(worker.cmdline()):
                 continue
-            members.append(Member("RQ worker", worker, worker.create_time()))
+            members.append(Member("RQ worker", worker))
             for child in worker.children():
                 role = "horse" if getpgid(child.pid) == child.pid else "scheduler"
-                members.append(Member(role, child, child.create_time()))
+                members.append(Member(role, child))
     return members

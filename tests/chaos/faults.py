@@ -22,8 +22,6 @@ from tests.chaos.stack import Member, Stack
 KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (6.0, 14.0), (2.0, 6.0)
 #: How long a process stays stopped, a database or Redis away, in seconds.
 STOPPED_S, DATABASE_AWAY_S, REDIS_AWAY_S = (5.0, 20.0), (1.0, 10.0), (1.0, 5.0)
-#: The kernel's clock for births of processes is that coarse, in seconds.
-TICK_S = 0.05
 #: The share of Redis's replies that are lost.
 LOSE_REPLIES = 0.01
 #: How often each role is hit.
@@ -36,12 +34,15 @@ OUTAGES = {"Redis killed", "Redis wiped", "Redis away", "database write-locked",
 
 @dataclass(frozen=True)
 class Kill:
-    """A process that was killed, with those that died with it. ``at`` is in seconds since the Unix epoch."""
+    """A process that was killed, with those that die with it, and who was there before.
+
+    ``at`` is in seconds since the Unix epoch.
+    """
 
     role: str
-    pid: int
     at: float
     pids: frozenset[int]
+    before: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,8 @@ class Faults:
             return
         members = self.world.stack.members()
         for kill in list(self._missing):
-            born = [member.born_at for member in members if member.role == kill.role
-                    and member.born_at > kill.at - TICK_S and member.pid not in kill.pids]
-            if born:
-                self.back_s.setdefault(kill.role, []).append(max(0.0, min(born) - kill.at))
+            if any(member.role == kill.role and member.pid not in kill.before for member in members):
+                self.back_s.setdefault(kill.role, []).append(time.time() - kill.at)
                 self._missing.remove(kill)
 
     def mend(self) -> None:
@@ -150,7 +149,8 @@ class Faults:
         if member := self._target(rng):
             with suppress(psutil.Error):
                 below = frozenset(child.pid for child in member.process.children(recursive=True))
-                kill = Kill(member.role, member.pid, time.time(), below | {member.pid})
+                before = frozenset(other.pid for other in self.world.stack.members())
+                kill = Kill(member.role, time.time(), below | {member.pid}, before)
                 member.process.kill()
                 self.kills.append(kill)
                 self.counts[f"kill -9 {member.role}"] += 1

@@ -91,6 +91,8 @@ def _await_rest(redis: Redis, book: audit.Audit) -> list[str]:
 
 
 def _lasting_rq_jobs(redis: Redis) -> int:
-    """RQ's records of slices that no time to live will ever remove."""
+    """RQ's records of slices that nobody will ever remove: they have no time to live, and are in no registry."""
+    registries: Any = redis.scan_iter(match="rq:wip:*", count=1000)
+    started = {entry.split(b":")[0] for registry in registries for entry in redis.zrange(registry, 0, -1)}
     keys: Any = redis.scan_iter(match="rq:job:*", count=1000)
-    return sum(redis.ttl(key) == -1 for key in keys)
+    return sum(redis.ttl(key) == -1 and key.split(b":")[2] not in started for key in keys)

@@ -40,7 +40,6 @@ class Member:
 
     role: str
     process: psutil.Process
-    born_at: float
 
     @property
     def pid(self) -> int:
@@ -164,7 +163,7 @@ def _roles(root: psutil.Process) -> list[Member]:
             role = _role(lines[process.pid], roles.get(process.ppid(), ""))
             if role:
                 roles[process.pid] = role
-                members.append(Member(role, process, process.create_time()))
+                members.append(Member(role, process))
     return members
 
 
