@@ -4,7 +4,7 @@ PYTHON_IN := .venv/bin/python
 # Options of pytest, as in: make test ARGS='-k board -x'
 ARGS ?=
 
-.PHONY: help run demo info test lint migration pins
+.PHONY: help run demo info test lint chaos soak migration pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,17 @@ lint: ## Check the style and the types
 	@exec scripts/venv requirements-dev.txt
 	@exec $(PYTHON_IN) -m ruff check --quiet .
 	@exec $(PYTHON_IN) -m mypy --no-error-summary
+
+chaos: ## Break the stack under load: SECONDS=120 SEED=1 DB=sqlite|postgres CONTROL=rq FAULTS=kill,stop,trouble,lose
+	@exec scripts/venv requirements-dev.txt
+	@exec scripts/system-packages
+	@exec $(PYTHON_IN) -m tests.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1) --db $(or $(DB),sqlite) \
+		$(if $(CONTROL),--control $(CONTROL)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
+
+soak: ## Load the stack steadily: SECONDS=1800 DB=sqlite|postgres; draws what grows into docs/
+	@exec scripts/venv requirements-dev.txt
+	@exec scripts/system-packages
+	@exec $(PYTHON_IN) -m tests.chaos.soak --seconds $(or $(SECONDS),1800) --db $(or $(DB),sqlite) $(ARGS)
 
 migration: ## Write a new migration that leads to the models, as in: make migration M='add weight to sites'
 	@exec scripts/venv requirements.txt

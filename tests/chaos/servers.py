@@ -8,12 +8,13 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -77,8 +78,8 @@ class Database(Protocol):
         """Make it unavailable; returns how, None when that did not succeed."""
     def end_outage(self) -> None:
         """Make it available again; may return before it is."""
-    def connections(self) -> int:
-        """How many clients are connected to it."""
+    def connections(self, processes: Iterable[psutil.Process]) -> int:
+        """How many connections these processes have to it."""
 
 
 class SqliteFile:
@@ -111,8 +112,10 @@ class SqliteFile:
             self._writer.close()
             self._writer = None
 
-    def connections(self) -> int:
-        return 0
+    def connections(self, processes: Iterable[psutil.Process]) -> int:
+        path = str(self._path)
+        return sum(_open_file(link) == path for process in processes
+                   for link in Path(f"/proc/{process.pid}/fd").glob("*"))
 
 
 class PostgresCluster:
@@ -151,7 +154,7 @@ class PostgresCluster:
     def stop(self) -> None:
         self._stop(signal.SIGQUIT)
 
-    def connections(self) -> int:
+    def connections(self, processes: Iterable[psutil.Process]) -> int:
         with psycopg.connect(self.direct_url.replace("+psycopg", "")) as connection:
             row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
             return int((row.fetchone() or (1,))[0]) - 1
@@ -203,6 +206,13 @@ def running_database(name: str, directory: Path) -> Iterator[Database]:
         yield cluster
     finally:
         cluster.stop()
+
+
+def _open_file(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def _spawn(argv: list[str], *, log: Path | None = None, **who: Any) -> subprocess.Popen[bytes]:
