@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from jobsched import __version__
 from jobsched.config import Settings, load
 from jobsched.domain import ConfigError, JobschedError
 from jobsched.home import running
+from jobsched.policy import POLICIES
 
 
 class _Commands(click.Group):
@@ -99,6 +101,33 @@ def info() -> None:
 def demo() -> None:
     """Run twenty jobs of five sites on a stack of its own, and show in which order they ran."""
     _function("demo", "main")()
+
+
+@main.command()
+@click.argument("workload", default="flood")
+@click.option("--history", nargs=2, metavar="FROM TO", type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
+              help="The jobs that the ledger recorded between two times (UTC), instead of WORKLOAD.")
+@click.option("--policy", "policies", multiple=True, type=click.Choice(list(POLICIES)),
+              help="A policy to run on the board; may be repeated.  [default: all]")
+@click.option("--baselines/--no-baselines", default=True, help="Also what others do: one queue, round robin, SRPT, ...")
+@click.option("--jobs", type=click.IntRange(1), help="Jobs to draw.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Virtual workers.")
+@click.option("--load", type=click.FloatRange(0, min_open=True), help="Work that arrives per worker; 1 keeps all busy.")
+@click.option("--seed", type=int, default=1, show_default=True, help="What random draws start from.")
+@click.option("--single-lane", is_flag=True, help="Put all jobs into one lane.")
+@click.option("--even", is_flag=True, help="Give workers to lanes as if their load were not known.")
+@click.option("--overhead-ms", type=click.FloatRange(0), default=0.0, help="What each slice costs its worker.")
+@click.option("--redis", type=click.Choice(["real", "fake"]), default="real", show_default=True,
+              help="A Redis server of its own, or fakeredis.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of rows, one a policy, instead of tables.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
+def simulate(**options: Any) -> None:
+    """Run WORKLOAD on the real board on a virtual clock, and beside it what others do.
+
+    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood, heavy, demo, or a file: .jsonl with an object a
+    line that has at, execution_time, site, user, and optionally length.
+    """
+    _function("simulate.command", "main")(load(), **options)
 
 
 def _run(module: str) -> None:

@@ -1,0 +1,217 @@
+"""Virtual workers on the real board: its Lua scripts decide, a virtual clock passes.
+
+Everything between the board and a worker is as in production: each lane's queue is kept as full as
+:func:`jobsched.lanes.window` says, and a worker looks at the lanes of its :class:`jobsched.plan.Slot`, its own in turn,
+then the shorter ones. Only time is not real: to dispatch and to settle takes none, a job takes its true length.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+from redis import Redis
+
+from jobsched.board import Board
+from jobsched.domain import Band, SiteFacts, Slice, Tier, WaitingJob
+from jobsched.lanes import window
+from jobsched.plan import Slot
+from jobsched.policy import Policy
+from jobsched.simulate.workloads import Workload
+
+#: Nobody dies here, so no lease may end.
+LEASE_S = 1e9
+
+
+@dataclass(frozen=True)
+class House:
+    """The installation that is simulated. ``overhead_s`` is what a slice costs its worker before its first job."""
+
+    bands: tuple[Band, ...]
+    tiers: tuple[Tier, ...]
+    slots: tuple[Slot, ...]
+    slice_budget_s: float
+    overhead_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """When each job started and finished, in seconds.
+
+    ``pieces`` are the stretches (job, from, to) in which jobs ran, where these did not run in one go.
+    """
+
+    policy: str
+    start: array[float]
+    finish: array[float]
+    pieces: Sequence[tuple[int, float, float]] | None = None
+
+    def runs(self) -> Iterator[tuple[int, float, float]]:
+        """Every stretch of a worker's time that a job had: (job, from, to)."""
+        if self.pieces is not None:
+            yield from self.pieces
+        else:
+            yield from zip(range(len(self.start)), self.start, self.finish, strict=True)
+
+
+class Deferring(Redis):
+    """Sends the scripts whose answer nobody waits for along with the next command, in one round trip."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(connection_pool=redis.connection_pool)
+        self.deferring = False
+        self._later: list[tuple[Any, ...]] = []
+        self._known: set[Any] = set()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self.deferring and args[0] == "EVALSHA" and args[1] in self._known:
+            self._later.append(args)
+            return 0
+        if self._later:
+            later, self._later = self._later, []
+            with self.pipeline(transaction=False) as pipe:
+                send: Any = pipe.execute_command
+                for command in later:
+                    send(*command)
+                send(*args, **options)
+                return pipe.execute()[-1]
+        ask: Any = super().execute_command
+        answer = ask(*args, **options)
+        if args[0] == "EVALSHA":
+            self._known.add(args[1])  # only a script that the server has can be deferred
+        return answer
+
+
+class _Worker:
+    """A worker looks at its lanes in this order; the own one that it just served goes behind its other own ones."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.own = [band.name for band in slot.own]
+        self.helps = [band.name for band in slot.helps]
+        self.lanes = {*self.own, *self.helps}
+
+    def pop(self, queues: dict[str, deque[Slice]]) -> Slice | None:
+        for band in (*self.own, *self.helps):
+            if queues[band]:
+                if band in self.own:
+                    self.own.remove(band)
+                    self.own.append(band)
+                return queues[band].popleft()
+        return None
+
+
+class Simulation:
+    """One policy on one workload. ``redis`` must be empty."""
+
+    def __init__(self, redis: Redis, workload: Workload, house: House, policy: Policy) -> None:
+        self._redis = Deferring(redis)
+        self._board = Board(self._redis, now=0.0)
+        self._board.install(policy, house.bands, house.tiers)
+        self._board.tell_sites(SiteFacts(s, 1, workload.weights.get(s, 1.0)) for s in workload.sites)
+        self._policy, self._workload, self._house = policy, workload, house
+        self._bands = workload.bands(house.bands)
+        names = [band.name for band in house.bands]
+        self._workers = [_Worker(slot) for slot in house.slots]
+        self._idle = list(self._workers)  # longest idle first, as Redis wakes who waits
+        self._queues: dict[str, deque[Slice]] = {name: deque() for name in names}
+        self._room = {band.name: self._window(band) for band in house.bands}
+        self._waiting = dict.fromkeys(names, 0)
+        self._unplaced: list[int] = []
+        self._order = count()
+        self._ends: list[tuple[float, int, Slice, _Worker, float]] = []
+        self._start = array("d", bytes(8 * len(workload)))
+        self._finish = array("d", bytes(8 * len(workload)))
+
+    def run(self, advance: Callable[[int], object] = lambda _: None) -> Trace:
+        """Run until all jobs have ended. ``advance`` is told how many jobs have arrived since it was last told."""
+        at, jobs, arrived, told = self._workload.at, len(self._workload), 0, 0
+        while arrived < jobs or self._ends:
+            now = min(at[arrived] if arrived < jobs else float("inf"), self._ends[0][0] if self._ends else float("inf"))
+            self._board.now = now
+            while arrived < jobs and at[arrived] <= now:
+                self._arrive(arrived)
+                arrived += 1
+            while self._ends and self._ends[0][0] <= now:
+                self._end(now)
+            self._dispatch(now)
+            if arrived - told >= 1000 or arrived == jobs > told:
+                advance(arrived - told)
+                told = arrived
+        return Trace(self._policy.name, self._start, self._finish)
+
+    def _window(self, band: Band) -> int:
+        listeners = sum(band.name in worker.lanes for worker in self._workers)
+        return window(band, listeners, self._house.slice_budget_s)
+
+    def _arrive(self, job: int) -> None:
+        self._unplaced.append(job)
+        self._waiting[self._house.bands[self._bands[job]].name] += 1
+
+    def _place(self) -> None:
+        """Put on the board what has arrived. Only now: nobody could have seen it there before."""
+        if self._unplaced:
+            self._board.place(self._waiting_job(job) for job in self._unplaced)
+            self._unplaced.clear()
+
+    def _waiting_job(self, job: int) -> WaitingJob:
+        load = self._workload
+        band = self._house.bands[self._bands[job]].name
+        return WaitingJob(job, load.site[job], load.user[job], band, load.estimate[job], 0, load.at[job])
+
+    def _end(self, now: float) -> None:
+        _, _, slice_, worker, used_s = heappop(self._ends)
+        self._redis.deferring = True
+        self._place()
+        self._board.settle(slice_.id, used_s)
+        self._redis.deferring = False
+        following = worker.pop(self._queues)
+        if following is None:
+            self._idle.append(worker)
+        else:
+            self._room[following.band] += 1
+            self._run_slice(now, worker, following)
+
+    def _dispatch(self, now: float) -> None:
+        """Fill every lane's window, and again, while that sets idle workers to work."""
+        again = True
+        while again:
+            again = False
+            for band, room in self._room.items():
+                if room > 0 and self._waiting[band]:
+                    again |= self._fill(now, band, room)
+
+    def _fill(self, now: float, band: str, room: int) -> bool:
+        self._redis.deferring = True
+        self._place()
+        self._redis.deferring = False
+        slices = self._board.take(band, room, budget_s=self._house.slice_budget_s, lease_s=LEASE_S)
+        self._room[band] -= len(slices)
+        self._waiting[band] -= sum(len(slice_.jobs) for slice_ in slices)
+        self._queues[band].extend(slices)
+        return self._wake(now, band)
+
+    def _wake(self, now: float, band: str) -> bool:
+        """Hand the slices of a lane to the idle workers who listen to it; returns whether there was one."""
+        woken = False
+        for worker in [worker for worker in self._idle if band in worker.lanes]:
+            slice_ = worker.pop(self._queues)
+            if slice_ is None:
+                break
+            self._idle.remove(worker)
+            self._room[band] += 1
+            self._run_slice(now, worker, slice_)
+            woken = True
+        return woken
+
+    def _run_slice(self, now: float, worker: _Worker, slice_: Slice) -> None:
+        clock = begin = now + self._house.overhead_s
+        for fence in slice_.jobs:
+            self._start[fence.job] = clock
+            clock += self._workload.length[fence.job]
+            self._finish[fence.job] = clock
+        heappush(self._ends, (clock, next(self._order), slice_, worker, clock - begin))

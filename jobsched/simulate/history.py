@@ -1,0 +1,45 @@
+"""What the ledger recorded, as a workload: the same jobs again, under another policy or with other workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from jobsched.config import Settings
+from jobsched.database import ledger_app, reading
+from jobsched.models import Job
+from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
+
+#: A clock may have measured nothing; a simulated job takes at least this many seconds.
+LEAST_S = 1e-6
+
+
+def from_ledger(settings: Settings, begin: datetime, end: datetime, workers: int) -> Workload:
+    """The jobs that became due from ``begin`` until before ``end`` (both aware).
+
+    Each takes what was measured, or what it says of itself when it has not run to its end.
+    Raises BadWorkload when there are none, and sqlalchemy.exc.OperationalError.
+    """
+    with ledger_app(settings).app_context(), reading() as session:
+        arrivals = list(_arrivals(session.execute(_jobs_between(begin, end)), begin))
+    if not arrivals:
+        raise BadWorkload(f"no jobs between {begin.isoformat()} and {end.isoformat()} in {settings.database_url}")
+    return workload("history", workers, arrivals)
+
+
+def _jobs_between(begin: datetime, end: datetime) -> Any:
+    due = func.coalesce(Job.run_at, Job.submitted_at, type_=Job.submitted_at.type)
+    return (
+        select(due, Job.site_id, Job.user_id, Job.run_time, Job.execution_time)
+        .where(due >= begin, due < end)
+        .execution_options(yield_per=10_000)
+    )
+
+
+def _arrivals(rows: Any, begin: datetime) -> Iterator[Arrival]:
+    for due, site, user, run_time, execution_time in rows:
+        length = max(LEAST_S, execution_time if run_time is None else run_time)
+        yield Arrival((due - begin).total_seconds(), site, user, length, execution_time)

@@ -1,0 +1,244 @@
+"""What a policy did, in numbers: slowdown, wait, who was passed over, how evenly service was given.
+
+Slowdown is the time from arrival to finish, divided by the job's own length: 1 is a job that never waited. It measures
+what a short job suffers behind a long one, as Harchol-Balter does ("Performance Modeling and Design of Computer
+Systems", 2013). Evenness is Jain's index (Jain, Chiu, Hawe: DEC TR-301, 1984) of what sites got, each measured
+against its max-min fair share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, TypeVar
+
+from jobsched.domain import Band
+from jobsched.simulate.engine import Trace
+from jobsched.simulate.workloads import Workload
+
+T = TypeVar("T")
+
+#: The width of the windows over which service is compared, in seconds.
+WINDOW_S = 1.0
+#: The parts that a timeline has.
+TIMELINE = 80
+#: Quantiles that a curve is drawn from.
+CURVE = tuple(1 - 10 ** (-i / 12) for i in range(61))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A set of numbers in short. ``curve`` holds its quantiles at CURVE."""
+
+    count: int
+    mean: float
+    p50: float
+    p99: float
+    max: float
+    curve: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One policy on one workload. Times are in seconds.
+
+    ``jain_1s`` is None where no two sites ever competed. ``timeline`` is the mean slowdown of the quiet sites' jobs
+    that arrived in each of TIMELINE equal parts of the workload, None where none did.
+    """
+
+    policy: str
+    slowdown: Spread
+    wait_s: Spread
+    quiet_slowdown: Spread
+    quiet_wait_s: Spread
+    slowdown_by_band: Mapping[str, Spread]
+    wait_s_by_band: Mapping[str, Spread]
+    jain_1s: float | None
+    max_passed_over_s: float
+    makespan_s: float
+    timeline: tuple[float | None, ...]
+
+
+def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
+    """All that is told of a policy."""
+    band_of = load.bands(bands)
+    waits = [max(0.0, f - at - size) for f, at, size in zip(trace.finish, load.at, load.length, strict=True)]
+    slow = [1 + wait / size for wait, size in zip(waits, load.length, strict=True)]
+    quiet = [site not in load.busy for site in load.site]
+    return Result(
+        policy=trace.policy,
+        slowdown=spread(slow), wait_s=spread(waits),
+        quiet_slowdown=spread(x for x, is_quiet in zip(slow, quiet, strict=True) if is_quiet),
+        quiet_wait_s=spread(x for x, is_quiet in zip(waits, quiet, strict=True) if is_quiet),
+        slowdown_by_band=_by_band(slow, band_of, bands), wait_s_by_band=_by_band(waits, band_of, bands),
+        jain_1s=jain_of_windows(load, trace),
+        max_passed_over_s=longest_passed_over(load, trace, band_of),
+        makespan_s=max(trace.finish, default=0.0),
+        timeline=_timeline(load.at, slow, quiet),
+    )
+
+
+def spread(numbers: Iterable[float]) -> Spread:
+    """Mean, quantiles (nearest rank) and largest of some numbers; zeros of none."""
+    ranked = sorted(numbers)
+    if not ranked:
+        return Spread(0, 0.0, 0.0, 0.0, 0.0, ())
+
+    def quantile(q: float) -> float:
+        return ranked[max(0, math.ceil(q * len(ranked)) - 1)]
+
+    told = [q for q in CURVE if (1 - q) * len(ranked) >= 1 - 1e-9]
+    return Spread(len(ranked), math.fsum(ranked) / len(ranked), quantile(0.5), quantile(0.99), ranked[-1],
+                  tuple(quantile(q) for q in told))
+
+
+def _by_band(numbers: Sequence[float], band_of: Sequence[int], bands: Sequence[Band]) -> dict[str, Spread]:
+    groups: dict[int, list[float]] = defaultdict(list)
+    for number, index in zip(numbers, band_of, strict=True):
+        groups[index].append(number)
+    return {bands[index].name: spread(group) for index, group in sorted(groups.items())}
+
+
+def _timeline(at: Sequence[float], slowdown: Sequence[float], quiet: Sequence[bool]) -> tuple[float | None, ...]:
+    sums, counts = [0.0] * TIMELINE, [0] * TIMELINE
+    width = (at[-1] / TIMELINE if at else 0.0) or 1.0
+    for arrival, value, is_quiet in zip(at, slowdown, quiet, strict=True):
+        if is_quiet:
+            part = min(TIMELINE - 1, int(arrival / width))
+            sums[part] += value
+            counts[part] += 1
+    return tuple(total / count if count else None for total, count in zip(sums, counts, strict=True))
+
+
+# Passed over
+
+
+def longest_passed_over(load: Workload, trace: Trace, band_of: Sequence[int]) -> float:
+    """The longest time during which some site had a job waiting in some band, and none of these was started."""
+    events: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
+    for job, (site, band) in enumerate(zip(load.site, band_of, strict=True)):
+        events[site, band] += [(load.at[job], 1), (trace.start[job], 2)]
+    return max((_longest_gap(sorted(line)) for line in events.values()), default=0.0)
+
+
+def _longest_gap(events: Iterable[tuple[float, int]]) -> float:
+    waiting, since, longest = 0, 0.0, 0.0
+    for at, kind in events:
+        if kind == 1:  # arrives
+            since = at if waiting == 0 else since
+            waiting += 1
+        else:  # starts
+            longest = max(longest, at - since)
+            since = at
+            waiting -= 1
+    return longest
+
+
+# Evenness
+
+
+def jain(shares: Sequence[float]) -> float:
+    """Jain's index: 1 when all are equal, 1/n when one has everything. 1 of nothing."""
+    squares = sum(x * x for x in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0
+
+
+def jain_of_windows(load: Workload, trace: Trace) -> float | None:
+    """The mean over windows of Jain's index of what each backlogged site got of its max-min fair share.
+
+    A site is backlogged in a window when it has a job waiting as the window opens; it asks for the work that it has
+    left then and that arrives in the window, and at most one worker for each of these jobs. Only windows with two such
+    sites or more count; None when there is none.
+    """
+    indices = []
+    for window in Windows(load, trace):
+        if len(window) > 1:
+            fair = max_min([asked for asked, _ in window], sum(given for _, given in window))
+            indices.append(jain([given / share for (_, given), share in zip(window, fair, strict=True) if share > 0]))
+    return sum(indices) / len(indices) if indices else None
+
+
+def max_min(asked: Sequence[float], capacity: float) -> list[float]:
+    """The max-min fair division: nobody gets more than he asks for, and what he leaves is shared by the others."""
+    fair = [0.0] * len(asked)
+    left = capacity
+    order = sorted(range(len(asked)), key=asked.__getitem__)
+    for done, i in enumerate(order):
+        fair[i] = min(asked[i], left / (len(asked) - done))
+        left -= fair[i]
+    return fair
+
+
+class Windows:
+    """Walks a trace in windows; gives for each the (asked, given) worker-seconds of its backlogged sites."""
+
+    def __init__(self, load: Workload, trace: Trace) -> None:
+        self._load = load
+        jobs = range(len(load))
+        self._arrivals = _Ahead((load.at[job], job) for job in jobs)
+        self._starts = _Ahead((trace.start[job], job) for job in sorted(jobs, key=trace.start.__getitem__))
+        self._ends = _Ahead((trace.finish[job], job) for job in sorted(jobs, key=trace.finish.__getitem__))
+        self._runs = _Ahead((begin, (job, begin, end)) for job, begin, end in sorted(trace.runs(), key=itemgetter(1)))
+        self._waiting: Counter[int] = Counter()  # jobs by site
+        self._unfinished: Counter[int] = Counter()
+        self._left: defaultdict[int, float] = defaultdict(float)  # worker-seconds by site
+        self._running: list[tuple[int, float, float]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[float, float]]]:
+        index = 0
+        while self._ends.next_at is not None:
+            if not self._unfinished and self._arrivals.next_at is not None:
+                index = max(index, int(self._arrivals.next_at // WINDOW_S))  # nothing happens until then
+            yield self._window(index * WINDOW_S, (index + 1) * WINDOW_S)
+            index += 1
+
+    def _window(self, opens: float, closes: float) -> list[tuple[float, float]]:
+        backlogged = [site for site, jobs in self._waiting.items() if jobs]
+        for job in self._arrivals.until(closes):
+            site = self._load.site[job]
+            self._waiting[site] += 1
+            self._unfinished[site] += 1
+            self._left[site] += self._load.length[job]
+        asked = {site: min(self._left[site], self._unfinished[site] * WINDOW_S) for site in backlogged}
+        given = self._given(opens, closes)
+        for site, seconds in given.items():
+            self._left[site] -= seconds
+        for job in self._starts.until(closes):
+            self._take_one(self._waiting, job)
+        for job in self._ends.until(closes):
+            self._take_one(self._unfinished, job)
+        return [(asked[site], given[site]) for site in backlogged]
+
+    def _given(self, opens: float, closes: float) -> defaultdict[int, float]:
+        self._running += self._runs.until(closes)
+        given: defaultdict[int, float] = defaultdict(float)
+        for job, begin, end in self._running:
+            given[self._load.site[job]] += min(end, closes) - max(begin, opens)
+        self._running = [run for run in self._running if run[2] > closes]
+        return given
+
+    def _take_one(self, counts: Counter[int], job: int) -> None:
+        site = self._load.site[job]
+        counts[site] -= 1
+        if not counts[site]:
+            del counts[site]
+
+
+class _Ahead(Generic[T]):
+    """A stream of (time, thing) in order of time, read up to a time."""
+
+    def __init__(self, stream: Iterable[tuple[float, T]]) -> None:
+        self._stream = iter(stream)
+        self._head = next(self._stream, None)
+
+    @property
+    def next_at(self) -> float | None:
+        return self._head[0] if self._head else None
+
+    def until(self, end: float) -> Iterator[T]:
+        while self._head is not None and self._head[0] < end:
+            yield self._head[1]
+            self._head = next(self._stream, None)

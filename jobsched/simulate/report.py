@@ -1,0 +1,152 @@
+"""Results for people and programs: a table, rows for JSON, and a page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from jobsched.domain import Band
+from jobsched.simulate import plots
+from jobsched.simulate.measures import CURVE, Result, Spread
+from jobsched.simulate.workloads import Workload
+
+
+def row(result: Result) -> dict[str, Any]:
+    """A result as flat numbers for JSON; times are in seconds."""
+    numbers: dict[str, Any] = {"policy": result.policy, "jobs": result.slowdown.count}
+    numbers |= _flat("", "slowdown", result.slowdown) | _flat("", "wait_s", result.wait_s)
+    numbers |= _flat("quiet_", "slowdown", result.quiet_slowdown) | _flat("quiet_", "wait_s", result.quiet_wait_s)
+    numbers |= {"jain_1s": result.jain_1s, "max_passed_over_s": result.max_passed_over_s,
+                "makespan_s": result.makespan_s}
+    numbers["bands"] = {
+        band: {"jobs": spread.count} | _flat("", "slowdown", spread) | _flat("", "wait_s", result.wait_s_by_band[band])
+        for band, spread in result.slowdown_by_band.items()
+    }
+    return numbers
+
+
+def _flat(who: str, what: str, spread: Spread) -> dict[str, float]:
+    return {f"{who}{which}_{what}": getattr(spread, which) for which in ("mean", "p50", "p99", "max")}
+
+
+def tables(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> list[Table]:
+    """The results for a terminal: slowdown and fairness, then waits, then slowdown by band."""
+    return [_slowdowns(load, results), _waits(results), _by_band(results, bands)]
+
+
+def _slowdowns(load: Workload, results: Sequence[Result]) -> Table:
+    quiet = bool(load.busy)
+    table = _table(f"{headline(load)}\nslowdown (1 is: never waited) and fairness", "mean", "p50", "p99", "max",
+                   *(("quiet mean", "quiet p99", "quiet max") if quiet else ()), "Jain 1 s", "passed over")
+    for result in results:
+        spread, calm = result.slowdown, result.quiet_slowdown
+        numbers = [spread.mean, spread.p50, spread.p99, spread.max]
+        numbers += [calm.mean, calm.p99, calm.max] if quiet else []
+        evenness = "-" if result.jain_1s is None else f"{result.jain_1s:.3f}"
+        table.add_row(result.policy, *map(_number, numbers), evenness, _seconds(result.max_passed_over_s))
+    return table
+
+
+def _waits(results: Sequence[Result]) -> Table:
+    table = _table("wait", "mean", "p50", "p99", "max", "quiet mean", "quiet p99", "all done after")
+    for result in results:
+        spread, calm = result.wait_s, result.quiet_wait_s
+        times = [spread.mean, spread.p50, spread.p99, spread.max, calm.mean, calm.p99, result.makespan_s]
+        table.add_row(result.policy, *map(_seconds, times))
+    return table
+
+
+def _by_band(results: Sequence[Result], bands: Sequence[Band]) -> Table:
+    seen = [band for band in bands if any(band.name in result.slowdown_by_band for result in results)]
+    table = _table("slowdown by band: mean / p99", *(f"to {band.label}" for band in seen))
+    for result in results:
+        spreads = [result.slowdown_by_band[band.name] for band in seen]
+        table.add_row(result.policy, *(f"{_number(spread.mean)} / {_number(spread.p99)}" for spread in spreads))
+    return table
+
+
+def headline(load: Workload) -> str:
+    """What was simulated, in a line."""
+    return f"{load.name}: {len(load):,} jobs of {len(load.sites)} sites, {load.workers} workers, load {load.load:.2f}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("policy", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.2f}"
+
+
+def _seconds(value: float) -> str:
+    for limit, factor, unit in ((0.001, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if 1e-9 < value < limit:  # less is the rounding of sums
+            return f"{value * factor:.3g} {unit}"
+    return f"{value:,.0f} s" if value >= 1000 else f"{value:.3g} s"
+
+
+# The page
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8884; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1.5rem 0; } figcaption { font-weight: 600; } svg { max-width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def page(parts: Iterable[tuple[Workload, Sequence[Result]]], bands: Sequence[Band]) -> str:
+    """A page with a table and plots for each workload, in one file."""
+    body = "".join(_section(load, results, bands) for load, results in parts)
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>jobsched simulate</title>'
+            f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+            f"<body><h1>jobsched simulate</h1>\n{body}</body></html>\n")
+
+
+def _section(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> str:
+    tables_ = "".join(f'<div class="scroll">{_html(table)}</div>' for table in tables(load, results, bands))
+    return f"<section>{tables_}{''.join(figures(load, results, bands).values())}</section>\n"
+
+
+def figures(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> Mapping[str, str]:
+    """The plots of a workload as SVG in a figure, by a short name."""
+    seen = [band for band in bands if any(band.name in result.slowdown_by_band for result in results)]
+    who = "quiet sites" if load.busy else "all sites"
+    span = load.at[-1] if len(load) else 0.0
+    return {
+        "tail": plots.chart(
+            f"{load.name}: the share of jobs ({who}) with at least that slowdown", "slowdown", "share of jobs",
+            [plots.Line(r.policy, [(x, 1 - q) for x, q in zip(r.quiet_slowdown.curve, CURVE, strict=False)])
+             for r in results],
+        ),
+        "time": plots.chart(
+            f"{load.name}: mean slowdown ({who}) by time of arrival", "seconds", "mean slowdown",
+            [plots.Line(r.policy, [((i + 0.5) * span / len(r.timeline), y) for i, y in enumerate(r.timeline)
+                                   if y is not None]) for r in results],
+            x_log=False,
+        ),
+        "bands": plots.chart(
+            f"{load.name}: mean slowdown by band", "band's bound in seconds", "mean slowdown",
+            [plots.Line(r.policy, [(band.bound_s, r.slowdown_by_band[band.name].mean) for band in seen])
+             for r in results],
+        ),
+    }
+
+
+def _html(table: Table) -> str:
+    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
+    cells = zip(*(column.cells for column in table.columns), strict=True)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells_)}</tr>" for cells_ in cells)
+    return f"<h2>{escape(str(table.title))}</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -1,0 +1,63 @@
+"""The Redis that a simulation runs on: a real one of its own that keeps nothing, or fakeredis."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from redis import Redis
+
+from jobsched import embedded
+from jobsched.domain import JobschedError
+from jobsched.processes import die_with_parent
+
+#: A Redis that does not answer by then is broken.
+STARTS_S = 10.0
+
+
+@contextmanager
+def real() -> Iterator[Redis]:
+    """A Redis server of our own, for the block. Raises NoRedisServer, or JobschedError when it does not start."""
+    ours = os.getpid()
+    with TemporaryDirectory(prefix="jobsched-simulate-") as directory:
+        plan = embedded.plan(Path(directory))
+        keep_nothing = ("--appendonly", "no")  # of an option given twice the later one counts
+        process = subprocess.Popen(
+            [*plan.argv, *keep_nothing], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+            start_new_session=True, preexec_fn=lambda: die_with_parent(ours),
+        )
+        try:
+            _await(plan, process)
+            with Redis.from_url(plan.url) as client:
+                yield client
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def fake() -> Iterator[Redis]:
+    """A Redis inside this process, far slower. Raises JobschedError where fakeredis with Lua is not installed."""
+    try:
+        import fakeredis
+
+        import_module("lupa")  # fakeredis runs scripts by it
+    except ImportError as error:
+        raise JobschedError("--redis fake needs fakeredis: pip install 'fakeredis[lua]'") from error
+    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
+        yield client
+
+
+def _await(plan: embedded.EmbeddedRedis, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + STARTS_S
+    while not embedded.answers(plan.url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = plan.log.read_text(errors="replace") if plan.log.exists() else ""
+            raise JobschedError(f"the simulation's Redis does not start: {said[-2000:]}")
+        time.sleep(0.02)
