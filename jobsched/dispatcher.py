@@ -43,9 +43,7 @@ class Dispatcher:
     def tick(self) -> float:
         """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
         self._board.beat("dispatcher", self.name, ALIVE_S)
-        if not self._settled_in:
-            self._sweeper.adopt_settings()
-            self._settled_in = True
+        self._settled_in = self._settled_in or self._sweeper.adopt_settings()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._settings.repair_every_s
             self._sweeper.sweep()

@@ -7,6 +7,7 @@ brought in line with it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 PORTION = 5_000
 #: Sites that one sweep recounts.
 SITES = 100
+#: What one sweep may spend on that, in seconds: Redis does nothing else meanwhile.
+COUNT_S = 0.2
 #: A sweeper that is killed keeps the others from sweeping for so long, in seconds. One that takes longer is joined by
 #: another, which costs work and does no harm.
 LOCK_S = 3.0
@@ -82,24 +85,29 @@ class Sweeper:
             yield stay is not None
 
     def lost_board(self) -> int:
-        """The board has no rules (FLUSHALL, a Redis restarted without data): build it again, whole."""
-        try:
-            self._board.rules()
-            return 0
-        except BoardLost:
-            log.warning("no board in Redis: building it from SQL")
+        """The board has no rules (FLUSHALL, a Redis restarted without data), or its building was cut off: build it."""
+        with suppress(BoardLost):
+            if self._board.rules().built:
+                return 0
+        log.warning("no whole board in Redis: building it from SQL")
         return self._build()
 
-    def adopt_settings(self) -> int:
-        """The board scores by other rules than the settings': build it again by these. For a start, not for a sweep."""
+    def adopt_settings(self) -> bool:
+        """For a start: when the board scores by other rules than the settings', build it again by these.
+
+        Returns whether it now scores by ours; False when somebody else sweeps, so that we have to ask again.
+        """
         ours = fingerprint(POLICIES[self._settings.policy], self._settings.bands, self._settings.tiers)
         with suppress(BoardLost):
             if self._board.rules().fingerprint == ours:
-                return 0
-            log.warning("the board scores by other rules than the settings': building it again")
-            self._board.wipe()
-            failpoint("repair.wiped")
-        return self._build()
+                return True
+        with self._alone() as alone:
+            if alone:
+                log.warning("no board by the rules of the settings: building it from SQL")
+                self._board.wipe()
+                failpoint("repair.wiped")
+                self._build()
+            return alone
 
     def _build(self) -> int:
         with writing() as session:
@@ -119,6 +127,8 @@ class Sweeper:
             placed += self._board.place(jobs)
             failpoint("repair.portion_placed")
             after = jobs[-1].id
+        self._board.mark_built()
+        failpoint("repair.built")
         return placed
 
     def expired_leases(self) -> int:
@@ -201,10 +211,17 @@ class Sweeper:
 
     def miscounted(self) -> int:
         """Counts or points differ from the lines that they count: count again."""
+        give_up = time.monotonic() + COUNT_S
         with reading() as session:
             sites = list(session.scalars(_portion(Site.id, after=self._last_site, limit=SITES)))
-        self._last_site = sites[-1] if len(sites) == SITES else 0
-        wrong = sum(self._board.recount(site) for site in sites)
+        wrong = 0
+        for site in sites:
+            wrong += self._board.recount(site)
+            self._last_site = site
+            if time.monotonic() > give_up:
+                break
+        else:
+            self._last_site = self._last_site if len(sites) == SITES else 0
         failpoint("repair.recounted")
         wrong += self._board.recount_lanes(PORTION)
         failpoint("repair.lanes_recounted")

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: How often rq-scheduler looks for what is due, in seconds.
 INTERVAL_S = 1
+#: Wakes that one call asks for.
+MOST_WAKES = 50
 #: Jobs that one transaction wakes.
 BATCH = 500
 #: How long the first answer to an Idempotency-Key is kept.
@@ -47,10 +49,13 @@ def scheduler(redis: Redis) -> WakeScheduler:
 
 
 def wake_at(redis: Redis, moments: Iterable[datetime]) -> None:
-    """Ask for a wake at each moment (aware). Jobs that are due within the same second share one."""
-    seconds = {math.ceil(moment.timestamp()) for moment in moments}
+    """Ask for a wake at each moment (aware). Jobs that are due within the same second share one.
+
+    Each costs round trips, so only the MOST_WAKES earliest are asked for; what they leave asleep, a sweep wakes.
+    """
+    seconds = sorted({math.ceil(moment.timestamp()) for moment in moments})
     ours = scheduler(redis)
-    for second in seconds:
+    for second in seconds[:MOST_WAKES]:
         ours.enqueue_at(
             datetime.fromtimestamp(second, tz=timezone.utc), WAKE,
             job_id=f"wake-{second}", timeout=-1, job_result_ttl=0, job_description="wake what is due",

@@ -195,7 +195,8 @@ class _Seat:
         self._not_before = time.monotonic() + self._pause
         self.pid = None
         self._emptied_at = time.monotonic()
-        log.warning("worker %d ended (status %d)", self._number, status)
+        if how == os.WNOHANG:
+            log.warning("worker %d died (status %d)", self._number, status)
         return True
 
 

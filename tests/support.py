@@ -37,6 +37,7 @@ def eventually(predicate: Callable[[], T], deadline_s: float = 20.0, *, every_s:
 def install(board: Board, policy: str, bands: Sequence[Band] = BANDS, tiers: Sequence[Tier] = TIERS) -> Board:
     """Have the board score by a named policy."""
     board.install(POLICIES[policy], bands, tiers)
+    board.mark_built()
     return board
 
 

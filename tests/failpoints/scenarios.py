@@ -139,7 +139,7 @@ def wake_by_sweep(system: System) -> None:
 
 
 @comes_to("repair.bands_assigned", "repair.installed", "repair.all_sites_told", "repair.inactive_users_told",
-          "repair.portion_placed")
+          "repair.portion_placed", "repair.built")
 def lose_the_board(system: System) -> None:
     _post(system, 2)
     _post(system, 1, site=2, execution_time=0.5)
@@ -149,7 +149,7 @@ def lose_the_board(system: System) -> None:
 
 
 @comes_to("repair.wiped", "repair.bands_assigned", "repair.installed", "repair.all_sites_told",
-          "repair.inactive_users_told", "repair.portion_placed")
+          "repair.inactive_users_told", "repair.portion_placed", "repair.built")
 def change_the_rules(system: System) -> None:
     system.board.wipe()
     system.board.install(POLICIES["fifo"], bands_of([0.01, 60]), tiers_of([3, 7]))
