@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched.domain import TERMINAL
-from jobsched.models import Job
+from jobsched.models import Job, Site
 
 _TABLE = """CREATE TABLE chaos_history (
     id INTEGER PRIMARY KEY {identity}, job INTEGER, at DOUBLE PRECISION, was VARCHAR(12), became VARCHAR(12),
@@ -108,6 +108,12 @@ class Audit:
                    Job.execution_time, Job.payload, Job.error)
         with self._engine.connect() as connection:
             return {row.id: Row(*row) for row in connection.execute(sql.select(*columns))}
+
+    def capacities(self) -> dict[int, int]:
+        """The record capacity of each site."""
+        columns = sql.select(Site.id, Site.record_capacity)
+        with self._engine.connect() as connection:
+            return {row.id: row.record_capacity for row in connection.execute(columns)}
 
     def history(self) -> dict[int, list[Change]]:
         """Every change of a status, by job, in order."""

@@ -134,6 +134,14 @@ def make_customers(port: int) -> None:
     assert status == http.client.CREATED, answer
 
 
+def submit_quick(port: int, count: int) -> None:
+    """So many short jobs at once, none of which raises. Needs a stack that nothing is wrong with."""
+    jobs = [{"user": 1 + n % USERS, "site": 1 + n * n % SITES, "execution_time": 0.001 * 9 ** (n % 3), "task": "chaos",
+             "payload": {"key": "at rest", "n": n, "seconds": 0.0, "fail_until": 0}} for n in range(count)]
+    status, answer = call(port, "POST", "/jobs", jobs)
+    assert status == http.client.CREATED, answer
+
+
 def _request(key: str, rng: random.Random) -> Request:
     kind = rng.choices(["single", "batch", "delayed"], [6, 3, 2])[0]
     count = rng.randint(2, 8) if kind == "batch" else 1

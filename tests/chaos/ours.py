@@ -10,10 +10,12 @@ from typing import Any
 
 from redis import Redis
 
+from jobsched.board import Board
 from tests.chaos import audit, load, notes, report, stack, verdict
 from tests.chaos.faults import Faults, World
 from tests.chaos.options import Options, say
 from tests.chaos.proxy import Proxy
+from tests.chaos.recount import board_faults
 from tests.chaos.report import Outcome
 from tests.chaos.servers import running_database, running_redis
 
@@ -23,6 +25,8 @@ QUIET_S = 60.0
 OWN_WORK_S = 8.0
 #: How long the board may take to come to rest after the last job, in seconds.
 REST_S = 30.0
+#: Jobs that are submitted to a stack at rest, to compare a board on which something waits.
+WAITING_JOBS = 40
 
 
 def run(options: Options, directory: Path) -> Outcome:
@@ -46,9 +50,12 @@ def run(options: Options, directory: Path) -> Outcome:
         say("quiet")
         clients.stop(QUIET_S)
         ended_s = _await_ends(book, quiet_from, faults)
-        left = _await_rest(redis.client, book)
-        stop_faults = running.stop()
+        board = Board(redis.client)
+        left = _await_rest(board, book)
         rows, history, told = book.rows(), book.history(), notes.read(directory / "notes")
+        if not left:
+            left = _compare_waiting(running, port, board, book)
+        stop_faults = running.stop()
         found = verdict.judge(clients.requests, rows, history, told, faults.kills)
         for what in (*left, *clients.refused, *stop_faults):
             found.blame(None, what)
@@ -72,22 +79,40 @@ def run(options: Options, directory: Path) -> Outcome:
     return Outcome(figures, report.histories(found, history, told))
 
 
-def _await_ends(book: audit.Audit, quiet_from: float, faults: Faults) -> float:
+def _await_ends(book: audit.Audit, quiet_from: float, faults: Faults | None = None) -> float:
     """Wait until every job has ended, or has had its time; returns how long that took since the last fault."""
     while book.unfinished() and time.time() < quiet_from + QUIET_S + OWN_WORK_S:
-        faults.look()
+        if faults:
+            faults.look()
         time.sleep(0.2)
     return round(time.time() - quiet_from, 1)
 
 
-def _await_rest(redis: Redis, book: audit.Audit) -> list[str]:
+def _await_rest(board: Board, book: audit.Audit) -> list[str]:
     """Wait until nothing is left on the board, and return what is."""
     if book.unfinished():
         return []
     rows, deadline = list(book.rows().values()), time.monotonic() + REST_S
-    while (faults := verdict.board_faults(redis, rows)) and time.monotonic() < deadline:
+    while (faults := board_faults(board, rows, book.capacities())) and time.monotonic() < deadline:
         time.sleep(0.5)
-    return faults
+    return [f"nothing waits, but {fault}" for fault in faults]
+
+
+def _compare_waiting(running: stack.Stack, port: int, board: Board, book: audit.Audit) -> list[str]:
+    """Hold the dispatchers still while jobs are submitted, so that their board can be compared; then let them run."""
+    dispatchers = [member.process for member in running.members() if member.role == "dispatcher"]
+    for process in dispatchers:
+        process.suspend()
+    try:
+        load.submit_quick(port, WAITING_JOBS)
+        faults = board_faults(board, book.rows().values(), book.capacities())
+    finally:
+        for process in dispatchers:
+            process.resume()
+    _await_ends(book, time.time())
+    if book.unfinished():
+        faults.append(f"{book.unfinished()} of them did not end")
+    return [f"{WAITING_JOBS} jobs wait, but {fault}" for fault in faults]
 
 
 def _lasting_rq_jobs(redis: Redis) -> int:

@@ -1,15 +1,11 @@
-"""The verdict: what clients were told, what tasks wrote, what SQL says, and what is left on the board."""
+"""The verdict: what clients were told, what tasks wrote, what SQL says."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from redis import Redis
-
-from jobsched.board import PREFIX
 from jobsched.domain import TERMINAL
 from tests.chaos.audit import Change, Row
 from tests.chaos.faults import Kill
@@ -17,8 +13,6 @@ from tests.chaos.load import Request
 from tests.chaos.notes import Notes
 
 ENDED = {status.value for status in TERMINAL}
-#: Keys of the board that stay when nothing waits: its rules, facts, counters, locks, who is alive.
-RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:")
 
 
 @dataclass(frozen=True)
@@ -113,22 +107,3 @@ def reruns(notes: Notes, kills: Iterable[Kill]) -> list[Rerun]:
         if kill and kill.at > start.at and following:
             found.append(Rerun(start.job, kill, min(following) - kill.at))
     return sorted(found, key=lambda rerun: -rerun.seconds)
-
-
-def board_faults(redis: Redis, rows: Iterable[Row]) -> list[str]:
-    """Where the board of a stack at rest differs from a recount of SQL in which all jobs have ended."""
-    faults = [f"the board holds {key}" for key in sorted(_strays(redis))]
-    counts = {name.decode(): float(value) for name, value in redis.hgetall(PREFIX + "lanes").items()}
-    faults += [f"lanes counts {value:g} in {name}" for name, value in sorted(counts.items())
-               if not name.startswith("v:") and value]
-    for site in {row.site for row in rows}:
-        tiers, running = redis.hmget(f"{PREFIX}site:{site}", ["tiers", "running"])
-        if int(tiers or 0) or int(running or 0):
-            faults.append(f"site {site} counts tiers {tiers!r}, running {running!r}")
-    return faults
-
-
-def _strays(redis: Redis) -> set[str]:
-    keys: Any = redis.scan_iter(match=PREFIX + "*", count=1000)
-    names = {key.decode().removeprefix(PREFIX) for key in keys}
-    return {name for name in names if not name.startswith(RESTING)}
