@@ -1,5 +1,5 @@
 -- Counts one site's jobs again from its lines and its slices in flight, and mends every number that differs.
--- ARGV     site
+-- ARGV     site, the most waiting jobs to look at; above it nothing is done
 -- returns  how many numbers were wrong
 local site, wrong, counts = ARGV[1], 0, {}
 local facts = key('site', site)
@@ -9,6 +9,10 @@ local function mend(hash, field, right)
   call('HSET', hash, field, right)
   wrong = wrong + 1
 end
+
+local waiting = 0
+for _, band in ipairs(bands) do waiting = waiting + call('ZCARD', key('line', site, band)) end
+if waiting > tonumber(ARGV[2]) then return 0 end
 
 for _, band in ipairs(bands) do
   for _, member in ipairs(call('ZRANGE', key('line', site, band), 0, -1)) do

@@ -412,6 +412,26 @@ def test_wrong_numbers_are_counted_again(
     assert at_rest(sweeper)
 
 
+def test_counting_again_takes_turns_when_it_takes_long(
+    sweeper: Sweeper, settings: Settings, board: Board, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(settings, board, *(draft(site=site, user=site) for site in (1, 2, 3)))
+    for site in (1, 2, 3):
+        redis.hincrby(f"jobsched:site:{site}", "running", 7)
+    monkeypatch.setattr(repair, "COUNT_S", 0.0)  # over after each site
+
+    assert [sweeper.miscounted() for _ in range(3)] == [1, 1, 1]
+    assert not any(sweeper.miscounted() for _ in range(4))
+
+
+def test_a_site_with_too_many_jobs_is_not_counted_again(settings: Settings, board: Board, redis: Redis) -> None:
+    post(settings, board, *(draft() for _ in range(11)))
+    redis.hincrby("jobsched:site:1", "running", 7)
+
+    assert board.recount(1, most_jobs=10) == 0
+    assert board.recount(1, most_jobs=11) == 1
+
+
 def test_facts_that_changed_while_redis_was_away_are_told(sweeper: Sweeper, settings: Settings, board: Board) -> None:
     post(settings, board, draft())
     assert board.standing(1).points == 1 + 5 + 1  # tier Active, weight 5, capacity 1
