@@ -90,6 +90,7 @@ class SliceRun:
         self._slice = slice_
         self._started: list[StartedJob] = []
         self._current: tuple[StartedJob, datetime] | None = None
+        self._waiting: list[Outcome] = []
         self._lease = Lease(self._renew, now.settings.lease_s / 3, self._record_killed)
 
     def run(self) -> None:
@@ -117,7 +118,6 @@ class SliceRun:
     def _run_all(self) -> tuple[float, list[datetime]]:
         """Run the jobs in turn, recording outcomes as they come in; returns the seconds used, and when to retry."""
         used_s, recorded_at = 0.0, time.monotonic()
-        waiting: list[Outcome] = []
         retries: list[datetime] = []
         for job in self._started:
             try:
@@ -126,13 +126,13 @@ class SliceRun:
                 break
             used_s += outcome.run_time
             failpoint("run.performed", effect="sql")
-            waiting.append(outcome)
+            self._waiting.append(outcome)
             if outcome.run_at:
                 retries.append(outcome.run_at)
             if time.monotonic() - recorded_at >= RECORD_EVERY_S:
-                record(waiting)
-                waiting, recorded_at = [], time.monotonic()
-        record(waiting)
+                self._record_waiting()
+                recorded_at = time.monotonic()
+        self._record_waiting()
         return used_s, retries
 
     def _perform(self, job: StartedJob) -> Outcome:
@@ -151,6 +151,10 @@ class SliceRun:
             result, error = None, _describe(raised)
         self._current = None
         return _outcome(job, started_at, time.perf_counter() - clock, result, error)
+
+    def _record_waiting(self) -> None:
+        record(self._waiting)
+        self._waiting = []
 
     def _renew(self) -> bool:
         """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
@@ -174,7 +178,7 @@ class SliceRun:
         used_s = (utcnow() - started_at).total_seconds()
         error = f"did not stop within {HARD_GRACE_S:g} s of its limit, and was killed"
         with self._now.app.app_context():
-            record([_outcome(job, started_at, used_s, None, error)])
+            record([*self._waiting, _outcome(job, started_at, used_s, None, error)])
 
 
 def record(outcomes: Sequence[Outcome]) -> int:

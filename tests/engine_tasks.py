@@ -96,6 +96,16 @@ def stubborn(payload: dict[str, Any]) -> None:
             continue
 
 
+@task(timeout_s=0.2)
+def immortal(payload: dict[str, Any]) -> None:
+    """Catch everything and go on."""
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            continue
+
+
 @task(retries=2, backoff_s=0.1)
 def flaky(payload: dict[str, Any], run: Run) -> int:
     """Raise until the attempt ``succeeds_at``."""

@@ -352,7 +352,6 @@ def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, boa
     in_background(slice_, watch)
 
     assert leases == sorted(leases)
-    assert leases[-1] - leases[0] > 0.25  # three renewals, a third of the lease apart
     assert job(id_).status == "completed"
     assert board.flying() == {}
 

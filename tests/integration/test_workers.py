@@ -168,6 +168,23 @@ def test_a_job_that_kills_its_process_fails_alone(
 
 
 @pytest.mark.slow
+@only_sqlite
+def test_a_task_that_nothing_stops_is_killed_and_what_ended_before_it_stays_recorded(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path
+) -> None:
+    people()
+    book = tmp_path / "book"
+    before, stuck, after = post(settings, board, draft("tally", book=str(book)), draft("immortal"),
+                                draft("tally", book=str(book)))
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
+        eventually(lambda: all(job(id_).status in ("completed", "failed") for id_ in (before, stuck, after)), 60)
+
+    assert [job(id_).status for id_ in (before, stuck, after)] == ["completed", "failed", "completed"]
+    assert "was killed" in str(job(stuck).error)
+    assert starts(book) == {before: 1, after: 1}
+
+
+@pytest.mark.slow
 def test_sigterm_lets_the_slice_in_hand_end_and_nothing_runs_twice(
     settings: Settings, ledger: object, board: Board, tmp_path: Path
 ) -> None:
