@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text, orm, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, ForeignKey, Index, String, Text, orm, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -33,7 +33,10 @@ class Utc(TypeDecorator[datetime]):
 
 class Base(DeclarativeBase):
     # Flask-SQLAlchemy copies this class, and a copy that holds both a registry and a map of its own is refused.
-    registry = orm.registry(type_annotation_map={datetime: Utc, dict[str, Any]: JSON(none_as_null=True)})
+    registry = orm.registry(type_annotation_map={
+        datetime: Utc, dict[str, Any]: JSON(none_as_null=True),
+        float: Double(),  # what SQLAlchemy 2.1 takes by itself, and 2.0 does not
+    })
 
 
 db = SQLAlchemy(model_class=Base)
