@@ -1,0 +1,242 @@
+"""The engine without processes: its own functions on a real Redis and database, beside the model of what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from rq.exceptions import NoSuchJobError
+from sqlalchemy import select
+
+from jobsched import failpoints, lanes, runner
+from jobsched.board import Board
+from jobsched.connections import connect
+from jobsched.database import reading
+from jobsched.domain import BoardLost, Conflict, Fence, Slice, Status
+from jobsched.ledger import Outcome, StartedJob
+from jobsched.models import Job, db
+from jobsched.repair import Sweeper
+from jobsched.submit import JobDraft
+from tests.model.clock import Clock
+from tests.model.ledger_model import LedgerModel, ModelJob
+from tests.promise import audit
+from tests.promise.rest import strays, wrong_facts
+from tests.promise.stage import SITES, Stage
+
+LEASE_S = 8.0
+
+
+@dataclass
+class Worker:
+    """A process with a slice in its hands."""
+
+    run: runner.SliceRun
+    slice: Slice
+    #: What it has started and not recorded yet.
+    open: list[StartedJob] = field(default_factory=list)
+    #: Until when the board has promised to leave the slice to it; it promises nothing once it has lost its memory.
+    safe_until: float = float("-inf")
+
+
+class Engine:
+    """What a machine does its steps with. Each is done to the engine and to the model, and they must agree."""
+
+    def __init__(self, stage: Stage, clock: Clock, directory: Path) -> None:
+        self.stage, self.settings, self.clock, self.directory = stage, stage.settings, clock, directory
+        self.redis: Redis = connect(stage.settings.redis_url)
+        self.redis.flushall()
+        stage.clear()
+        self.board = Board(self.redis, now=clock.seconds)
+        self.context = stage.app.app_context()
+        self.context.push()
+        self.model = LedgerModel()
+        self.workers: list[Worker] = []
+        self.sweepers = [Sweeper(self.settings, self.board, self.redis) for _ in range(2)]
+        self.snapshot: dict[bytes, bytes] = {}
+        self._armed = 0
+        self.sweepers[0].adopt_settings()
+        self.sweepers[0].sweep()
+
+    def close(self) -> None:
+        self.redis.flushall()
+        self.redis.close()
+        self.context.pop()
+
+    # Clients
+
+    def draft(self, site: int, user: int, seconds: float, later_s: float) -> JobDraft:
+        run_at = self.clock.now + timedelta(seconds=later_s) if later_s else None
+        return JobDraft(user, site, seconds, "noted", {}, run_at)
+
+    def put(self, id_: int, **fields: Any) -> None:
+        """Write down what must hold of a job from now on."""
+        self.model.jobs[id_] = ModelJob(**{**vars(self.model.jobs[id_]), **fields})
+
+    def asked(self, id_: int, write: Callable[[], object], allowed: bool) -> bool:
+        """Do a client's write to a job; whether it was done. It must be refused when, and only when, it may not."""
+        try:
+            write()
+        except Conflict:
+            assert not allowed, f"job {id_} was refused: {self.model.jobs[id_]}"
+            return False
+        assert allowed, f"job {id_} was not refused: {self.model.jobs[id_]}"
+        return True
+
+    def some_job(self, which: int, fits: Callable[[ModelJob], bool] = lambda _: True) -> int:
+        ids = sorted(id_ for id_, job in self.model.jobs.items() if fits(job))
+        return ids[which % len(ids)]
+
+    def in_flight(self) -> set[int]:
+        with suppress(BoardLost):
+            self.board.rules()
+            return {job for _, jobs in self.board.flying().values() for job in jobs}
+        return set()
+
+    def row(self, id_: int) -> Job:
+        with reading() as session:
+            return session.get_one(Job, id_)
+
+    # Dispatchers
+
+    def dispatch(self, slices: int, *, hands_over: bool = True) -> None:
+        """Fill every lane's queue; without handing over, the dispatcher dies first."""
+        for band in self.settings.bands:
+            try:
+                taken = self.board.take(band.name, slices, budget_s=0.002, lease_s=LEASE_S)
+            except BoardLost:
+                self.sweep(self.sweepers[0].rebuild, whole=False)
+                return
+            if hands_over and taken:
+                lanes.enqueue(self.redis, band, taken)
+
+    def sweep(self, sweep: Callable[[], object], *, whole: bool = True) -> None:
+        """Sweep, and hold it to what it may do, and, when it is not cut short, to what it must."""
+        left_alone = {
+            job.id for worker in self.workers if worker.safe_until > self.clock.seconds
+            for job in worker.open if self.model.runs(Fence(job.id, job.attempt))
+        }
+        with suppress(failpoints.FailpointError):
+            sweep()
+        assert self.model.sweep(self.found(), self.clock.now, left_alone, whole=whole) == []
+
+    def arm(self, failpoint: str) -> None:
+        self._armed += 1
+        failpoints.arm(f"{failpoint}=raise@{self.directory / f'fired-{id(self)}-{self._armed}'}")
+
+    # Workers
+
+    def pop(self) -> Slice | None:
+        """The first slice of the shortest lane that has one, out of its RQ queue."""
+        for band in self.settings.bands:
+            while (id_ := self.redis.lpop(f"rq:queue:{band.queue}")) is not None:
+                with suppress(NoSuchJobError):
+                    job: Any = lanes.SliceJob.fetch(str(id_, "ascii"), connection=self.redis)  # type: ignore[arg-type]
+                    slice_id, site, name, points, at, jobs = job.args
+                    return Slice(slice_id, site, name, points, at, tuple(Fence(*fence) for fence in jobs))
+        return None
+
+    def start(self, slice_: Slice) -> Worker:
+        run = runner.SliceRun(runner.Runtime(self.settings, self.stage.app, self.board), slice_)
+        run._started = run._start()
+        assert [Fence(job.id, job.attempt) for job in run._started] == self.model.start(slice_.jobs)
+        self.workers.append(Worker(run, slice_, list(run._started)))
+        return self.workers[-1]
+
+    def finish(self, worker: Worker, count: int, end: str) -> None:
+        """Record how the next ``count`` starts of the worker ended."""
+        jobs, worker.open = worker.open[:count], worker.open[count:]
+        outcomes = [self._outcome(job, end) for job in jobs]
+        assert len(outcomes) - runner.record(outcomes) == self.model.finish(outcomes)
+
+    def settle(self, worker: Worker, used_s: float) -> None:
+        with suppress(BoardLost):
+            self.board.settle(worker.slice.id, used_s)
+        self.workers.remove(worker)
+
+    def renew(self, worker: Worker) -> None:
+        """Renew a lease; a worker that is told that it has lost it stops."""
+        try:
+            held = worker.run._renew()
+        except BoardLost:
+            return
+        if held:
+            worker.safe_until = self.clock.seconds + LEASE_S
+            return
+        ours = [job.id for job in worker.run._started if self.model.runs(Fence(job.id, job.attempt))]
+        assert not ours, f"told to let go of jobs {ours}, which run nowhere else"
+        self.workers.remove(worker)
+
+    # The world
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pass_(seconds)
+        self.board.now = self.clock.seconds
+
+    def save_redis(self) -> None:
+        self.snapshot = {key: self.redis.dump(key) for key in self.redis.keys("*")}  # type: ignore[misc,union-attr]
+
+    def restart_redis(self, *, old_data: bool) -> None:
+        """Redis comes back with what it saved last, or with nothing."""
+        self.redis.flushall()
+        for key, value in self.snapshot.items() if old_data else ():
+            self.redis.restore(key, 0, value)  # type: ignore[arg-type]
+        for worker in self.workers:
+            worker.safe_until = float("-inf")
+
+    # What holds
+
+    def found(self) -> dict[int, tuple[str, int]]:
+        with reading() as session:
+            jobs = session.execute(select(Job.id, Job.status, Job.attempt))
+            return {job.id: (job.status, job.attempt) for job in jobs}
+
+    def check_ledger(self) -> None:
+        """SQL is where the model is."""
+        assert self.found() == {id_: (job.status, job.attempt) for id_, job in self.model.jobs.items()}
+        assert all(job.attempt <= job.max_attempts for job in self.model.jobs.values())
+
+    def check_board(self) -> None:
+        """The board's counts are those of its lines."""
+        with suppress(BoardLost):
+            assert [self.board.recount(site) for site in SITES] == [0 for _ in SITES]
+            assert self.board.recount_lanes(100) == 0
+
+    def come_to_rest(self) -> None:
+        """Leave the engine alone, with dispatchers and workers that do their work; all that is unfinished ends."""
+        self.workers.clear()
+        for _ in range(12):
+            self.pass_time(LEASE_S + 1)
+            self.sweep(self.sweepers[0].sweep)
+            if self._rests():
+                break
+            self.dispatch(50)
+            while slice_ := self.pop():
+                worker = self.start(slice_)
+                self.finish(worker, len(worker.open), "completed")
+                self.settle(worker, 0.001)
+
+    def check_rest(self) -> None:
+        """Every job has ended, once, and a recount of the board from SQL finds nothing."""
+        assert [f"job {id_} is {job}" for id_, job in self.model.jobs.items() if not job.ended] == []
+        assert strays(self.redis) == []
+        assert wrong_facts(self.board) == []
+        with db.engine.connect() as connection:
+            account = audit.steps(connection)
+        assert audit.faults(account) == []
+        completions = [step.job for steps in account.values() for step in steps if step.became == "completed"]
+        assert sorted(completions) == sorted(self.model.completed)
+
+    def _rests(self) -> bool:
+        return all(job.ended for job in self.model.jobs.values()) and not strays(self.redis)
+
+    def _outcome(self, job: StartedJob, end: str) -> Outcome:
+        """How a start ends; in a retry only when an attempt is left."""
+        now = self.clock.now
+        status = Status.FAILED if end == "scheduled" and job.attempt >= job.max_attempts else Status(end)
+        run_at = now + timedelta(seconds=4) if status is Status.SCHEDULED else None
+        return Outcome(job.id, job.attempt, status, now, now, 0.001, None, None, run_at)
