@@ -41,7 +41,7 @@ def read_procfile(path: Path) -> tuple[Program, ...]:
     try:
         lines = path.read_text().splitlines()
     except OSError as error:
-        raise ProcfileError(f"{path}: can not be read: {error.strerror}") from error
+        raise ProcfileError(f"{path}: can not be read: {error.strerror}; run this where the Procfile is") from error
     programs: dict[str, Program] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
