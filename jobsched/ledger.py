@@ -48,8 +48,7 @@ class Outcome:
 
 def move(source: Status, target: Status) -> Update:
     """An UPDATE of jobs from one status to another. Raises ValueError for a step that TRANSITIONS does not hold."""
-    if target not in TRANSITIONS[source]:
-        raise ValueError(f"no job goes from {source} to {target}")
+    _allow(source, target)
     return update(Job).where(Job.status == source.value).values(status=target.value)
 
 
@@ -66,6 +65,7 @@ def start(session: Session, slice_: Slice) -> list[StartedJob]:
                 dispatched_at=datetime.fromtimestamp(slice_.dispatched_at, tz=utcnow().tzinfo))
         .returning(Job.id, Job.attempt, Job.max_attempts, Job.site_id, Job.user_id, Job.task, Job.payload,
                    Job.execution_time, Job.band)
+        .execution_options(synchronize_session=False)
     )
     started = {row.id: StartedJob(*row) for row in session.execute(statement)}
     return [started[fence.job] for fence in slice_.jobs if fence.job in started]
@@ -78,8 +78,8 @@ def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
     """
     if not outcomes:
         return 0
-    for outcome in outcomes:
-        move(Status.RUNNING, outcome.status)
+    for status in {outcome.status for outcome in outcomes}:
+        _allow(Status.RUNNING, status)
     statement = (
         update(Job)
         .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
@@ -187,6 +187,11 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
         .limit(limit)
     )
     return [Fence(job, attempt) for job, attempt in session.execute(statement)]
+
+
+def _allow(source: Status, target: Status) -> None:
+    if target not in TRANSITIONS[source]:
+        raise ValueError(f"no job goes from {source} to {target}")
 
 
 def _pending() -> Any:

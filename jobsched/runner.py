@@ -15,6 +15,7 @@ from typing import Any
 
 from flask import Flask
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import ledger, schedule, tasks
 from jobsched.board import Board
@@ -57,6 +58,18 @@ def runtime() -> Runtime:
     settings = load()
     tasks.load(settings.tasks)
     return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
+
+
+def warm_up() -> None:
+    """Do once, before a fork, what each child would do anew for its slice: set up mappers, compile the statements."""
+    nobody = Slice("", 0, "", 0, 0.0, (Fence(0, 0),))
+    then = utcnow()
+    try:
+        with runtime().app.app_context(), writing() as session:
+            ledger.start(session, nobody)
+            ledger.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
+    except SQLAlchemyError as error:  # the workers are patient where we need not be
+        log.warning("no warm start: %s", error)
 
 
 def run_slice(

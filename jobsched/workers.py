@@ -120,6 +120,7 @@ def main(settings: Settings) -> None:
     Then every worker finishes the slice in its hands before it ends.
     """
     runner.runtime()  # imported and made once, shared by every fork
+    runner.warm_up()
     processes.adopt_orphans()
     slots = plan.slots(settings.workers, settings.bands)
     with stop_signals() as stop:
