@@ -66,7 +66,7 @@ def run(options: Options, directory: Path) -> Outcome:
             "lost": len(lost),
             f"lost, but ended within {LATE_S:g} s": len(late),
             "s from a kill to the job's next start": report.spread(
-                [rerun.seconds for rerun in reruns(told, faults.kills)]),
+                [rerun.seconds for rerun in reruns(told, faults.kills, {})]),
             "s from a kill to the process's next birth": report.births(faults),
         }
     return Outcome(figures, [])

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,13 +19,14 @@ from tests.chaos.servers import Database, RedisServer
 from tests.chaos.stack import Member, Stack
 
 #: Seconds between two kills, two stops, two faults of the servers (from one's end to the next one's begin).
-KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (6.0, 14.0), (2.0, 6.0)
+KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (4.0, 9.0), (2.0, 6.0)
 #: How long a process stays stopped, a database or Redis away, in seconds.
 STOPPED_S, DATABASE_AWAY_S, REDIS_AWAY_S = (5.0, 20.0), (1.0, 10.0), (1.0, 5.0)
 #: The share of Redis's replies that are lost.
 LOSE_REPLIES = 0.01
-#: How often each role is hit.
-TARGETS = {"web": 1, "web worker": 1, "dispatcher": 3, "worker.py": 1, "RQ worker": 3, "horse": 4, "scheduler": 1}
+#: How often each role is hit. A horse that is stopped for longer than its lease comes back to a job that others have.
+KILLED = {"web": 1, "web worker": 1, "dispatcher": 3, "worker.py": 1, "RQ worker": 3, "horse": 4, "scheduler": 1}
+STOPPED = {"web": 1, "web worker": 1, "dispatcher": 3, "worker.py": 1, "RQ worker": 2, "horse": 8, "scheduler": 1}
 TROUBLES = {"FLUSHALL": 2, "Redis killed": 2, "Redis wiped": 1, "Redis away": 2, "database": 4, "connections cut": 2}
 #: Of what is counted, what is an outage of a server.
 OUTAGES = {"Redis killed", "Redis wiped", "Redis away", "database write-locked", "database stopped (fast)",
@@ -146,7 +147,7 @@ class Faults:
     # Processes
 
     def _kill(self, rng: random.Random) -> float:
-        if member := self._target(rng):
+        if member := self._target(rng, KILLED):
             with suppress(psutil.Error):
                 below = frozenset(child.pid for child in member.process.children(recursive=True))
                 before = frozenset(other.pid for other in self.world.stack.members())
@@ -159,7 +160,7 @@ class Faults:
         return 0.0
 
     def _stop(self, rng: random.Random) -> float:
-        member, lasts_s = self._target(rng), rng.uniform(*STOPPED_S)
+        member, lasts_s = self._target(rng, STOPPED), rng.uniform(*STOPPED_S)
         if member:
             with suppress(psutil.Error):
                 began = time.time()
@@ -174,9 +175,9 @@ class Faults:
         with suppress(psutil.Error):
             member.process.resume()
 
-    def _target(self, rng: random.Random) -> Member | None:
+    def _target(self, rng: random.Random, shares: Mapping[str, int]) -> Member | None:
         """A living process: first the role is drawn, then who of those in it. None for a role that never was."""
-        wanted, number = rng.choices(list(TARGETS), list(TARGETS.values()))[0], rng.random()
+        wanted, number = rng.choices(list(shares), list(shares.values()))[0], rng.random()
         if wanted not in self.world.roles:
             return None
         members = self.world.stack.members()

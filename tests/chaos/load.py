@@ -18,7 +18,7 @@ SITES, USERS, CLIENTS = 6, 12, 6
 #: A client rests for so many seconds between two requests.
 REST_S = (0.2, 0.7)
 #: Clients hold back while so many jobs have not ended.
-MOST_UNFINISHED = 60
+MOST_UNFINISHED = 30
 #: How long a client waits for an answer before it asks again.
 TIMEOUT_S = 8.0
 #: Shares of the jobs by how long they run, in seconds.

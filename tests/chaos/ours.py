@@ -70,6 +70,8 @@ def run(options: Options, directory: Path) -> Outcome:
         "started more than once, retries aside": found.started_again,
         "most starts of one job": found.most_starts,
         "s from the last fault to the last end": ended_s,
+        "s from a kill until the job is free again": report.spread(
+            [rerun.free_s for rerun in found.reruns if rerun.free_s is not None]),
         "s from a kill to the job's next start": report.spread([rerun.seconds for rerun in found.reruns]),
         "s from a kill to the process's next birth": report.births(faults),
         "slowest": report.slowest(found.reruns, faults.spells),

@@ -80,8 +80,9 @@ def slowest(reruns: Sequence[Rerun], spells: Sequence[Spell], count: int = 3) ->
         began, ended = rerun.kill.at, rerun.kill.at + rerun.seconds
         meanwhile = [f"{spell.what} {spell.began - began:+.1f}..{spell.ended - began:+.1f}" for spell in spells
                      if spell.began < ended and spell.ended > began]
-        text.append(f"job {rerun.job}: {rerun.seconds:.1f} s after kill -9 {rerun.kill.role} at {began:.3f}; "
-                    f"meanwhile: {', '.join(meanwhile) or 'nothing'}")
+        free = "?" if rerun.free_s is None else f"{rerun.free_s:.1f}"
+        text.append(f"job {rerun.job}: {rerun.seconds:.1f} s (free after {free} s) after kill -9 {rerun.kill.role} at "
+                    f"{began:.3f}; meanwhile: {', '.join(meanwhile) or 'nothing'}")
     return text
 
 

@@ -17,11 +17,12 @@ ENDED = {status.value for status in TERMINAL}
 
 @dataclass(frozen=True)
 class Rerun:
-    """A start that a kill interrupted, and how long after the kill the job was started again."""
+    """A start that a kill interrupted: how long after the kill the job was started again, and was free to be."""
 
     job: str
     kill: Kill
     seconds: float
+    free_s: float | None
 
 
 @dataclass
@@ -50,7 +51,7 @@ def judge(requests: Sequence[Request], rows: Mapping[int, Row], history: Mapping
     for row in rows.values():
         verdict.statuses[row.status] += 1
         _job(verdict, row, history.get(row.id, []), notes)
-    verdict.reruns = reruns(notes, kills)
+    verdict.reruns = reruns(notes, kills, history)
     return verdict
 
 
@@ -97,7 +98,7 @@ def _job(verdict: Verdict, row: Row, changes: Sequence[Change], notes: Notes) ->
         verdict.blame(row.id, f"completed, but its task did not end attempt {row.attempt}")
 
 
-def reruns(notes: Notes, kills: Iterable[Kill]) -> list[Rerun]:
+def reruns(notes: Notes, kills: Iterable[Kill], history: Mapping[int, Sequence[Change]]) -> list[Rerun]:
     """The starts that a kill interrupted and that were followed by another, slowest first."""
     killed = {pid: kill for kill in kills for pid in kill.pids}
     found = []
@@ -105,5 +106,8 @@ def reruns(notes: Notes, kills: Iterable[Kill]) -> list[Rerun]:
         following = [note.at for note in notes.starts(start.job) if note.at > start.at]
         kill = killed.get(start.pid)
         if kill and kill.at > start.at and following:
-            found.append(Rerun(start.job, kill, min(following) - kill.at))
+            changes = history[int(start.job)] if history else ()
+            freed = [change.at - kill.at for change in changes
+                     if change.at > kill.at and (change.was, change.became) == ("running", "pending")]
+            found.append(Rerun(start.job, kill, min(following) - kill.at, min(freed, default=None)))
     return sorted(found, key=lambda rerun: -rerun.seconds)
