@@ -106,6 +106,17 @@ def immortal(payload: dict[str, Any]) -> None:
             continue
 
 
+@task(timeout_s=60)
+def cling(payload: dict[str, Any]) -> None:
+    """Write the file ``here``, then catch every Exception and go on."""
+    Path(payload["here"]).touch()
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:
+            continue
+
+
 @task(retries=2, backoff_s=0.1)
 def flaky(payload: dict[str, Any], run: Run) -> int:
     """Raise until the attempt ``succeeds_at``."""

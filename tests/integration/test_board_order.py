@@ -138,6 +138,16 @@ def test_an_idle_site_joins_at_the_virtual_time_of_the_lane(board: Board) -> Non
     assert served.count(1) in (3, 4)
 
 
+def test_the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind(board: Board) -> None:
+    install(board, "fifo")  # serves by arrival, whatever the tags
+    board.place(waiting_job(site=1, enqueued_at=1_700_000_000.0 + i) for i in range(5))
+    board.place([waiting_job(site=2, enqueued_at=1_700_000_009.0), waiting_job(site=1, enqueued_at=1_700_000_010.0)])
+    # Site 1 is served at tags 0 to 4, then site 2, which came when the lane's time was 0, at 0.
+    assert serve(board, 6) == [1] * 5 + [2]
+    board.place([waiting_job(site=3)])
+    assert board.redis.hget("jobsched:site:3", "tag:task_04") == b"4"
+
+
 def test_a_site_that_was_served_more_keeps_its_tag_over_an_idle_moment(board: Board) -> None:
     install(board, "fair")
     board.place([waiting_job(site=1), waiting_job(site=2)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -338,19 +337,22 @@ def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, boa
     (slice_,) = cut(board, "task_01", lease_s=0.3)
     leases: list[float] = []
 
+    def seen_four() -> bool:
+        lease = redis.zscore("jobsched:flight", slice_.id)
+        if lease is not None and lease not in leases:
+            leases.append(lease)
+        return len(leases) == 4
+
     def watch() -> None:
         try:
             eventually((tmp_path / "here-1").exists)
-            while len(leases) < 4:
-                lease = redis.zscore("jobsched:flight", slice_.id)
-                if lease is not None and lease not in leases:
-                    leases.append(lease)
-                time.sleep(0.01)
+            eventually(seen_four)
         finally:
             (tmp_path / "go").touch()
 
     in_background(slice_, watch)
 
+    assert len(leases) == 4
     assert leases == sorted(leases)
     assert job(id_).status == "completed"
     assert board.flying() == {}
@@ -408,6 +410,25 @@ def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board:
 
     assert [job(id_).status for id_ in ids] == ["pending", "pending"]
     assert not (tmp_path / "here1-1").exists()  # the second was not begun
+
+
+@pytest.mark.parametrize("lease_s", [0.3])
+@only_sqlite
+def test_a_task_that_catches_every_exception_is_stopped_as_well(
+    settings: Settings, board: Board, tmp_path: Path
+) -> None:
+    (id_,) = post(settings, board, draft("cling", here=str(tmp_path / "here")))
+    (slice_,) = cut(board, "task_01")
+
+    def take_back() -> None:
+        eventually((tmp_path / "here").exists)
+        with writing() as session:
+            writes.give_back(session, [writes.Fence(id_, 1)], "")
+        board.settle(slice_.id, None)
+
+    in_background(slice_, take_back)
+
+    assert job(id_).status == "pending"
 
 
 def test_outcomes_do_not_wait_for_a_slow_neighbour_that_follows_later(

@@ -135,7 +135,7 @@ class Engine:
         for band in self.settings.bands:
             while (id_ := self.redis.lpop(f"rq:queue:{band.queue}")) is not None:
                 with suppress(NoSuchJobError):
-                    job: Any = lanes.SliceJob.fetch(str(id_, "ascii"), connection=self.redis)  # type: ignore[arg-type]
+                    job: Any = lanes.SliceJob.fetch(str(id_, "ascii"), connection=self.redis)
                     slice_id, site, name, points, at, jobs = job.args
                     return Slice(slice_id, site, name, points, at, tuple(Fence(*fence) for fence in jobs))
         return None
@@ -178,13 +178,13 @@ class Engine:
         self.board.now = self.clock.seconds
 
     def save_redis(self) -> None:
-        self.snapshot = {key: self.redis.dump(key) for key in self.redis.keys("*")}  # type: ignore[misc,union-attr]
+        self.snapshot = {key: self.redis.dump(key) for key in self.redis.keys("*")}
 
     def restart_redis(self, *, old_data: bool) -> None:
         """Redis comes back with what it saved last, or with nothing."""
         self.redis.flushall()
         for key, value in self.snapshot.items() if old_data else ():
-            self.redis.restore(key, 0, value)  # type: ignore[arg-type]
+            self.redis.restore(key, 0, value)
         for worker in self.workers:
             worker.safe_until = float("-inf")
 

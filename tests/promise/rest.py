@@ -17,10 +17,10 @@ _STANDS = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:"
 
 def strays(redis: Redis) -> list[str]:
     """What stands on the board, or is counted there, although nothing waits and nothing flies."""
-    keys = [str(key, "utf-8") for key in redis.keys("jobsched:*")]  # type: ignore[union-attr]
+    keys = [str(key, "utf-8") for key in redis.keys("jobsched:*")]
     found = [key for key in keys if not key.removeprefix("jobsched:").startswith(_STANDS)]
     for key in ("jobsched:lanes", *(f"jobsched:site:{site}" for site in SITES)):
-        counts = {str(field, "utf-8"): value for field, value in redis.hgetall(key).items()}  # type: ignore[union-attr]
+        counts = {str(field, "utf-8"): value for field, value in redis.hgetall(key).items()}
         found += [f"{key} {field} is {int(value)}" for field, value in counts.items()
                   if field.startswith(("waiting:", "flying:", "running", "tiers")) and int(value)]
     return found
@@ -35,6 +35,6 @@ def wrong_facts(board: Board) -> list[str]:
         told = {site: board.standing(site).record_capacity for site in sites}
     except BoardLost as lost:
         return [str(lost)]
-    known = {int(user) for user in board.redis.smembers("jobsched:inactive")}  # type: ignore[union-attr]
+    known = {int(user) for user in board.redis.smembers("jobsched:inactive")}
     found = [f"the board holds users {known} to be inactive, not {inactive}"] if known != inactive else []
     return found + ([f"the board has record capacities {told}, not {sites}"] if told != sites else [])

@@ -1,0 +1,207 @@
+"""The faults, each with the tests that must notice it.
+
+A fault is an exact replacement of text: when the code has changed so that the text is gone, the run fails, so that no
+fault rots unseen. The tests named are the quickest that notice; the whole suite may hold more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Change:
+    """A replacement of text that a file holds exactly once."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault. ``tests`` are arguments of pytest."""
+
+    name: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...]
+
+
+def _mutant(name: str, path: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, (Change(f"jobsched/{path}", old, new),), tuple(f"tests/{test}" for test in tests))
+
+
+def _walk(scenario: str, failpoint: str, way: str) -> str:
+    return (f"failpoints/test_failpoints.py::test_the_promise_holds_after_a_fault_at"
+            f"[sqlite-{scenario}-{failpoint}-{way}]")
+
+
+_LEDGER, _REPAIR = "integration/test_ledger.py::test_", "integration/test_repair.py::test_"
+_BOARD, _FLIGHT = "integration/test_board.py::test_", "integration/test_board_flight.py::test_"
+_COUNTS, _ORDER = "integration/test_board_counts.py::test_", "integration/test_board_order.py::test_"
+_RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
+
+MUTANTS = (
+    # The fences
+    _mutant("start fence without the attempt", "ledger.py",
+            "tuple_(Job.id, Job.attempt).in_(fences)", "Job.id.in_([job for job, _ in fences])",
+            f"{_LEDGER}start_skips_another_attempt_and_what_is_not_there"),
+    _mutant("start fence without the status", "ledger.py",
+            "move(Status.PENDING, Status.RUNNING)\n", "update(Job).values(status=Status.RUNNING.value)\n",
+            f"{_LEDGER}start_skips_what_is_not_pending"),
+    _mutant("start fence that does not count the start", "ledger.py",
+            ".values(attempt=Job.attempt + 1, started_at", ".values(attempt=Job.attempt, started_at",
+            f"{_LEDGER}start_returns_what_is_pending_at_its_attempt_in_the_order_of_the_slice"),
+    _mutant("finish fence without the attempt", "ledger.py",
+            'Job.attempt == bindparam("b_attempt")', 'Job.attempt >= 0 * bindparam("b_attempt")',
+            f"{_LEDGER}a_late_finish_changes_nothing"),
+    _mutant("finish fence without the status", "ledger.py",
+            "Job.status == Status.RUNNING.value)\n        .values(status=bindparam",
+            "Job.status != '')\n        .values(status=bindparam",
+            f"{_LEDGER}what_does_not_run_can_not_finish"),
+    _mutant("give_back without the attempt", "ledger.py",
+            "ours = tuple_(Job.id, Job.attempt).in_([(fence.job, fence.attempt) for fence in fences])",
+            "ours = Job.id.in_([fence.job for fence in fences])",
+            f"{_LEDGER}give_back_leaves_another_attempt_and_what_does_not_run"),
+    _mutant("give_back that ignores max_attempts", "ledger.py",
+            "Job.attempt >= Job.max_attempts)", "Job.attempt >= 1_000_000)",
+            f"{_LEDGER}give_back_makes_running_jobs_pending_and_fails_those_without_an_attempt_left"),
+    _mutant("a retry that gets no new attempts", "ledger.py",
+            '"max_attempts": Job.attempt + max_attempts', '"max_attempts": max_attempts',
+            f"{_LEDGER}a_retried_job_forgets_how_it_ended_and_gets_new_attempts"),
+    Mutant("wake without the guard on run_at", (
+        Change("jobsched/ledger.py", "Job.status == Status.SCHEDULED.value, Job.run_at <= now)",
+               "Job.status == Status.SCHEDULED.value)"),
+        Change("jobsched/ledger.py", ".where(Job.id.in_(select(due.c.id)), Job.run_at <= now)",
+               ".where(Job.id.in_(select(due.c.id)))"),
+    ), (f"tests/{_LEDGER}wake_makes_due_jobs_pending_oldest_first_and_bounded",)),
+    Mutant("ids of deleted jobs given again (SQLite)", (
+        Change("jobsched/models.py", 'FRESH_IDS = {"sqlite_autoincrement": True}', "FRESH_IDS = {}"),
+    ), ("tests/integration/test_models.py::test_the_id_of_a_deleted_row_is_not_given_again",)),
+    # From the web to the board
+    _mutant("a batch that is committed before its request is answered for", "submit.py",
+            '    failpoint("submit.inserted", effect="sql")\n',
+            '    session.connection().connection.commit()\n    failpoint("submit.inserted", effect="sql")\n',
+            _walk("create", "submit.inserted", "raise")),
+    _mutant("a batch of which only the good ones are created", "submit.py",
+            "    if errors := faults(session, drafts, settings):\n        raise Invalid(errors)\n    if not drafts:",
+            "    if errors := faults(session, drafts, settings):\n        bad = {e.pointer.rsplit('/', 1)[0] for e in "
+            "errors}\n        drafts = {k: d for k, d in drafts.items() if k not in bad}\n    if not drafts:",
+            f"{_SUBMIT}one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer"),
+    _mutant("place before the commit", "web/crud.py",
+            "answer = idempotency.once(lambda session: self._insert(session, drafts, made))",
+            "answer = idempotency.once(lambda session: (self._insert(session, drafts, made), "
+            "self._resource.tell(list(made.values())))[0])",
+            "integration/test_borders.py"),
+    _mutant("an Idempotency-Key that is not unique", "web/idempotency.py",
+            "insert(IdempotencyKey).values(key=key, ", "insert(IdempotencyKey).values(key=f'{key}{utcnow()}', ",
+            "integration/test_web_idempotency.py::test_a_repeated_job_waits_once"),
+    _mutant("NaN and infinities taken for numbers", "web/body.py",
+            "    if not math.isfinite(value):\n        raise Malformed(f\"must hold finite",
+            "    if value == 0.123456789:\n        raise Malformed(f\"must hold finite",
+            "integration/test_web_bad_input.py::test_what_is_not_strict_json_is_refused"),
+    _mutant("a job changed although a worker has it", "submit.py",
+            "        if outcome < 0:\n", "        if outcome < -1:\n",
+            f"{_SUBMIT}a_job_that_was_handed_to_a_worker_can_not_be_changed_or_removed"),
+    # The board's scripts
+    _mutant("place that does not look whether it knows the job", "lua/place.lua",
+            "if not (old and known(id, old)) then", "if true then",
+            f"{_BOARD}place_counts_the_jobs_that_were_not_there", f"{_BOARD}place_leaves_a_job_in_flight_where_it_is"),
+    _mutant("place without the lane's virtual time", "lua/place.lua",
+            "if tonumber(v) > tonumber(tag) then", "if false then",
+            f"{_ORDER}an_idle_site_joins_at_the_virtual_time_of_the_lane"),
+    _mutant("place that does not ring", "lua/place.lua", "if placed > 0 then ring() end", "",
+            f"{_FLIGHT}place_rings_the_doorbell_once"),
+    _mutant("take that reads a line and leaves it", "lua/take.lua",
+            "call('ZPOPMIN', line)", "call('ZRANGE', line, 0, 0, 'WITHSCORES')",
+            f"{_BOARD}take_fills_a_slice_up_to_its_budget"),
+    _mutant("take without a lease: what a lost reply strands is lost", "lua/take.lua",
+            "call('ZADD', key('flight'), exact(now + ARGV[5]), slice)", "",
+            f"{_BOARD}a_take_whose_reply_was_lost_strands_its_slice_until_the_lease_ends"),
+    _mutant("take that lets the virtual time go back", "lua/take.lua",
+            "exact(math.max(tag, v))", "exact(tag)",
+            f"{_ORDER}the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind"),
+    _mutant("take that does not charge", "lua/take.lua",
+            "'tag:' .. band, exact(tag + seconds / weight))", "'tag:' .. band, exact(tag))",
+            f"{_ORDER}equal_sites_share_service_in_turn"),
+    _mutant("a job that was started before takes neighbours along", "lua/take.lua",
+            "tonumber(job.attempt) > 0", "false", f"{_REPAIR}jobs_that_were_given_back_go_alone"),
+    _mutant("settle that does not release the site's running jobs", "lua/settle.lua",
+            "call('HINCRBY', key('site', site), 'running', -ended)", "",
+            f"{_FLIGHT}settle_ends_a_slice_once"),
+    _mutant("settle that does not release the lane's flying jobs", "lua/settle.lua",
+            "call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)", "",
+            f"{_RUNNER}a_slice_runs_its_jobs_records_them_and_leaves_the_board_empty"),
+    _mutant("settle that is not safe to repeat", "lua/settle.lua", "call('DEL', record)\n", "",
+            f"{_FLIGHT}settle_ends_a_slice_once"),
+    _mutant("settle that leaves the estimate", "lua/settle.lua",
+            "if ARGV[2] ~= '' then charge() end", "",
+            f"{_ORDER}settle_charges_what_was_used_in_place_of_the_estimate"),
+    _mutant("renew that always says yes", "lua/renew.lua", "then return 0 end", "then return 1 end",
+            f"{_FLIGHT}renew_refuses_a_slice_that_has_ended"),
+    _mutant("drop that ignores what is in flight", "lua/drop.lua",
+            "outcomes[i] = -1", "call('HDEL', key('jobs'), id)\n    outcomes[i] = 1",
+            f"{_FLIGHT}drop_says_what_became_of_each_job"),
+    _mutant("a tier crossed that other sites do not hear of", "lua/lib.lua",
+            "~= tier_weight(user, total - by) then contribute_everywhere(user) end",
+            "~= tier_weight(user, total - by) then end",
+            f"{_COUNTS}a_user_who_crosses_a_tier_changes_the_points_of_all_his_sites"),
+    _mutant("a lease by the worker's clock", "board.py",
+            'return "" if self.now is None else repr(self.now)',
+            'return repr(__import__("time").time() if self.now is None else self.now)',
+            "integration/test_borders.py"),
+    # Dispatcher and worker
+    _mutant("no sweep", "dispatcher.py", "            self._sweeper.sweep()\n", "            pass\n",
+            "integration/test_dispatcher.py::test_it_sweeps_no_more_often_than_it_should"),
+    _mutant("a lost slice that is not put back", "runner.py",
+            "        board.adopt(self._slice, self._started, lease_s)\n", "",
+            f"{_RUNNER}a_slice_that_the_board_forgot_is_put_back_while_it_runs"),
+    _mutant("a task that goes on after its slice was taken back", "lease.py",
+            "            signal.pthread_kill(self._main, signal.SIGUSR1)\n", "            pass\n",
+            f"{_RUNNER}a_task_whose_slice_was_taken_back_is_stopped"),
+    _mutant("a time limit that except Exception swallows", "lease.py",
+            "class TimeLimitExceeded(BaseException)", "class TimeLimitExceeded(Exception)",
+            f"{_RUNNER}a_task_is_stopped_at_its_limit"),
+    _mutant("a lost lease that except Exception swallows", "lease.py",
+            "class LeaseLost(BaseException)", "class LeaseLost(Exception)",
+            f"{_RUNNER}a_task_that_catches_every_exception_is_stopped_as_well"),
+    _mutant("a lease that is not renewed while a task runs", "lease.py",
+            "if not self.lost and now >= renew_at:", "if not self.lost and renew_at == 0:",
+            f"{_RUNNER}the_lease_is_renewed_for_as_long_as_a_task_runs"),
+    _mutant("workers that run any function", "lanes.py",
+            "self.func_name not in (RUN_SLICE, WAKE, TIDY)", "self.func_name is None",
+            "integration/test_lanes.py::test_any_other_function_is_refused"),
+    _mutant("a child that outlives its worker", "workers.py",
+            "        processes.die_with_parent(self._pid)\n", "",
+            "integration/test_workers.py::test_a_killed_supervisor_leaves_no_worker",
+            "integration/test_workers.py::test_a_job_of_a_killed_process_runs_again_and_is_completed_once"),
+    # The sweep
+    _mutant("an expired lease that is not settled", "repair.py",
+            "            self._board.settle(slice_id, None)\n", "",
+            f"{_REPAIR}a_job_of_a_silent_worker_is_given_back_and_runs_again"),
+    _mutant("an expired lease whose jobs are not given back", "repair.py",
+            "                ledger.give_back(session, ledger.running_in(session, slice_id, jobs), SILENT)\n", "",
+            f"{_REPAIR}a_job_of_a_silent_worker_is_given_back_and_runs_again"),
+    _mutant("slices taken back while they wait in their queue", "repair.py",
+            "lanes.waits_in_queue(self._redis, bands[band], slice_id)", "False",
+            f"{_REPAIR}a_slice_that_still_stands_in_its_queue_is_kept"),
+    _mutant("running jobs taken from workers that have a lease", "repair.py",
+            "if fence.job not in carried", "if fence",
+            f"{_REPAIR}a_job_that_runs_in_a_slice_is_left_alone_for_however_long"),
+    _mutant("running jobs taken from workers by a new board", "repair.py",
+            "if self._board.age_s() < self._settings.lease_s:", "if self._board.age_s() < 0:",
+            f"{_REPAIR}a_new_board_leaves_workers_a_lease_of_time_to_put_their_slices_back"),
+    _mutant("orphans that nobody gives back", "repair.py",
+            "back, spent = ledger.give_back(session, orphans, SILENT)", "back, spent = 0, 0",
+            f"{_REPAIR}a_job_that_nobody_carries_is_given_back"),
+    _mutant("pending jobs that nobody places", "repair.py",
+            "        placed = self._board.place(jobs)\n", "        placed = 0\n",
+            f"{_REPAIR}a_pending_job_that_the_board_does_not_know_is_placed"),
+    _mutant("a lost board that stays lost", "repair.py",
+            'log.warning("no whole board in Redis: building it from SQL")\n        return self._build()',
+            'log.warning("no whole board in Redis: building it from SQL")\n        return 0',
+            f"{_REPAIR}a_lost_board_is_built_again_whole"),
+    _mutant("a killed sweeper that keeps the others out for a minute", "repair.py",
+            "LOCK_S = 3.0", "LOCK_S = 60.0",
+            "integration/test_sole.py::test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only"),
+)
