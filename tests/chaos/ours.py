@@ -53,7 +53,7 @@ def run(options: Options, directory: Path) -> Outcome:
         board = Board(redis.client)
         left = _await_rest(board, book)
         rows, history, told = book.rows(), book.history(), notes.read(directory / "notes")
-        if not left:
+        if not left and not book.unfinished():
             left = _compare_waiting(running, port, board, book)
         stop_faults = running.stop()
         found = verdict.judge(clients.requests, rows, history, told, faults.kills)
