@@ -177,11 +177,15 @@ class Faults:
 
     def _target(self, rng: random.Random, shares: Mapping[str, int]) -> Member | None:
         """A living process: first the role is drawn, then who of those in it. None for a role that never was."""
-        wanted, number = rng.choices(list(shares), list(shares.values()))[0], rng.random()
+        wanted = rng.choices(list(shares), list(shares.values()))[0]
+        other, number = rng.random(), rng.random()
         if wanted not in self.world.roles:
             return None
         members = self.world.stack.members()
-        named = [member for member in members if member.role == wanted] or members
+        there = [role for role in shares if any(member.role == role for member in members)]
+        if there and wanted not in there:
+            wanted = random.Random(other).choices(there, [shares[role] for role in there])[0]
+        named = [member for member in members if member.role == wanted]
         return named[int(number * len(named))] if named else None
 
     # Servers

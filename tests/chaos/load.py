@@ -22,7 +22,7 @@ MOST_UNFINISHED = 30
 #: How long a client waits for an answer before it asks again.
 TIMEOUT_S = 8.0
 #: Shares of the jobs by how long they run, in seconds.
-LENGTHS = ((0.40, 0.001, 0.01), (0.34, 0.01, 0.1), (0.18, 0.1, 0.6), (0.08, 1.0, 2.0))
+LENGTHS = ((0.35, 0.001, 0.01), (0.30, 0.01, 0.1), (0.20, 0.1, 0.6), (0.15, 1.0, 2.0))
 #: Always raise: more attempts than any job has.
 ALWAYS = 99
 
