@@ -14,12 +14,17 @@ from pathlib import Path
 from tests.chaos import control, options, ours, report
 from tests.chaos.options import Options
 from tests.chaos.report import Outcome
+from tests.servers import ServerMissing
 
 
 def main() -> int:
     asked = options.parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    outcome = _in_directory(ours.run, asked)
+    try:
+        outcome = _in_directory(ours.run, asked)
+    except ServerMissing as missing:
+        options.say(f"make chaos: {missing}")
+        return 2
     columns = {"jobsched": outcome.figures}
     if asked.control:
         columns["bare RQ"] = _in_directory(control.run, asked).figures
@@ -47,6 +52,8 @@ def _directory() -> Iterator[tuple[Path, Callable[[], None]]]:
     kept: list[Path] = []
     try:
         yield directory, lambda: kept.append(directory)
+    except ServerMissing:
+        raise
     except Exception:
         kept.append(directory)
         raise
