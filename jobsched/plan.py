@@ -7,34 +7,79 @@ work of shorter lanes, never the other way round.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobsched.domain import Band
 
+#: A lane and all longer ones get so many workers together that these are busy for at most this share of the time.
+STABLE = 0.95
+#: Less load than this, in worker-seconds a second, is none.
+LEAST = 1e-9
+
 
 @dataclass(frozen=True)
 class Slot:
-    """One worker: the lanes that it serves in turn, and the shorter ones that it helps when those are empty."""
+    """One worker: the lanes of its own, and the shorter ones that it helps when those are empty."""
 
     own: tuple[Band, ...]
     helps: tuple[Band, ...]
 
 
+class Turns:
+    """In which order one worker looks at its lanes: ``order``, by band name, until it has ``served`` the next slice.
+
+    Its own lanes share its time evenly, by start-time fair queueing: the one that had least of it comes first. So short
+    jobs go before long ones where one worker serves both, and nobody starves. The lanes that it helps follow,
+    shortest first.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self._finish = dict.fromkeys((band.name for band in slot.own), 0.0)
+        self._now = 0.0
+        self._helps = [band.name for band in slot.helps]
+        self.order = [*self._finish, *self._helps]
+
+    def served(self, band: str, seconds: float) -> None:
+        """The worker was busy for ``seconds`` with a slice of this lane."""
+        if band in self._finish:
+            self._now = max(self._now, self._finish[band])
+            self._finish[band] = self._now + seconds
+            own = sorted(self._finish, key=lambda name: max(self._now, self._finish[name]))
+            self.order = [*own, *self._helps]
+
+
 def slots(workers: int, bands: Sequence[Band], load: Mapping[str, float] | None = None) -> list[Slot]:
     """A slot for each of ``workers``, given to lanes in proportion to their load (worker-seconds a second, by band).
+
+    A lane is served by its own workers and by those of longer lanes, so what counts is how many workers a lane and
+    all longer ones have together: their share of the load, rounded, but never so few that their work would pile up. A
+    lane without a worker of its own shares those of the next shorter lane that has any.
 
     Without a known load every lane is taken to get equally many jobs, so that it weighs as its bound does. With two
     workers or more, one always keeps clear of the longest lane, so that a short job finds it.
     """
-    shares = {band.name: (load or {}).get(band.name, 0.0) for band in bands}
-    if not any(shares.values()):
-        shares = {band.name: band.bound_s for band in bands}
-    longest = bands[-1]
-    others = [band for band in bands if band is not longest]
-    if workers == 1 or not others:
-        return [Slot(tuple(bands), ())] * workers
-    on_longest = round(workers * shares[longest.name] / sum(shares.values()))
-    on_longest = min(max(on_longest, 1), workers - 1)
-    shorter = slots(workers - on_longest, others, {band.name: shares[band.name] for band in others})
-    return shorter + [Slot((longest,), tuple(others))] * on_longest
+    loads = [(load or {}).get(band.name, 0.0) for band in bands]
+    if sum(loads) < LEAST:
+        loads = [band.bound_s for band in bands]
+    together = _together(workers, loads)
+    starts = [0, *(i for i in range(1, len(bands)) if together[i + 1] < together[i] < workers)]
+    plan = []
+    for start, end in zip(starts, [*starts[1:], len(bands)], strict=True):
+        own_workers = (together[start] if start else workers) - together[end]
+        plan += [Slot(tuple(bands[start:end]), tuple(bands[:start]))] * own_workers
+    return plan
+
+
+def _together(workers: int, loads: Sequence[float]) -> list[int]:
+    """How many workers each lane and all longer ones have together; 0 behind the last."""
+    together = [0] * (len(loads) + 1)
+    each = sum(loads) / workers
+    for i in range(len(loads) - 1, 0, -1):
+        rest = sum(loads[i:])
+        enough = math.ceil(rest / max(each, STABLE) - 1e-9)
+        keep_clear = i == len(loads) - 1 or (enough < workers and any(loads[:i]))
+        most = max(1, workers - 1) if keep_clear else workers
+        together[i] = min(max(1, round(rest / each), enough, together[i + 1]), most)
+    return together

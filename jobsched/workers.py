@@ -49,7 +49,7 @@ ORPHANS_ARRIVE_S = 3.0
 
 
 class LaneWorker(Worker):
-    """An RQ worker on the lanes of a slot: its own in turn, then, idle, the shorter ones, shortest first."""
+    """An RQ worker on the lanes of a slot, in the order of its turns."""
 
     def __init__(self, slot: plan.Slot, *, connection: Redis, name: str) -> None:
         names = [lanes.WAKE_QUEUE, *(band.queue for band in (*slot.own, *slot.helps))]
@@ -58,19 +58,23 @@ class LaneWorker(Worker):
             job_class=lanes.SliceJob, serializer=JSONSerializer, worker_ttl=HEARTBEAT_S + 15,
             job_monitoring_interval=HEARTBEAT_S, log_job_description=False,
         )
-        self._own = {band.queue for band in slot.own}
+        self._turns = plan.Turns(slot)
+        self._lanes = {band.name: lanes.queue(connection, band.queue) for band in (*slot.own, *slot.helps)}
+        self._bands = {lane.name: band for band, lane in self._lanes.items()}
         self._board = Board(connection)
         self._pid = os.getpid()
         self._missing = 0
         self._shown_at = float("-inf")
 
     def reorder_queues(self, reference_queue: Queue) -> None:
-        """Put the lane that was just served behind the slot's other own lanes."""
-        if reference_queue.name not in self._own:
-            return
-        others = [queue for queue in self._ordered_queues if queue != reference_queue]
-        behind = max((i for i, queue in enumerate(others) if queue.name in self._own), default=0) + 1
-        self._ordered_queues = [*others[:behind], reference_queue, *others[behind:]]
+        """Nothing yet: what the slice used is known when it has ended."""
+
+    def served(self, queue: Queue, seconds: float) -> None:
+        """Charge a lane with our time, and look at the lanes in the order that follows."""
+        if queue.name in self._bands:
+            self._turns.served(self._bands[queue.name], seconds)
+            wake = self._ordered_queues[0]
+            self._ordered_queues = [wake, *(self._lanes[band] for band in self._turns.order)]
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Besides, show ourselves on the board, and register again where Redis has forgotten us (FLUSHALL)."""
@@ -89,7 +93,9 @@ class LaneWorker(Worker):
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
         self._missing = 0
+        began = time.monotonic()
         super().execute_job(job, queue)
+        self.served(queue, time.monotonic() - began)
 
     def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
         """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""

@@ -24,7 +24,6 @@ from jobsched.simulate.history import from_ledger
 from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import Workload
 
-
 #: The width of tables that are not for a terminal.
 _WIDTH = 140
 

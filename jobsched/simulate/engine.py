@@ -1,8 +1,8 @@
 """Virtual workers on the real board: its Lua scripts decide, a virtual clock passes.
 
 Everything between the board and a worker is as in production: each lane's queue is kept as full as
-:func:`jobsched.lanes.window` says, and a worker looks at the lanes of its :class:`jobsched.plan.Slot`, its own in turn,
-then the shorter ones. Only time is not real: to dispatch and to settle takes none, a job takes its true length.
+:func:`jobsched.lanes.window` says, and a worker looks at its lanes in the order of :class:`jobsched.plan.Turns`. Only
+time is not real: to dispatch and to settle takes none, a job takes its true length.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from redis import Redis
 from jobsched.board import Board
 from jobsched.domain import Band, SiteFacts, Slice, Tier, WaitingJob
 from jobsched.lanes import window
-from jobsched.plan import Slot
+from jobsched.plan import Slot, Turns
 from jobsched.policy import Policy
 from jobsched.simulate.workloads import Workload
 
@@ -88,19 +88,15 @@ class Deferring(Redis):
 
 
 class _Worker:
-    """A worker looks at its lanes in this order; the own one that it just served goes behind its other own ones."""
+    """A virtual worker."""
 
     def __init__(self, slot: Slot) -> None:
-        self.own = [band.name for band in slot.own]
-        self.helps = [band.name for band in slot.helps]
-        self.lanes = {*self.own, *self.helps}
+        self.turns = Turns(slot)
+        self.lanes = frozenset(self.turns.order)
 
     def pop(self, queues: dict[str, deque[Slice]]) -> Slice | None:
-        for band in (*self.own, *self.helps):
+        for band in self.turns.order:
             if queues[band]:
-                if band in self.own:
-                    self.own.remove(band)
-                    self.own.append(band)
                 return queues[band].popleft()
         return None
 
@@ -169,6 +165,7 @@ class Simulation:
         self._place()
         self._board.settle(slice_.id, used_s)
         self._redis.deferring = False
+        worker.turns.served(slice_.band, used_s + self._house.overhead_s)
         following = worker.pop(self._queues)
         if following is None:
             self._idle.append(worker)

@@ -1,6 +1,6 @@
 """What arrives: jobs of many sites, drawn from a seed, read from a file, or told by the ledger.
 
-Sizes are in seconds. Every drawn workload fixes its load exactly: gaps are scaled to the sizes that were drawn.
+Sizes are in seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from statistics import NormalDist
 from typing import NamedTuple
 
 from jobsched import demo
@@ -102,33 +103,57 @@ def workload(name: str, workers: int, arrivals: Iterable[Arrival], busy: Iterabl
 # Sizes
 
 
-def bounded_pareto(rng: Random, alpha: float, low: float = SHORTEST_S, high: float = LONGEST_S) -> float:
-    """A size with P(X > x) ~ x^-alpha between ``low`` and ``high``, by inversion."""
-    return low * math.pow(1 - rng.random() * (1 - math.pow(low / high, alpha)), -1 / alpha)
+@dataclass(frozen=True)
+class Sizes:
+    """A distribution of job sizes, in seconds, and its mean."""
+
+    draw: Callable[[Random], float]
+    mean: float
 
 
-def log_normal(rng: Random, mu: float = -0.38, sigma: float = 2.36, high: float = LONGEST_S) -> float:
-    """A log-normal size, drawn again above ``high``. The numbers fit the mean times of functions on Azure.
+def bounded_pareto(alpha: float, low: float = SHORTEST_S, high: float = LONGEST_S) -> Sizes:
+    """Sizes with P(X > x) ~ x^-alpha between ``low`` and ``high``, by inversion."""
+    tail = (low / high) ** alpha
+    if alpha == 1:
+        mean = low * math.log(high / low) / (1 - low / high)
+    else:
+        mean = low**alpha / (1 - tail) * alpha / (alpha - 1) * (low ** (1 - alpha) - high ** (1 - alpha))
+    return Sizes(lambda rng: float(low * (1 - rng.random() * (1 - tail)) ** (-1 / alpha)), mean)
+
+
+def log_normal(mu: float = -0.38, sigma: float = 2.36, high: float = LONGEST_S) -> Sizes:
+    """Log-normal sizes, drawn again above ``high``. The numbers fit the mean times of functions on Azure.
 
     Shahrad and others: "Serverless in the Wild", USENIX ATC 2020.
     """
-    while (size := rng.lognormvariate(mu, sigma)) > high:
-        pass
-    return size
+
+    def draw(rng: Random) -> float:
+        while (size := rng.lognormvariate(mu, sigma)) > high:
+            pass
+        return size
+
+    normal, cut = NormalDist(), (math.log(high) - mu) / sigma
+    return Sizes(draw, math.exp(mu + sigma**2 / 2) * normal.cdf(cut - sigma) / normal.cdf(cut))
 
 
-def log_uniform(rng: Random, low: float, high: float) -> float:
-    """A size that lies in each decade between ``low`` and ``high`` equally often."""
-    return low * (high / low) ** rng.random()
+def log_uniform(low: float, high: float) -> Sizes:
+    """Sizes that lie in each decade between ``low`` and ``high`` equally often."""
+    decades = math.log(high / low)
+    return Sizes(lambda rng: low * math.exp(decades * rng.random()), (high - low) / decades)
+
+
+def uniform(low: float, high: float) -> Sizes:
+    """Sizes between ``low`` and ``high``."""
+    return Sizes(lambda rng: rng.uniform(low, high), (low + high) / 2)
 
 
 # Drawn workloads
 
 
-def steady(rng: Random, name: str, draw: Callable[[], float], *, jobs: int, workers: int, load: float) -> Workload:
-    """``jobs`` of sizes from ``draw``, of any of SITES sites, in a Poisson stream."""
-    sizes = [draw() for _ in range(jobs)]
-    return workload(name, workers, _poisson(rng, sizes, range(1, SITES + 1), load * workers))
+def steady(rng: Random, name: str, sizes: Sizes, *, jobs: int, workers: int, load: float) -> Workload:
+    """``jobs`` of any of SITES sites, in a Poisson stream."""
+    span_s = jobs * sizes.mean / workers / load
+    return workload(name, workers, _poisson(rng, sizes, range(1, SITES + 1), jobs, span_s))
 
 
 def flood(rng: Random, *, jobs: int = FLOOD, workers: int = 4, load: float = 0.5) -> Workload:
@@ -138,23 +163,22 @@ def flood(rng: Random, *, jobs: int = FLOOD, workers: int = 4, load: float = 0.5
     """
     if not 0 < load < 1:
         raise BadWorkload(f"a flood needs a quiet load above 0 and below 1, so that it runs off; got {load:g}")
-    dropped = [log_uniform(rng, 0.001, 0.1) for _ in range(jobs)]
-    lasts_s = sum(dropped) / workers / (1 - load)
-    quiet: list[float] = []
-    while sum(quiet) < load * workers * lasts_s:
-        quiet += [log_uniform(rng, 0.001, 0.1) for _ in range(1000)]
-    flooder = [Arrival(0.0, 1, rng.randrange(USERS), size, size) for size in dropped]
-    return workload("flood", workers, flooder + _poisson(rng, quiet, range(2, SITES + 1), load * workers), busy=[1])
+    sizes = log_uniform(0.001, 0.1)
+    dropped = [Arrival(0.0, 1, rng.randrange(USERS), size, size) for size in map(sizes.draw, [rng] * jobs)]
+    span_s = jobs * sizes.mean / workers / (1 - load)
+    quiet = round(load * workers * span_s / sizes.mean)
+    return workload("flood", workers, dropped + _poisson(rng, sizes, range(2, SITES + 1), quiet, span_s), busy=[1])
 
 
 def heavy(rng: Random, *, jobs: int, workers: int = 4, load: float = 0.8) -> Workload:
-    """Site 1 brings half of the ``load`` in jobs of 0.5 to 1 s, 19 others the other half in jobs of 1 to 10 ms."""
-    short = [log_uniform(rng, 0.001, 0.01) for _ in range(jobs)]
-    long: list[float] = []
-    while sum(long) < sum(short):
-        long.append(rng.uniform(0.5, 1.0))
-    half = load * workers / 2
-    arrivals = _poisson(rng, short, range(2, 21), half) + _poisson(rng, long, [1], half)
+    """Site 1 brings three quarters of the ``load`` in jobs of 0.5 to 1 s, the others the rest in jobs of 0.1 to 100 ms.
+
+    The short ones are bounded Pareto, alpha 1; there are ``jobs`` of them.
+    """
+    short, long = bounded_pareto(1.0, SHORTEST_S, 0.1), uniform(0.5, 1.0)
+    span_s = jobs * short.mean / (load * workers / 4)
+    heavy_jobs = round(span_s * load * workers * 3 / 4 / long.mean)
+    arrivals = _poisson(rng, short, range(2, SITES + 1), jobs, span_s) + _poisson(rng, long, [1], heavy_jobs, span_s)
     return workload("heavy", workers, arrivals, busy=[1])
 
 
@@ -163,26 +187,23 @@ def demo_batch(workers: int = 4) -> Workload:
     return workload("demo", workers, [Arrival(0.0, site, user, s, s) for user, site, s in demo.BATCH])
 
 
-def _poisson(rng: Random, sizes: Sequence[float], sites: Sequence[int], work_per_s: float) -> list[Arrival]:
-    """Jobs of these sizes in a Poisson stream that brings ``work_per_s`` worker-seconds a second."""
-    gaps = [rng.expovariate(1.0) for _ in sizes]
-    scale = sum(sizes) / work_per_s / sum(gaps) if sizes else 0.0
-    arrivals, now = [], 0.0
-    for gap, size in zip(gaps, sizes, strict=True):
-        now += gap * scale
-        site = sites[int(rng.random() * len(sites))]
-        arrivals.append(Arrival(now, site, site * USERS + int(rng.random() * USERS), size, size))
+def _poisson(rng: Random, sizes: Sizes, sites: Sequence[int], jobs: int, span_s: float) -> list[Arrival]:
+    """A Poisson stream over ``span_s``, given how many jobs it had."""
+    arrivals = []
+    for _ in range(jobs):
+        at, size, site = rng.random() * span_s, sizes.draw(rng), rng.choice(sites)
+        arrivals.append(Arrival(at, site, site * USERS + rng.randrange(USERS), size, size))
     return arrivals
 
 
-#: Drawn workloads: name -> (workers, load, draw of a whole workload from a seed).
-_SIZES: Mapping[str, tuple[int, Callable[[Random], float]]] = {
-    "pareto-1.0": (5, lambda rng: bounded_pareto(rng, 1.0)),
-    "pareto-1.1": (5, lambda rng: bounded_pareto(rng, 1.1)),
-    "pareto-1.5": (5, lambda rng: bounded_pareto(rng, 1.5)),
-    "lognormal": (5, log_normal),
+#: The steady workloads, each with the workers that it is meant for.
+_STEADY: Mapping[str, tuple[int, Sizes]] = {
+    "pareto-1.0": (5, bounded_pareto(1.0)),
+    "pareto-1.1": (5, bounded_pareto(1.1)),
+    "pareto-1.5": (5, bounded_pareto(1.5)),
+    "lognormal": (5, log_normal()),
 }
-NAMES = (*_SIZES, "flood", "heavy", "demo")
+NAMES = (*_STEADY, "flood", "heavy", "demo")
 
 
 def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None = None,
@@ -198,11 +219,11 @@ def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None 
     if name == "flood":
         return flood(rng, jobs=jobs or FLOOD, workers=workers or 4, load=load or 0.5)
     if name == "heavy":
-        return heavy(rng, jobs=jobs or 50_000, workers=workers or 4, load=load or 0.8)
-    if name not in _SIZES:
+        return heavy(rng, jobs=jobs or 100_000, workers=workers or 4, load=load or 0.8)
+    if name not in _STEADY:
         raise BadWorkload(f"no workload {name!r}: must be one of {', '.join(NAMES)}, or the path of a .jsonl file")
-    usual, draw = _SIZES[name]
-    return steady(rng, name, lambda: draw(rng), jobs=jobs or 100_000, workers=workers or usual, load=load or 0.8)
+    usual, sizes = _STEADY[name]
+    return steady(rng, name, sizes, jobs=jobs or 100_000, workers=workers or usual, load=load or 0.8)
 
 
 # Recorded workloads

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.domain import Band, bands_of
-from jobsched.plan import Slot, slots
+from jobsched.plan import Slot, Turns, slots
 from tests.support import BANDS
 
 bounds = st.lists(st.floats(0.001, 1000, allow_nan=False), min_size=1, max_size=7, unique=True).map(sorted)
@@ -80,3 +81,62 @@ def test_an_even_load_gives_each_lane_a_worker_of_its_own() -> None:
 
     assert [slot.own for slot in plan] == [(band,) for band in BANDS]
     assert [slot.helps for slot in plan] == [BANDS[:i] for i in range(5)]
+
+
+@given(st.integers(2, 40), bounds.filter(lambda bounds: len(bounds) > 1), loads)
+def test_where_it_can_be_helped_no_work_piles_up_in_a_lane(workers: int, bounds: list[float],
+                                                          load: dict[str, float]) -> None:
+    bands = bands_of(bounds)
+    loads_ = [load.get(band.name, 0.0) for band in bands]
+    hypothesis.assume(0 < sum(loads_) < 0.95 * workers)
+    hypothesis.assume(loads_[-1] < workers - 1)  # one worker keeps clear of the longest lane, whatever its load
+
+    plan = slots(workers, bands, load)
+
+    for i in range(len(bands)):
+        serving = [slot for slot in plan if slot.own[-1].bound_s >= bands[i].bound_s]
+        assert sum(loads_[i:]) < len(serving)
+
+
+def test_a_lane_that_rounds_to_less_than_its_load_gets_a_worker_more() -> None:
+    # 5 * 1.2/4.2 = 1.43 -> 1 worker would be busy 1.2 times
+    load = {"task_05": 1.2, "task_04": 1.0, "task_03": 1.0, "task_02": 1.0}
+
+    assert [slot.own[-1] for slot in slots(5, BANDS, load)].count(BANDS[4]) == 2
+
+
+def test_no_worker_is_kept_for_lanes_without_work() -> None:
+    plan = slots(4, BANDS, {"task_03": 2.0, "task_05": 0.8})
+
+    assert [slot.own for slot in plan] == [BANDS[:4]] * 3 + [BANDS[4:]]
+
+
+def test_own_lanes_share_a_workers_time_evenly() -> None:
+    turns, used = Turns(Slot(BANDS[:3], ())), {"task_01": 0.0, "task_02": 0.0, "task_03": 0.0}
+    seconds = {"task_01": 0.01, "task_02": 0.1, "task_03": 0.03}  # a slice of each
+
+    for _ in range(1000):
+        band = turns.order[0]
+        turns.served(band, seconds[band])
+        used[band] += seconds[band]
+
+    assert max(used.values()) - min(used.values()) <= max(seconds.values())
+
+
+def test_a_lane_that_was_empty_does_not_make_up_for_it() -> None:
+    turns = Turns(Slot(BANDS[:2], ()))
+    for _ in range(100):
+        turns.served("task_01", 1.0)  # task_02 was empty
+
+    turns.served("task_02", 1.0)
+
+    assert turns.order == ["task_01", "task_02"]
+
+
+def test_helped_lanes_stay_behind_the_own_ones_shortest_first() -> None:
+    turns = Turns(Slot(BANDS[3:], BANDS[:3]))
+
+    turns.served("task_01", 5.0)
+    turns.served("task_04", 1.0)
+
+    assert turns.order == ["task_05", "task_04", "task_01", "task_02", "task_03"]
