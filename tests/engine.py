@@ -167,7 +167,7 @@ def engine(settings: Settings, directory: Path, kinds: Sequence[str] = ("dispatc
         }
 
 
-def until_completed(count: int, deadline_s: float = 60.0) -> None:
+def until_completed(count: int, deadline_s: float = 120.0) -> None:
     """Wait until all jobs are completed, ``count`` in number."""
     try:
         eventually(lambda: all_completed(count), deadline_s, every_s=0.1)

@@ -119,16 +119,16 @@ def test_a_plain_rq_worker_is_a_worker_too(settings: Settings, redis: Redis, tmp
         site.people()
         jobs = site.call("POST", "/jobs", [
             {"user": 1 + i % 5, "site": 1 + i % 5, "execution_time": 0.001 * 7 ** (i % 4), "task": "echo",
-             "payload": {"back": i}} for i in range(40)
+             "payload": {"back": i}} for i in range(12)
         ])
-        until_completed(40)
+        until_completed(12)
         info = rq_info(settings)
         eventually(lambda: Board(redis).flying() == {})
         results = [site.call("GET", f"/jobs/{job['id']}")["result"] for job in jobs]
 
         assert worker.end() == 0
 
-    assert results == list(range(40))
+    assert results == list(range(12))
     assert info.count("worker ") == 1
     for band in settings.bands[:4]:
         assert f"queue {band.queue} 0" in info
