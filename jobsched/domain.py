@@ -5,9 +5,10 @@ Nothing here does I/O or reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Status(str, Enum):
@@ -165,6 +166,24 @@ class FieldError:
 
     pointer: str
     detail: str
+
+
+#: How deep JSON that is sent to us, or that a task returns, may nest.
+MOST_NESTING = 20
+
+
+def is_deeper_than(limit: int, value: Any) -> bool:
+    """Whether a JSON value nests more than ``limit`` arrays and objects."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [child for item in level for child in _children(item)]
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class JobschedError(Exception):

@@ -22,7 +22,7 @@ from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.connections import connect
 from jobsched.database import ledger_app, patiently, reading, writing
-from jobsched.domain import BoardLost, Fence, JobschedError, Slice, Status
+from jobsched.domain import MOST_NESTING, BoardLost, Fence, JobschedError, Slice, Status, is_deeper_than
 from jobsched.failpoints import failpoint
 from jobsched.lease import HARD_GRACE_S, Lease, LeaseLost, TimeLimitExceeded
 from jobsched.ledger import Outcome, StartedJob
@@ -232,12 +232,14 @@ def _recordable(result: Any) -> Any:
     """The result as JSON would give it back. Raises BadResult."""
     try:
         size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
-        text = json.dumps(result)
+        plain = json.loads(json.dumps(result))
     except (TypeError, ValueError, RecursionError) as error:
         raise BadResult(f"a task must return what JSON can hold: {error}") from None
     if size > tasks.RESULT_BYTES:
         raise BadResult(f"a task must return at most {tasks.RESULT_BYTES} bytes of JSON; got {size}")
-    return json.loads(text)
+    if is_deeper_than(MOST_NESTING, plain):
+        raise BadResult(f"a task must return JSON that nests at most {MOST_NESTING} levels")
+    return plain
 
 
 def _describe(raised: BaseException) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from jobsched.domain import FieldError
+from jobsched.domain import MOST_NESTING, FieldError, is_deeper_than
 from jobsched.web.problems import Problem
 
 #: The most bytes of a body.
 MOST_BYTES = 8 * 1024 * 1024
-#: The most arrays and objects inside each other.
-MOST_NESTING = 20
 #: Whole numbers are signed ones of 64 bits, as the databases keep them.
 MOST_INTEGER = 2**63 - 1
 
@@ -112,7 +109,7 @@ def parse(sent: bytes | str) -> Any:
         raise Malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise Malformed(f"must not nest deeper than {MOST_NESTING}") from None
-    if _is_deeper_than(MOST_NESTING, value):
+    if is_deeper_than(MOST_NESTING, value):
         raise Malformed(f"must not nest deeper than {MOST_NESTING}")
     if _SURROGATE.search(text):
         _refuse_surrogates(value)
@@ -147,19 +144,6 @@ def _number(digits: str) -> float:
 
 def _constant(name: str) -> NoReturn:
     raise Malformed(f"must hold finite numbers only; got {name}")
-
-
-def _is_deeper_than(limit: int, value: Any) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit):
-        level = [child for item in level for child in _children(item)]
-    return any(isinstance(item, dict | list) for item in level)
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _refuse_surrogates(value: Any) -> None:

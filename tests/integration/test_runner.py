@@ -144,12 +144,12 @@ def test_a_result_that_can_not_be_recorded_fails_its_job(run: Run, what: str, te
     assert text in row.error
 
 
-@pytest.mark.parametrize("depth", [20, 60, 100, *range(820, 1001, 20)])
+@pytest.mark.parametrize("depth", [19, 20, 60, 100, *range(820, 1001, 60)])
 @only_sqlite
 def test_a_deep_result_is_recorded_or_fails_its_job_and_no_other(run: Run, depth: int) -> None:
     rows = run(draft("strange", what="deep", depth=depth), draft(back=1))
 
-    assert rows[0].status in ("completed", "failed")
+    assert rows[0].status == ("completed" if depth < 20 else "failed")  # the innermost is a level, too
     assert rows[1].status == "completed"
 
 
