@@ -92,6 +92,13 @@ def waits_in_queue(redis: Redis, band: Band, slice_id: str) -> bool:
     return redis.lpos(Queue.redis_queue_namespace_prefix + band.queue, slice_id) is not None
 
 
+def forget_unstarted(redis: Redis, slice_id: str) -> None:
+    """Delete RQ's record of a slice whose worker died between its pop and its start: RQ would keep it for ever."""
+    key = RQJob.key_for(slice_id)
+    if redis.hget(key, "status") == b"queued":
+        redis.unlink(key)
+
+
 def _envelope(slice_: Slice) -> Any:
     fences = [[fence.job, fence.attempt] for fence in slice_.jobs]
     return Queue.prepare_data(

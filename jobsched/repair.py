@@ -148,6 +148,8 @@ class Sweeper:
             failpoint("repair.lease_settled")
             self._board.place(waiting)
             failpoint("repair.lease_placed")
+            lanes.forget_unstarted(self._redis, slice_id)
+            failpoint("repair.lease_forgotten")
             mended += 1
         return mended
 

@@ -23,6 +23,7 @@ from jobsched import lanes, plan, processes, runner
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
+from jobsched.domain import BoardLost
 from jobsched.loop import stop_signals
 
 log = logging.getLogger(__name__)
@@ -110,10 +111,12 @@ class LaneWorker(Worker):
             log.error("slice %s was taken back, and its process goes on: killing it", job.id)
             self.kill_horse()
 
-    def handle_work_horse_killed(self, *_: Any) -> None:
-        """What a killed horse has started dies with it."""
+    def handle_work_horse_killed(self, job: RQJob, *_: Any) -> None:
+        """What a killed horse has started dies with it, and its lease ends now: the next sweep gives its jobs back."""
         processes.kill(processes.descendants())
         processes.reap()
+        with suppress(RedisError, BoardLost):  # then the lease runs out by itself
+            self._board.renew(job.id, 0.0, started=False)
 
     def main_work_horse(self, job: RQJob, queue: Queue) -> None:
         processes.die_with_parent(self._pid)

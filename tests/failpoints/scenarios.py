@@ -161,7 +161,7 @@ def change_the_rules(system: System) -> None:
     _wait_until_fired(system)
 
 
-@comes_to("repair.lease_given_back", "repair.lease_settled", "repair.lease_placed")
+@comes_to("repair.lease_given_back", "repair.lease_settled", "repair.lease_placed", "repair.lease_forgotten")
 def let_leases_run_out(system: System) -> None:
     """One slice was never started, one was, one has no attempt left."""
     _post(system, 2)

@@ -145,6 +145,19 @@ def test_a_job_that_was_lost_on_the_way_to_a_worker_is_placed_again(
     assert at_rest(sweeper)
 
 
+def test_nothing_is_left_of_a_slice_whose_worker_died_between_its_pop_and_its_start(
+    sweeper: Sweeper, settings: Settings, board: Board, redis: Redis
+) -> None:
+    post(settings, board, draft())
+    slice_ = take_expired(board)
+    lanes.enqueue(redis, BANDS[0], [slice_])
+    assert redis.lpop("rq:queue:band-1ms") == slice_.id.encode()
+
+    assert sweeper.expired_leases() == 1
+
+    assert redis.keys("rq:job:*") == []
+
+
 def test_a_job_without_an_attempt_left_has_failed(sweeper: Sweeper, settings: Settings, board: Board) -> None:
     (id_,) = post(settings, board, draft())
     for attempt in (1, 2, 3):

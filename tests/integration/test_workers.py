@@ -21,9 +21,9 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.plan import Slot
 from jobsched.workers import LaneWorker
-from tests.engine import draft, engine, job, people, post, starts, until_completed
+from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary
-from tests.support import BANDS, eventually, install
+from tests.support import BANDS, eventually, install, waiting_job
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -124,6 +124,20 @@ def test_a_worker_that_redis_forgot_registers_again(redis: Redis, board: Board) 
 
 
 # Processes
+
+
+def test_the_lease_of_a_killed_process_ends_at_once(
+    redis: Redis, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsched.processes.descendants", list)  # ours are the servers of the tests
+    board.place([waiting_job()])
+    [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
+    assert not board.expired(10)
+
+    lane_worker(redis, Slot(BANDS, ())).handle_work_horse_killed(
+        lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis), 0, 9, None)
+
+    assert list(board.expired(10)) == [slice_.id]
 
 
 def held(tmp_path: Path, name: str = "held") -> dict[str, str]:
