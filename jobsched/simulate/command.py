@@ -71,7 +71,7 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
 
 
 def chosen(settings: Settings, order: Order) -> Workload:
-    """The workload that is ordered. Raises BadWorkload, or OSError of its file."""
+    """The workload that is ordered. Raises BadWorkload."""
     if order.history:
         begin, end = (moment.replace(tzinfo=timezone.utc) for moment in order.history)
         return from_ledger(settings, begin, end, order.workers or settings.workers)

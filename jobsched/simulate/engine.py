@@ -138,6 +138,7 @@ class Simulation:
             if arrived - told >= 1000 or arrived == jobs > told:
                 advance(arrived - told)
                 told = arrived
+        self._redis.ping()  # takes along what was deferred
         return Trace(self._policy.name, self._start, self._finish)
 
     def _window(self, band: Band) -> int:

@@ -27,6 +27,10 @@ SHORTEST_S, LONGEST_S = 0.0001, 10.0
 FLOOD = 20_000
 
 
+#: How site 1 tries to get more than its share of ten.
+CONTESTS, CONTESTANTS = ("honest", "split", "lie-short", "lie-long"), 10
+
+
 class BadWorkload(JobschedError):
     """A workload that can not be used; the message says which, where, and what would be right."""
 
@@ -182,6 +186,22 @@ def heavy(rng: Random, *, jobs: int, workers: int = 4, load: float = 0.8) -> Wor
     return workload("heavy", workers, arrivals, busy=[1])
 
 
+def contest(rng: Random, name: str, *, jobs: int, workers: int = 4) -> Workload:
+    """Ten sites drop ``jobs`` each at once, of 10 to 100 ms; site 1 tries to get more than its share.
+
+    In ``split`` it has a user for every job, in ``lie-short`` its jobs say a tenth of what they take, in ``lie-long``
+    ten times as much; in ``honest`` it does nothing.
+    """
+    factor = {"honest": 1.0, "split": 1.0, "lie-short": 0.1, "lie-long": 10.0}[name]
+    sizes = log_uniform(0.01, 0.1)
+    arrivals = []
+    for site in range(1, CONTESTANTS + 1):
+        for number in range(jobs):
+            size, user = sizes.draw(rng), site * jobs * USERS + (number if (name, site) == ("split", 1) else 0)
+            arrivals.append(Arrival(0.0, site, user, size, size * factor if site == 1 else size))
+    return workload(name, workers, arrivals, busy=[1])
+
+
 def demo_batch(workers: int = 4) -> Workload:
     """The twenty jobs of ``jobsched demo``, all at once."""
     return workload("demo", workers, [Arrival(0.0, site, user, s, s) for user, site, s in demo.BATCH])
@@ -203,7 +223,7 @@ _STEADY: Mapping[str, tuple[int, Sizes]] = {
     "pareto-1.5": (5, bounded_pareto(1.5)),
     "lognormal": (5, log_normal()),
 }
-NAMES = (*_STEADY, "flood", "heavy", "demo")
+NAMES = (*_STEADY, "flood", "heavy", *CONTESTS, "demo")
 
 
 def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None = None,
@@ -220,6 +240,8 @@ def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None 
         return flood(rng, jobs=jobs or FLOOD, workers=workers or 4, load=load or 0.5)
     if name == "heavy":
         return heavy(rng, jobs=jobs or 100_000, workers=workers or 4, load=load or 0.8)
+    if name in CONTESTS:
+        return contest(rng, name, jobs=jobs or 500, workers=workers or 4)
     if name not in _STEADY:
         raise BadWorkload(f"no workload {name!r}: must be one of {', '.join(NAMES)}, or the path of a .jsonl file")
     usual, sizes = _STEADY[name]
@@ -235,10 +257,14 @@ def from_file(path: Path, workers: int) -> Workload:
     It has ``at`` and ``execution_time`` in seconds, ``site`` and ``user`` as numbers, and where it differs from the
     execution time ``length``, the seconds that the job really takes.
 
-    Raises BadWorkload, naming the line, and OSError.
+    Raises BadWorkload, naming the line.
     """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadWorkload(f"{path} can not be read: {error}") from error
     arrivals = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 arrivals.append(_arrival(json.loads(line)))
