@@ -15,7 +15,7 @@
 -- points            zset    sites with waiting jobs, by points
 -- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time
 -- inactive          set     users who do not count in points
--- slices, doorbell          a counter for slice ids; a list that dispatchers sleep on
+-- slices, doorbell          the number of the last slice; a list that dispatchers sleep on
 local call = redis.call
 
 local function key(...)

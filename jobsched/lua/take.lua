@@ -48,8 +48,15 @@ local function pop(site, slice)  -- the line's first jobs, while they fit the bu
   return ids, fences, seconds
 end
 
+local function next_id()  -- never one twice, also where Redis restarted with old data: no counter outruns microseconds
+  local last = call('GET', key('slices')) or 0
+  local number = string.format('%.0f', math.max(last + 1, math.floor(now * 1e6)))
+  call('SET', key('slices'), number)
+  return rules.epoch .. '-' .. number
+end
+
 local function cut(site)
-  local slice = rules.epoch .. '-' .. call('INCR', key('slices'))
+  local slice = next_id()
   local points = call('ZSCORE', key('points'), site) or 0
   local ids, fences, seconds = pop(site, slice)
   if #ids > 0 then

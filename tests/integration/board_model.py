@@ -154,7 +154,7 @@ class Model:
         self._end_line(line)
         self.v[band] = max(self.v[band], self.tags[line])
         self.tags[line] += seconds / self._facts(site).weight
-        self.cuts += 1
+        self.cuts = max(self.cuts + 1, int(self.now * 1e6))
         slice_id = f"{self.epoch}-{self.cuts}"
         self.flights[slice_id] = Flight(site, band, tuple(job.id for job in jobs), seconds, self.tags[line])
         return Slice(slice_id, site, band, at_dispatch, self.now, tuple(Fence(job.id, job.attempt) for job in jobs))

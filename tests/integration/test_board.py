@@ -71,6 +71,16 @@ def test_take_gives_each_slice_an_id_of_its_own(board: Board) -> None:
     assert len({slice_.id for slice_ in take(board, slices=3) + take(board, slices=2)}) == 5
 
 
+def test_take_gives_no_id_twice_when_redis_restarts_with_old_data(board: Board) -> None:
+    board.now = 1_700_000_000.0
+    board.place([waiting_job(), waiting_job()])
+    [first] = take(board)
+    board.redis.delete("jobsched:slices")  # what Redis had saved was older than that
+    board.now += 0.001
+    [second] = take(board)
+    assert second.id != first.id
+
+
 def test_take_returns_what_there_is_when_more_is_asked_for(board: Board) -> None:
     jobs = [waiting_job(), waiting_job()]
     board.place(jobs)
