@@ -172,22 +172,22 @@ class Machine(RuleBasedStateMachine):
         else:
             self.engine.settle(worker, 0.0)
 
-    @rule(started=st.booleans(), which=WHICH, others=st.integers(0, 2), end=ENDS)
-    def stall(self, started: bool, which: int, others: int, end: str) -> None:
-        """A worker stands still for over a lease, before or after its start; others take up its jobs; it goes on."""
+    @rule(then=st.sampled_from(["start", "start again", "finish"]), which=WHICH, others=st.integers(0, 2), end=ENDS)
+    def stall(self, then: str, which: int, others: int, end: str) -> None:
+        """A worker stands still for over a lease; others take up its jobs; then it goes on, or RQ has a second copy."""
         engine = self.engine
         busy = [worker for worker in engine.workers if worker.open]
-        slice_ = None if started else engine.pop()
-        if not (busy if started else slice_):
-            return
+        worker = busy[which % len(busy)] if busy else None
+        popped = engine.pop() if then == "start" else None
         engine.pass_time(9.0)
         engine.sweep(engine.sweepers[0].sweep)
         self.dispatch(3, others, True)
-        if slice_:
-            engine.start(slice_)
-        else:
-            late = busy[which % len(busy)]
-            engine.finish(late, len(late.open), end)
+        if popped:
+            engine.start(popped)
+        elif worker and then == "start again":
+            engine.start(worker.slice)
+        elif worker and then == "finish":
+            engine.finish(worker, len(worker.open), end)
 
     @some_workers
     @rule()

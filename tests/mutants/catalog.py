@@ -131,7 +131,7 @@ MUTANTS = (
             f"{_FLIGHT}settle_ends_a_slice_once"),
     _mutant("settle that does not release the lane's flying jobs", "lua/settle.lua",
             "call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)", "",
-            f"{_RUNNER}a_slice_runs_its_jobs_records_them_and_leaves_the_board_empty"),
+            f"{_FLIGHT}settle_ends_a_slice_once"),
     _mutant("settle that is not safe to repeat", "lua/settle.lua", "call('DEL', record)\n", "",
             f"{_FLIGHT}settle_ends_a_slice_once"),
     _mutant("settle that leaves the estimate", "lua/settle.lua",
