@@ -19,7 +19,8 @@ from tests.servers import ServerMissing
 
 def main() -> int:
     asked = options.parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         outcome = _in_directory(ours.run, asked)
     except ServerMissing as missing:

@@ -37,7 +37,8 @@ Sample = dict[str, float]
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     directory = Path(tempfile.mkdtemp(prefix="jobsched-soak-"))
     directory.chmod(0o711)  # PostgreSQL runs as another user
     try:
