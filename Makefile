@@ -4,7 +4,7 @@ PYTHON_IN := .venv/bin/python
 # Options of pytest, as in: make test ARGS='-k board -x'
 ARGS ?=
 
-.PHONY: help run demo info test lint chaos soak migration pins
+.PHONY: help run demo info test test-long mutants lint chaos soak migration pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,16 @@ info: ## Show the queues and workers of the running stack (rq info)
 test: lint ## Lint, then run all tests; as root with apt-get, install the servers that they use first
 	@exec scripts/system-packages
 	@exec $(PYTHON_IN) -m pytest $(ARGS)
+
+test-long: ## The model of the engine with 1,000 examples, on SQLite and PostgreSQL
+	@exec scripts/venv requirements-dev.txt
+	@exec scripts/system-packages
+	@HYPOTHESIS_PROFILE=long exec $(PYTHON_IN) -m pytest tests/model $(ARGS)
+
+mutants: ## Plant faults in a copy of the tree, one at a time, and fail when the tests miss one: ARGS='--only fence'
+	@exec scripts/venv requirements-dev.txt
+	@exec scripts/system-packages
+	@exec $(PYTHON_IN) -m tests.mutants $(ARGS)
 
 lint: ## Check the style and the types
 	@exec scripts/venv requirements-dev.txt
