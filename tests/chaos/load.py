@@ -16,7 +16,7 @@ from tests.chaos.stack import call
 
 SITES, USERS, CLIENTS = 6, 12, 6
 #: A client rests for so many seconds between two requests.
-REST_S = (0.2, 0.7)
+REST_S = (0.1, 0.4)
 #: Clients hold back while so many jobs have not ended.
 MOST_UNFINISHED = 30
 #: How long a client waits for an answer before it asks again.
