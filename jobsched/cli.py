@@ -124,8 +124,9 @@ def demo() -> None:
 def simulate(**options: Any) -> None:
     """Run WORKLOAD on the real board on a virtual clock, and beside it what others do.
 
-    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood, heavy, demo, or a file: .jsonl with an object a
-    line that has at, execution_time, site, user, and optionally length.
+    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood, heavy, honest, split, lie-short, lie-long, demo,
+    or a file: .jsonl with an object a line that has at, execution_time, site, user, and optionally length. With marks,
+    all runs that have marks to reach are done, and the exit code is 1 when one is missed.
     """
     _function("simulate.command", "main")(load(), **options)
 

@@ -1,116 +1,68 @@
-"""The command ``jobsched simulate``: which workload, which policies, what comes out."""
+"""The command ``jobsched simulate``: what is run, and what comes out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jobsched import plan
 from jobsched.config import Settings
-from jobsched.policy import POLICIES
-from jobsched.simulate import baselines, report, server, workloads
-from jobsched.simulate.engine import House, Simulation, Trace
-from jobsched.simulate.history import from_ledger
-from jobsched.simulate.measures import Result, measure
+from jobsched.domain import JobschedError
+from jobsched.simulate import marks, report
+from jobsched.simulate.measures import Result
+from jobsched.simulate.runs import Order, chosen, run
 from jobsched.simulate.workloads import Workload
 
+#: The workload that stands for all that have marks to reach.
+MARKS = "marks"
 #: The width of tables that are not for a terminal.
 _WIDTH = 140
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is to be simulated. None: what the workload stands for.
-
-    ``history`` are two times in UTC. ``single_lane`` puts all jobs into the longest band's lane; ``even`` gives workers
-    to lanes as if their load were not known. ``redis`` is real or fake. No ``policies`` stand for all.
-    """
-
-    workload: str = "flood"
-    history: tuple[datetime, datetime] | None = None
-    policies: Sequence[str] = ()
-    baselines: bool = True
-    jobs: int | None = None
-    workers: int | None = None
-    load: float | None = None
-    seed: int = 1
-    single_lane: bool = False
-    even: bool = False
-    overhead_ms: float = 0.0
-    redis: str = "real"
+class MarkMissed(JobschedError):
+    """A policy does not reach what it is held to."""
 
 
 def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any) -> None:
     """Simulate an Order, and print the tables, or a JSON list of one row a policy; write the page to ``html``.
 
-    Raises BadWorkload, and JobschedError when no Redis can be started.
+    The workload ``marks`` stands for every run that has marks to reach, and for a table of these.
+    Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started.
     """
     order = Order(**order_)
-    load = chosen(settings, order)
-    results = run(settings, order, load, Console(stderr=True))
+    parts: list[tuple[Workload, Sequence[Result]]] = []
+    verdicts: list[marks.Verdict] = []
+    if order.workload == MARKS:
+        verdicts += marks.held(settings, order, _progress(), lambda load, results: parts.append((load, results)))
+    else:
+        load = chosen(settings, order)
+        parts.append((load, run(settings, order, load, _progress())))
     if html:
-        html.write_text(report.page([(load, results)], settings.bands))
+        html.write_text(report.page(parts, settings.bands, [marks.table(verdicts)] if verdicts else []))
+    _print(settings, parts, verdicts, as_json=as_json)
+    if missed := [verdict for verdict in verdicts if not verdict.holds]:
+        raise MarkMissed(f"{len(missed)} of {len(verdicts)} marks are not reached")
+
+
+def _print(settings: Settings, parts: Sequence[tuple[Workload, Sequence[Result]]], verdicts: Sequence[marks.Verdict], *,
+           as_json: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     if as_json:
-        console.out(json.dumps([report.row(result) for result in results], indent=1))
-    else:
+        rows = [report.row(result) | ({"workload": load.name} if verdicts else {})
+                for load, results in parts for result in results]
+        console.out(json.dumps(rows, indent=1))
+        return
+    for load, results in parts:
         for table in report.tables(load, results, settings.bands):
             console.print(table)
+    if verdicts:
+        console.print(marks.table(verdicts))
 
 
-def chosen(settings: Settings, order: Order) -> Workload:
-    """The workload that is ordered. Raises BadWorkload."""
-    if order.history:
-        begin, end = (moment.replace(tzinfo=timezone.utc) for moment in order.history)
-        return from_ledger(settings, begin, end, order.workers or settings.workers)
-    if order.workload.endswith((".jsonl", ".ndjson")):
-        return workloads.from_file(Path(order.workload), order.workers or settings.workers)
-    return workloads.drawn(order.workload, order.seed, jobs=order.jobs, workers=order.workers, load=order.load)
-
-
-def run(settings: Settings, order: Order, load: Workload, console: Console) -> list[Result]:
-    """Each policy on the board, then each baseline. Shows its progress on ``console``."""
-    progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                        TimeRemainingColumn(), console=console, disable=not console.is_terminal)
-    with progress:
-        return [measure(load, trace, settings.bands) for trace in _traces(settings, order, load, progress)]
-
-
-def _traces(settings: Settings, order: Order, load: Workload, progress: Progress) -> Iterator[Trace]:
-    house = house_of(settings, order, load)
-    tasks = {name: progress.add_task(name, total=len(load)) for name in order.policies or POLICIES}
-    with _redis(order) as redis:
-        for name, task in tasks.items():
-            redis.flushall()
-            simulation = Simulation(redis, load, house, POLICIES[name])
-            yield simulation.run(partial(progress.advance, task))
-    if order.baselines:
-        yield baselines.one_queue(load)
-        yield baselines.queue_a_band(load, settings.bands)
-        yield baselines.drain_the_top_site(load, settings.bands, settings.tiers)
-        yield baselines.round_robin(load)
-        yield baselines.shortest_remaining(load)
-
-
-def house_of(settings: Settings, order: Order, load: Workload) -> House:
-    """The installation of the settings, with the workload's workers."""
-    bands = settings.bands[-1:] if order.single_lane else settings.bands
-    known = None if order.even else load.load_by_band(bands)
-    return House(bands, settings.tiers, tuple(plan.slots(load.workers, bands, known)),
-                 settings.slice_budget_ms / 1000, order.overhead_ms / 1000)
-
-
-def _redis(order: Order) -> AbstractContextManager[Redis]:
-    return server.fake() if order.redis == "fake" else server.real()
+def _progress() -> Console:
+    return Console(stderr=True)

@@ -46,7 +46,8 @@ class Result:
     """One policy on one workload. Times are in seconds.
 
     ``jain_1s`` is None where no two sites ever competed. ``timeline`` is the mean slowdown of the quiet sites' jobs
-    that arrived in each of TIMELINE equal parts of the workload, None where none did.
+    that arrived in each of TIMELINE equal parts of the workload, None where none did. ``gain`` is told where all jobs
+    came at once.
     """
 
     policy: str
@@ -60,6 +61,7 @@ class Result:
     max_passed_over_s: float
     makespan_s: float
     timeline: tuple[float | None, ...]
+    gain: float | None
 
 
 def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
@@ -78,6 +80,7 @@ def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
         max_passed_over_s=longest_passed_over(load, trace, band_of),
         makespan_s=max(trace.finish, default=0.0),
         timeline=_timeline(load.at, slow, quiet),
+        gain=gain(load, trace) if load.busy and not any(load.at) else None,
     )
 
 
@@ -116,8 +119,11 @@ def _timeline(at: Sequence[float], slowdown: Sequence[float], quiet: Sequence[bo
 # Passed over
 
 
-def gain(load: Workload, trace: Trace) -> float:
-    """How much more service than the quiet sites the busy ones got, while all had jobs waiting: 0.1 is a tenth more."""
+def gain(load: Workload, trace: Trace) -> float | None:
+    """How much more service a busy site got than a quiet one, while all had jobs waiting: 0.1 is a tenth more.
+
+    None when the quiet ones got nothing.
+    """
     last: dict[int, float] = {}
     for job, site in enumerate(load.site):
         last[site] = max(last.get(site, 0.0), trace.start[job])
@@ -127,7 +133,7 @@ def gain(load: Workload, trace: Trace) -> float:
         given[load.site[job]] += max(0.0, min(finish, end) - begin)
     busy = [seconds for site, seconds in given.items() if site in load.busy]
     quiet = [seconds for site, seconds in given.items() if site not in load.busy]
-    return (sum(busy) / len(busy)) / (sum(quiet) / len(quiet)) - 1
+    return (sum(busy) / len(busy)) / (sum(quiet) / len(quiet)) - 1 if any(quiet) else None
 
 
 def longest_passed_over(load: Workload, trace: Trace, band_of: Sequence[int]) -> float:

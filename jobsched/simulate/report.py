@@ -21,7 +21,7 @@ def row(result: Result) -> dict[str, Any]:
     numbers |= _flat("", "slowdown", result.slowdown) | _flat("", "wait_s", result.wait_s)
     numbers |= _flat("quiet_", "slowdown", result.quiet_slowdown) | _flat("quiet_", "wait_s", result.quiet_wait_s)
     numbers |= {"jain_1s": result.jain_1s, "max_passed_over_s": result.max_passed_over_s,
-                "makespan_s": result.makespan_s}
+                "makespan_s": result.makespan_s, "gain": result.gain}
     numbers["bands"] = {
         band: {"jobs": spread.count} | _flat("", "slowdown", spread) | _flat("", "wait_s", result.wait_s_by_band[band])
         for band, spread in result.slowdown_by_band.items()
@@ -107,9 +107,9 @@ figure { margin: 1.5rem 0; } figcaption { font-weight: 600; } svg { max-width: 1
 """
 
 
-def page(parts: Iterable[tuple[Workload, Sequence[Result]]], bands: Sequence[Band]) -> str:
-    """A page with a table and plots for each workload, in one file."""
-    body = "".join(_section(load, results, bands) for load, results in parts)
+def page(parts: Iterable[tuple[Workload, Sequence[Result]]], bands: Sequence[Band], first: Sequence[Table] = ()) -> str:
+    """A page in one file: the ``first`` tables, then tables and plots for each workload."""
+    body = "".join(map(_html, first)) + "".join(_section(load, results, bands) for load, results in parts)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>jobsched simulate</title>'
             f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
             f"<body><h1>jobsched simulate</h1>\n{body}</body></html>\n")
