@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from jobsched.board import Board
 from jobsched.domain import TERMINAL, Conflict, FieldError, NotFound, SiteFacts
+from jobsched.failpoints import failpoint
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
@@ -67,11 +68,15 @@ class Sites(Resource[SiteIn, SiteQuery]):
 
     def tell(self, rows: Sequence[Site]) -> None:
         with if_redis_answers("tell the board of sites"):
+            failpoint("web.sites_committed", effect="sql")
             current.board().tell_sites(SiteFacts(site.id, site.record_capacity) for site in rows)
+            failpoint("web.sites_told")
 
     def forget(self, id_: int) -> None:
         with if_redis_answers("have the board forget a site"):
+            failpoint("web.site_deleted", effect="sql")
             current.board().forget_site(id_)
+            failpoint("web.site_forgotten")
 
 
 def refuse_unfinished(session: Session, jobs: ColumnElement[bool], who_has: str) -> None:

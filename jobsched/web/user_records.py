@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from jobsched.board import Board
 from jobsched.domain import FieldError, Invalid, NotFound, tier_of
+from jobsched.failpoints import failpoint
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
@@ -81,7 +82,9 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
 
     def tell(self, rows: Sequence[UserRecord]) -> None:
         with if_redis_answers("tell the board of users"):
+            failpoint("web.users_committed", effect="sql")
             current.board().tell_users((user.id, user.is_active) for user in rows)
+            failpoint("web.users_told")
 
 
 def _columns(draft: UserRecordIn) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from jobsched import lanes, ledger, submit
 from jobsched.database import writing
 from jobsched.domain import bands_of, tiers_of
-from jobsched.models import Job, UserRecord, utcnow
+from jobsched.models import Job, Site, UserRecord, utcnow
 from jobsched.policy import POLICIES
 from jobsched.submit import JobDraft
 from tests.failpoints.system import System
@@ -82,6 +82,26 @@ def delete(system: System) -> None:
     job, _ = _post(system, 2)
     system.ends[job] = None
     system.ask("DELETE", f"/jobs/{job}")
+
+
+@comes_to("web.sites_committed", "web.sites_told")
+def create_site(system: System) -> None:
+    site = system.ask("POST", "/sites", {"name": "new", "record_capacity": 3})
+    _post(system, 1, site=site["id"])
+
+
+@comes_to("web.site_deleted", "web.site_forgotten")
+def delete_site(system: System) -> None:
+    with writing() as session:
+        session.add(Site(id=3, name="old"))
+    system.ask("DELETE", "/sites/3")
+    _post(system, 1)
+
+
+@comes_to("web.users_committed", "web.users_told")
+def change_user(system: System) -> None:
+    _post(system, 2)
+    system.ask("PATCH", "/user-records/1", {"is_active": False})
 
 
 # Dispatcher and worker
