@@ -60,31 +60,42 @@ class Trace:
 
 
 class Deferring(Redis):
-    """Sends the scripts whose answer nobody waits for along with the next command, in one round trip."""
+    """Runs scripts on one connection of its own, and sends those whose answer nobody waits for along with the next.
+
+    redis-py's retries, metrics and pool take as long as the script; here, where the server is ours, they are left out.
+    """
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(connection_pool=redis.connection_pool)
         self.deferring = False
         self._later: list[tuple[Any, ...]] = []
         self._known: set[Any] = set()
+        self._line: Any = self.connection_pool.get_connection()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        if self.deferring and args[0] == "EVALSHA" and args[1] in self._known:
-            self._later.append(args)
-            return 0
-        if self._later:
-            later, self._later = self._later, []
-            with self.pipeline(transaction=False) as pipe:
-                send: Any = pipe.execute_command
-                for command in later:
-                    send(*command)
-                send(*args, **options)
-                return pipe.execute()[-1]
-        ask: Any = super().execute_command
-        answer = ask(*args, **options)
-        if args[0] == "EVALSHA":
-            self._known.add(args[1])  # only a script that the server has can be deferred
+        if args[0] != "EVALSHA" or args[1] not in self._known:
+            self.flush()
+            ask: Any = super().execute_command
+            answer = ask(*args, **options)
+            if args[0] == "EVALSHA":
+                self._known.add(args[1])  # only a script that the server has can be sent without waiting
+            return answer
+        self._later.append(args)
+        return 0 if self.deferring else self.flush()
+
+    def flush(self) -> Any:
+        """Send what was deferred; returns the last answer."""
+        later, self._later = self._later, []
+        self._line.send_packed_command(self._line.pack_commands(later))
+        answer = None
+        for _ in later:
+            answer = self._line.read_response()
         return answer
+
+    def close(self) -> None:
+        """Send what was deferred, and give the connection back."""
+        self.flush()
+        self.connection_pool.release(self._line)
 
 
 class _Worker:
@@ -138,7 +149,7 @@ class Simulation:
             if arrived - told >= 1000 or arrived == jobs > told:
                 advance(arrived - told)
                 told = arrived
-        self._redis.ping()  # takes along what was deferred
+        self._redis.close()
         return Trace(self._policy.name, self._start, self._finish)
 
     def _window(self, band: Band) -> int:

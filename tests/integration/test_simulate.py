@@ -123,6 +123,7 @@ def test_deferred_scripts_are_sent_in_their_order_with_the_next_command(board_re
     deferring.deferring = False
 
     assert [slice_.jobs[0].job for slice_ in board.take("task_03", 1, budget_s=1, lease_s=9)] == [2]
+    deferring.close()
 
 
 def test_progress_tells_of_every_job(redis: Redis) -> None:
