@@ -65,6 +65,7 @@ def run(options: Options, directory: Path) -> Outcome:
         "jobs acknowledged": found.acknowledged,
         "completed": found.statuses["completed"],
         "failed": found.statuses["failed"],
+        "failed, though its task would have ended": found.failed_by_faults,
         "lost": len(found.lost),
         "recorded twice": len(found.recorded_twice),
         "started more than once, retries aside": found.started_again,

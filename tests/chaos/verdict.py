@@ -34,6 +34,7 @@ class Verdict:
     lost: set[int] = field(default_factory=set)
     recorded_twice: set[int] = field(default_factory=set)
     started_again: int = 0
+    failed_by_faults: int = 0
     most_starts: int = 0
     reruns: list[Rerun] = field(default_factory=list)
     violations: list[tuple[int | None, str]] = field(default_factory=list)
@@ -83,6 +84,7 @@ def _keys(verdict: Verdict, requests: Sequence[Request], rows: Mapping[int, Row]
 def _job(verdict: Verdict, row: Row, changes: Sequence[Change], notes: Notes) -> None:
     starts = notes.starts(str(row.id))
     verdict.started_again += notes.started_again(str(row.id))
+    verdict.failed_by_faults += row.status == "failed" and row.payload["fail_until"] < row.max_attempts
     verdict.most_starts = max(verdict.most_starts, row.attempt)
     if sum(change.became in ENDED for change in changes) > 1:
         verdict.recorded_twice.add(row.id)

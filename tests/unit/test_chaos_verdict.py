@@ -14,7 +14,7 @@ from tests.chaos.notes import Note, Notes
 from tests.chaos.verdict import Verdict, judge
 
 ROW = Row(id=1, status="completed", attempt=1, max_attempts=3, site=1, user=1, band="task_01", execution_time=0.001,
-          payload={"key": "k"}, error=None)
+          payload={"key": "k", "fail_until": 0}, error=None)
 STEPS = (("pending", 0), ("running", 1), ("completed", 1))
 RAN = (("start", 1), ("end", 1))
 
@@ -108,3 +108,11 @@ def test_a_start_that_follows_a_kill_is_counted_and_timed_but_allowed() -> None:
 def test_a_start_that_follows_a_raise_is_a_retry_and_not_counted() -> None:
     ran = (("start", 1), ("raise", 1), ("start", 2), ("end", 2))
     assert verdict(replace(ROW, attempt=2), ran=ran).started_again == 0
+
+
+@pytest.mark.parametrize(("fail_until", "by_faults"), [(0, 1), (2, 1), (99, 0)])
+def test_a_failure_that_its_task_did_not_mean_is_counted(fail_until: int, by_faults: int) -> None:
+    row = replace(ROW, status="failed", payload={"key": "k", "fail_until": fail_until})
+    steps = (("pending", 0), ("running", 1), ("failed", 1))
+    found = verdict(row, steps)
+    assert (found.failed_by_faults, found.violations) == (by_faults, [])
