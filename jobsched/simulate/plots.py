@@ -42,7 +42,7 @@ class _Axis:
             first, last = round(math.log10(self.low)), round(math.log10(self.high))
             return [10.0**power for power in range(first, last + 1, max(1, (last - first) // 6))]
         step = 10 ** math.floor(math.log10(self.high))
-        step = next(step * part for part in (0.1, 0.2, 0.5, 1) if self.high / (step * part) <= 8)
+        step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if self.high / (step * part) <= 8)
         return [step * i for i in range(int(self.high / step) + 1)]
 
 

@@ -39,7 +39,7 @@ class Worker:
     slice: Slice
     #: What it has started and not recorded yet.
     open: list[StartedJob] = field(default_factory=list)
-    #: Until when the board has promised to leave the slice to it; it promises nothing once it has lost its memory.
+    #: Until when the board has promised to leave the slice to it.
     safe_until: float = float("-inf")
 
 
@@ -165,6 +165,7 @@ class Engine:
         except BoardLost:
             return
         if held:
+            assert self._has_a_hold(worker), f"slice {worker.slice.id} was taken back, and its worker is not told"
             worker.safe_until = self.clock.seconds + LEASE_S
             return
         ours = [job.id for job in worker.run._started if self.model.runs(Fence(job.id, job.attempt))]
@@ -185,19 +186,21 @@ class Engine:
         self.redis.flushall()
         for key, value in self.snapshot.items() if old_data else ():
             self.redis.restore(key, 0, value)
-        for worker in self.workers:
-            worker.safe_until = float("-inf")
+        for worker in self.workers:  # an empty board is made anew, and gives workers time; an old one knows no better
+            worker.safe_until = float("-inf") if old_data else self.clock.seconds + LEASE_S
 
     # What holds
 
-    def found(self) -> dict[int, tuple[str, int]]:
+    def found(self) -> dict[int, tuple[str, int, int]]:
+        """What SQL holds of each job: status, attempt, the most attempts."""
         with reading() as session:
-            jobs = session.execute(select(Job.id, Job.status, Job.attempt))
-            return {job.id: (job.status, job.attempt) for job in jobs}
+            jobs = session.execute(select(Job.id, Job.status, Job.attempt, Job.max_attempts))
+            return {job.id: (job.status, job.attempt, job.max_attempts) for job in jobs}
 
     def check_ledger(self) -> None:
         """SQL is where the model is."""
-        assert self.found() == {id_: (job.status, job.attempt) for id_, job in self.model.jobs.items()}
+        jobs = self.model.jobs
+        assert self.found() == {id_: (job.status, job.attempt, job.max_attempts) for id_, job in jobs.items()}
         assert all(job.attempt <= job.max_attempts for job in self.model.jobs.values())
 
     def check_board(self) -> None:
@@ -230,6 +233,12 @@ class Engine:
         assert audit.faults(account) == []
         completions = [step.job for steps in account.values() for step in steps if step.became == "completed"]
         assert sorted(completions) == sorted(self.model.completed)
+
+    def _has_a_hold(self, worker: Worker) -> bool:
+        """Whether a worker with something to do has a reason to go on with it."""
+        started = worker.run._started
+        return not started or self.board.holds(worker.slice.id) or any(
+            self.model.runs(Fence(job.id, job.attempt)) for job in started)
 
     def _rests(self) -> bool:
         return all(job.ended for job in self.model.jobs.values()) and not strays(self.redis)

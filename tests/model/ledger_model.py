@@ -38,6 +38,13 @@ class LedgerModel:
     def __init__(self) -> None:
         self.jobs: dict[int, ModelJob] = {}
         self.completed: list[int] = []
+        self._ids: set[int] = set()
+
+    def add(self, id_: int, job: ModelJob) -> None:
+        """A new job. A late worker holds on to nothing but ids, so none may come twice, also not of a deleted job."""
+        assert id_ not in self._ids, f"id {id_} was given again"
+        self._ids.add(id_)
+        self.jobs[id_] = job
 
     def start(self, fences: Iterable[Fence]) -> list[Fence]:
         """What the start fence must let through: jobs that are pending at the attempt that was dispatched."""
@@ -65,7 +72,7 @@ class LedgerModel:
         job = self.jobs.get(fence.job)
         return job is not None and (job.status, job.attempt) == ("running", fence.attempt)
 
-    def sweep(self, found: dict[int, tuple[str, int]], now: datetime, left_alone: Iterable[int], *,
+    def sweep(self, found: dict[int, tuple[str, int, int]], now: datetime, left_alone: Iterable[int], *,
               whole: bool) -> list[str]:
         """Take over what a sweep has done to statuses and attempts; returns where it did what it may not.
 
@@ -74,7 +81,7 @@ class LedgerModel:
         """
         safe, faults = set(left_alone), []
         for id_, job in list(self.jobs.items()):
-            status, attempt = found.get(id_, ("gone", 0))
+            status, attempt, _ = found.get(id_, ("gone", 0, 0))
             if attempt != job.attempt or status not in self._after_a_sweep(job, now, safe=id_ in safe, whole=whole):
                 faults.append(f"job {id_} was {job}, and is {status} at attempt {attempt} after a sweep")
             self.jobs[id_] = replace(job, status=status, attempt=attempt)

@@ -53,10 +53,9 @@ class Machine(RuleBasedStateMachine):
         draft = engine.draft(site, user, seconds, later_s)
         with writing() as session:
             rows = submit.insert_jobs(session, {f"/{i}": draft for i in range(copies)}, engine.settings)
-        assert not engine.model.jobs.keys() & {row.id for row in rows}, "an id was given again"
-        status = "scheduled" if later_s else "pending"
+        job = ModelJob("scheduled" if later_s else "pending", 0, engine.settings.max_attempts, draft.run_at)
         for row in rows:
-            engine.model.jobs[row.id] = ModelJob(status, 0, engine.settings.max_attempts, draft.run_at)
+            engine.model.add(row.id, job)
         if heard:
             submit.place(engine.board, rows)
 
@@ -189,7 +188,6 @@ class Machine(RuleBasedStateMachine):
         elif worker and then == "finish":
             engine.finish(worker, len(worker.open), end)
 
-    @some_workers
     @rule()
     def renew(self) -> None:
         for worker in list(self.engine.workers):
@@ -197,25 +195,30 @@ class Machine(RuleBasedStateMachine):
 
     # The world
 
-    @rule(seconds=st.sampled_from([0.5, 3.0, 9.0]), swept=st.booleans())
-    def pass_time(self, seconds: float, swept: bool) -> None:
-        """For 9 s, longer than a lease, all are silent: stopped, swapped out, or cut off."""
-        self.engine.pass_time(seconds)
+    @rule(seconds=st.sampled_from([0.5, 3.0, 9.0]), alive=st.booleans(), swept=st.booleans())
+    def pass_time(self, seconds: float, alive: bool, swept: bool) -> None:
+        """Workers renew their leases all the while, or are silent: stopped, swapped out, or cut off."""
+        for _ in range(3):
+            self.engine.pass_time(seconds / 3)
+            if alive:
+                self.renew()
         if swept:
             self.engine.sweep(self.engine.sweepers[0].sweep)
 
-    @rule(how=st.sampled_from(["save", "save", "save", "lose all", "go back"]), rebuilt=st.booleans())
-    def restart_redis(self, how: str, rebuilt: bool) -> None:
-        """Redis saves its data; comes back with none; comes back with what it saved last."""
+    @rule(how=st.sampled_from(["save", "save", "save", "lose all", "go back"]), long_runs=st.booleans(),
+          rebuilt=st.booleans())
+    def restart_redis(self, how: str, long_runs: bool, rebuilt: bool) -> None:
+        """Redis saves its data; comes back with none, maybe when tasks run for long; comes back with old data."""
         engine = self.engine
         if how == "save":
             engine.save_redis()
             return
+        if long_runs:
+            self.pass_time(9.0, True, False)
         engine.restart_redis(old_data=how == "go back")
         if rebuilt:
             engine.sweep(engine.sweepers[1].sweep)
-            for worker in list(engine.workers):
-                engine.renew(worker)
+            self.renew()
 
     # What holds
 
