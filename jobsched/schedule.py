@@ -32,6 +32,8 @@ INTERVAL_S = 1
 MOST_WAKES = 50
 #: Jobs that one transaction wakes.
 BATCH = 500
+#: How long Redis keeps a wake after its moment when nobody has run it: a worker may die with it in its hands.
+WAKE_TTL_S = 3600
 #: How long the first answer to an Idempotency-Key is kept.
 KEEP_KEYS = timedelta(days=1)
 
@@ -56,10 +58,11 @@ def wake_at(redis: Redis, moments: Iterable[datetime]) -> None:
     seconds = sorted({math.ceil(moment.timestamp()) for moment in moments})
     ours = scheduler(redis)
     for second in seconds[:MOST_WAKES]:
-        ours.enqueue_at(
+        wake = ours.enqueue_at(
             datetime.fromtimestamp(second, tz=timezone.utc), WAKE,
             job_id=f"wake-{second}", timeout=-1, job_result_ttl=0, job_description="wake what is due",
         )
+        redis.expireat(wake.key, max(second, math.ceil(utcnow().timestamp())) + WAKE_TTL_S)
 
 
 def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH) -> int:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +15,10 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker, worker_registration
-from rq.executions import Execution
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
+from rq.utils import as_text, parse_composite_key
 
 from jobsched import lanes, plan, processes, runner
 from jobsched.board import Board
@@ -132,18 +133,29 @@ def main(settings: Settings) -> None:
     runner.warm_up()
     processes.adopt_orphans()
     slots = plan.slots(settings.workers, settings.bands)
+    redis = connect(settings.redis_url, patient=False)
     with stop_signals() as stop:
         crew = [_Seat(slot, number, settings) for number, slot in enumerate(slots)]
         while not stop.is_set():
-            for seat in crew:
-                seat.fill()
+            died = [name for name in [seat.fill() for seat in crew] if name]
             if any(seat.just_emptied() for seat in crew):
                 kill_strays({seat.pid for seat in crew})
+            end_leases(redis, died)
             stop.wait(0.1)
         for seat in crew:
             seat.dismiss()
         for seat in crew:
             seat.wait()
+
+
+def end_leases(redis: Redis, died: Sequence[str]) -> None:
+    """End the leases of what workers that died, by name, had in their hands: nobody else would before they run out."""
+    board = Board(redis)
+    for name in died:
+        with suppress(RedisError, BoardLost):  # then they run out by themselves
+            for execution in redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+                slice_id, _ = parse_composite_key(as_text(execution))
+                board.renew(slice_id, 0.0, started=False)
 
 
 def kill_strays(ours: Container[int | None]) -> None:
@@ -167,11 +179,12 @@ class _Seat:
         self._pause = 0.0
         self._not_before = 0.0
 
-    def fill(self) -> None:
-        """Fork a worker into the seat when it is empty and its pause is over."""
-        if self.pid is not None and not self._ended(os.WNOHANG):
-            return
-        if self.pid is None and time.monotonic() >= self._not_before:
+    def fill(self) -> str | None:
+        """Fork a worker into the seat when it is empty and its pause is over; returns the name of one that died."""
+        if self.pid is not None:
+            name = _name(self.pid, self._number)
+            return name if self._ended(os.WNOHANG) else None
+        if time.monotonic() >= self._not_before:
             self._since = time.monotonic()
             parent = os.getpid()
             # Held back, a signal that comes before the child has handlers of its own does not end in ours, unheard.
@@ -180,6 +193,7 @@ class _Seat:
             if self.pid == 0:
                 _work(parent, self._slot, self._number, self._settings)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return None
 
     def just_emptied(self) -> bool:
         """Whether the seat's worker has died lately, so that its orphans may still arrive."""
@@ -210,6 +224,10 @@ class _Seat:
         return True
 
 
+def _name(pid: int, number: int) -> str:
+    return f"{socket.gethostname()}-{pid}-{number}"
+
+
 def _work(parent: int, slot: plan.Slot, number: int, settings: Settings) -> None:
     """The life of one worker process; does not return."""
     try:
@@ -218,7 +236,7 @@ def _work(parent: int, slot: plan.Slot, number: int, settings: Settings) -> None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         processes.die_with_parent(parent)
         processes.adopt_orphans()
-        name = f"{socket.gethostname()}-{os.getpid()}-{number}"
+        name = _name(os.getpid(), number)
         LaneWorker(slot, connection=connect(settings.redis_url), name=name).work(logging_level="WARNING")
     except Exception as error:
         log.error("worker %d: %s: %s", number, type(error).__name__, error)

@@ -61,6 +61,16 @@ def test_a_wake_is_json_and_one_of_ours(redis: Redis) -> None:
     assert (wake.func_name, wake.origin, wake.timeout, wake.result_ttl) == (WAKE, "wake", -1, 0)
 
 
+def test_a_wake_that_nobody_ends_goes_by_itself(redis: Redis) -> None:
+    tomorrow = utcnow() + timedelta(days=1)
+
+    schedule.wake_at(redis, [tomorrow])
+
+    [wake] = wakes(redis)
+    left = redis.ttl(f"rq:job:{wake}")
+    assert schedule.WAKE_TTL_S < left <= 86_401 + schedule.WAKE_TTL_S
+
+
 def test_nothing_to_wake_asks_nothing(redis: Redis) -> None:
     schedule.wake_at(redis, [])
 

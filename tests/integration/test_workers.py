@@ -20,7 +20,7 @@ from jobsched import lanes
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.plan import Slot
-from jobsched.workers import LaneWorker
+from jobsched.workers import LaneWorker, end_leases
 from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary
 from tests.support import BANDS, eventually, install, waiting_job
@@ -136,6 +136,17 @@ def test_the_lease_of_a_killed_process_ends_at_once(
 
     lane_worker(redis, Slot(BANDS, ())).handle_work_horse_killed(
         lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis), 0, 9, None)
+
+    assert list(board.expired(10)) == [slice_.id]
+
+
+def test_the_lease_of_what_a_dead_worker_held_ends_at_once(redis: Redis, board: Board) -> None:
+    board.place([waiting_job()])
+    [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
+    worker = lane_worker(redis, Slot(BANDS, ()))
+    worker.prepare_execution(lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis))
+
+    end_leases(redis, ["another", worker.name])
 
     assert list(board.expired(10)) == [slice_.id]
 
