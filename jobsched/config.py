@@ -15,6 +15,13 @@ from jobsched.policy import POLICIES
 
 T = TypeVar("T")
 
+#: What may become of a start that outlasts the bound of its band.
+OVERRUN = {
+    "demote": "stopped, and put into the next lane",
+    "fail": "stopped, and failed",
+    "allow": "let run",
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,6 +50,10 @@ class Settings:
     max_attempts: int
     #: Estimated work that one slice may carry.
     slice_budget_ms: float
+    #: What becomes of a start that outlasts its band: a name of ``OVERRUN``.
+    overrun: str
+    #: How much longer than its band's bound a start may take before that.
+    overrun_grace_ms: float
     #: How long a dispatched slice may stay silent before it is taken back.
     lease_s: float
     #: How often a dispatcher sweeps for what went astray.
@@ -75,6 +86,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
     max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
     slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _seconds, "milliseconds above 0")
+    overrun = read("JOBSCHED_OVERRUN", "demote", _one_of(OVERRUN), f"one of {', '.join(OVERRUN)}")
+    overrun_grace_ms = read("JOBSCHED_OVERRUN_GRACE", "250", _seconds, "milliseconds above 0")
     lease_s = read("JOBSCHED_LEASE", "8", _seconds, "seconds above 0")
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
     if faults:
@@ -93,6 +106,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         tasks=tuple(name.strip() for name in (env.get("JOBSCHED_TASKS") or "").split(",") if name.strip()),
         max_attempts=max_attempts,
         slice_budget_ms=slice_budget_ms,
+        overrun=overrun,
+        overrun_grace_ms=overrun_grace_ms,
         lease_s=lease_s,
         repair_every_s=repair_every_s,
     )

@@ -138,11 +138,19 @@ class WaitingJob:
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """What the board keeps of a site beside its lines."""
+    """What the board keeps of a site beside its lines. None: without that limit.
+
+    ``weight`` is its share of the workers' time. ``max_running`` bounds its jobs in flight. ``rate_per_s`` is how many of
+    its jobs may be dispatched in a second, after a ``burst`` at once. A ``paused`` site is not served.
+    """
 
     id: int
     record_capacity: int
     weight: float = 1.0
+    max_running: int | None = None
+    rate_per_s: float | None = None
+    burst: int = 1
+    paused: bool = False
 
 
 @dataclass(frozen=True)

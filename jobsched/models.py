@@ -53,7 +53,11 @@ def utcnow() -> datetime:
 
 
 class Site(db.Model):  # type: ignore[name-defined,misc]
-    """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k)."""
+    """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k).
+
+    ``weight`` to ``paused`` say how much it gets, as :class:`jobsched.domain.SiteFacts` does; ``max_pending`` bounds its
+    waiting jobs (None: without limit).
+    """
 
     __tablename__ = "sites"
     __table_args__ = FRESH_IDS
@@ -64,7 +68,17 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
     url: Mapped[str] = mapped_column(String(2000), default="")
     description: Mapped[str] = mapped_column(Text, default="")
     record_capacity: Mapped[int] = mapped_column(default=1)
+    weight: Mapped[float] = mapped_column(default=1.0)
+    max_running: Mapped[int | None] = mapped_column(default=None)
+    rate_per_s: Mapped[float | None] = mapped_column(default=None)
+    burst: Mapped[int] = mapped_column(default=1)
+    max_pending: Mapped[int | None] = mapped_column(default=None)
+    paused: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+#: The columns of a site that the board is told, in the order of :class:`jobsched.domain.SiteFacts`.
+SITE_FACTS = (Site.id, Site.record_capacity, Site.weight, Site.max_running, Site.rate_per_s, Site.burst, Site.paused)
 
 
 class UserRecord(db.Model):  # type: ignore[name-defined,misc]
@@ -92,7 +106,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     """One piece of work. ``attempt`` counts its starts and fences out late workers.
 
     ``enqueued_at`` is when it last became pending (its wait counts from there); ``slice`` and ``points`` are those of
-    its last dispatch; ``run_time`` is in measured seconds.
+    its last dispatch; ``run_time`` is in measured seconds. ``estimated``: nobody said how long it takes, history did.
+    ``overruns`` counts how often it was stopped at the bound of its band and put into the next one.
     """
 
     __tablename__ = "jobs"
@@ -104,6 +119,10 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
               postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
               postgresql_where=text("status = 'scheduled'")),
+        Index("ix_jobs_history_site", "task", "site_id", "id", sqlite_where=text("status = 'completed'"),
+              postgresql_where=text("status = 'completed'")),
+        Index("ix_jobs_history_task", "task", "id", sqlite_where=text("status = 'completed'"),
+              postgresql_where=text("status = 'completed'")),
         FRESH_IDS,
     )
 
@@ -113,6 +132,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     task: Mapped[str] = mapped_column(String(100), default="sleep")
     payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     execution_time: Mapped[float]
+    estimated: Mapped[bool] = mapped_column(default=False)
+    overruns: Mapped[int] = mapped_column(default=0)
     band: Mapped[str] = mapped_column(String(20))
     status: Mapped[str] = mapped_column(String(12), default=Status.PENDING.value)
     attempt: Mapped[int] = mapped_column(default=0)
@@ -141,3 +162,12 @@ class IdempotencyKey(db.Model):  # type: ignore[name-defined,misc]
     body: Mapped[str] = mapped_column(Text)
     location: Mapped[str | None] = mapped_column(Text, default=None)
     created_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+
+
+class Control(db.Model):  # type: ignore[name-defined,misc]
+    """Something that an operator has set at run time; see :mod:`jobsched.controls`."""
+
+    __tablename__ = "controls"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str] = mapped_column(String(200))
