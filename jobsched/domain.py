@@ -140,8 +140,8 @@ class WaitingJob:
 class SiteFacts:
     """What the board keeps of a site beside its lines. None: without that limit.
 
-    ``weight`` is its share of the workers' time. ``max_running`` bounds its jobs in flight. ``rate_per_s`` is how many of
-    its jobs may be dispatched in a second, after a ``burst`` at once. A ``paused`` site is not served.
+    ``weight`` is its share of the workers' time. ``max_running`` bounds its jobs in flight. ``rate_per_s`` is how many
+    of its jobs may be dispatched in a second, after a ``burst`` at once. A ``paused`` site is not served.
     """
 
     id: int

@@ -55,7 +55,7 @@ def utcnow() -> datetime:
 class Site(db.Model):  # type: ignore[name-defined,misc]
     """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k).
 
-    ``weight`` to ``paused`` say how much it gets, as :class:`jobsched.domain.SiteFacts` does; ``max_pending`` bounds its
+    ``weight`` to ``paused`` say how much it gets, as in :class:`jobsched.domain.SiteFacts`; ``max_pending`` bounds its
     waiting jobs (None: without limit).
     """
 
