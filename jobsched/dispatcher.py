@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
 
 from redis import Redis
 
@@ -39,6 +40,9 @@ class Dispatcher:
         self._sweeper = repair.Sweeper(settings, board, redis)
         self._next_sweep = 0.0
         self._settled_in = False
+        self._next_due_s: float | None = None
+        self._crew: Mapping[str, int] = {}
+        self._next_telling = 0.0
 
     def tick(self) -> float:
         """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
@@ -53,24 +57,32 @@ class Dispatcher:
             log.warning("the board is lost: rebuilding it from SQL")
             self._sweeper.rebuild()
             return AGAIN_S
-        return min(IDLE_S, self._settings.repair_every_s)
+        return min(IDLE_S, self._settings.repair_every_s, IDLE_S if self._next_due_s is None else self._next_due_s)
 
     def dispatch(self) -> int:
         """Fill every lane's window once; returns how many slices were handed over."""
         settings, handed = self._settings, 0
         budget_s = settings.slice_budget_ms / 1000
         room = lanes.room(self._redis, settings.bands, budget_s)
-        servable = {lane.band for lane in self._board.lanes() if lane.sites}
+        self._tell_crew({band: lane.workers for band, lane in room.items()})
+        self._next_due_s = self._board.release()
+        failpoint("dispatch.released")
+        servable = {lane.band for lane in self._board.lanes() if lane.sites and not lane.paused}
         for band in settings.bands:
-            if room[band.name] and band.name in servable:
+            if room[band.name].slices and band.name in servable:
                 slices = self._board.take(
-                    band.name, room[band.name], budget_s=budget_s, lease_s=settings.lease_s,
+                    band.name, room[band.name].slices, budget_s=budget_s, lease_s=settings.lease_s,
                 )
                 failpoint("dispatch.taken")
                 lanes.enqueue(self._redis, band, slices)
                 failpoint("dispatch.enqueued")
                 handed += len(slices)
         return handed
+
+    def _tell_crew(self, crew: Mapping[str, int]) -> None:
+        if crew != self._crew or time.monotonic() >= self._next_telling:
+            self._board.tell_crew(crew)
+            self._crew, self._next_telling = crew, time.monotonic() + IDLE_S
 
     def rest(self) -> None:
         """Say that this dispatcher ends on purpose."""

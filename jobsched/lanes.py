@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -60,15 +61,23 @@ def queue(redis: Redis, name: str) -> Queue:
     return Queue(name, connection=redis, job_class=SliceJob, serializer=JSONSerializer)
 
 
-def room(redis: Redis, bands: Sequence[Band], slice_budget_s: float) -> dict[str, int]:
-    """How many more slices each lane's RQ queue should get, by band name."""
+@dataclass(frozen=True)
+class Room:
+    """A lane's RQ queue: how many more ``slices`` it should get, and how many ``workers`` listen to it."""
+
+    slices: int
+    workers: int
+
+
+def room(redis: Redis, bands: Sequence[Band], slice_budget_s: float) -> dict[str, Room]:
+    """How much room each lane's RQ queue has, by band name."""
     with redis.pipeline(transaction=False) as pipe:
         for band in bands:
             pipe.llen(Queue.redis_queue_namespace_prefix + band.queue)
             pipe.scard(WORKERS_BY_QUEUE_KEY % band.queue)
         numbers = pipe.execute()
     return {
-        band.name: max(0, window(band, workers, slice_budget_s) - queued)
+        band.name: Room(max(0, window(band, workers, slice_budget_s) - queued), workers)
         for band, queued, workers in zip(bands, numbers[::2], numbers[1::2], strict=True)
     }
 

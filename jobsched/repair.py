@@ -16,15 +16,14 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import select
 
-from jobsched import lanes, ledger, schedule
-from jobsched.board import Board, fingerprint
+from jobsched import controls, lanes, ledger, schedule
+from jobsched.board import Board, layout
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, reading, writing
 from jobsched.domain import BoardLost, SiteFacts, WaitingJob
 from jobsched.failpoints import failpoint
-from jobsched.models import Site, UserRecord, utcnow
-from jobsched.policy import POLICIES
+from jobsched.models import SITE_FACTS, Site, UserRecord, utcnow
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +60,7 @@ class Sweeper:
                 return {}
             mended = {
                 "lost_board": self.lost_board(),
+                "controls": self.controls(),
                 "scheduled_and_due": schedule.wake_due(self._board),
                 "expired_leases": self.expired_leases(),
                 "orphaned_runs": self.orphaned_runs(),
@@ -93,13 +93,14 @@ class Sweeper:
         return self._build()
 
     def adopt_settings(self) -> bool:
-        """For a start: when the board scores by other rules than the settings', build it again by these.
+        """For a start: when the board has other bands or tiers than the settings, build it again by these.
 
-        Returns whether it now scores by ours; False when somebody else sweeps, so that we have to ask again.
+        Returns whether it now has ours; False when somebody else sweeps, so that we have to ask again.
         """
-        ours = fingerprint(POLICIES[self._settings.policy], self._settings.bands, self._settings.tiers)
+        ours = layout(self._settings.bands, self._settings.tiers)
         with suppress(BoardLost):
-            if self._board.rules().fingerprint == ours:
+            if self._board.rules().layout == ours:
+                controls.tell(self._board, self._settings)
                 return True
         with self._alone() as alone:
             if alone:
@@ -109,14 +110,20 @@ class Sweeper:
                 self._build()
             return alone
 
+    def controls(self) -> int:
+        """Another policy was chosen, or lanes were paused, while Redis was away: bring the board in line."""
+        changed = controls.remind(self._board, self._settings)
+        failpoint("repair.controls_told")
+        return changed
+
     def _build(self) -> int:
         with writing() as session:
             ledger.assign_bands(session, self._settings.bands)
         failpoint("repair.bands_assigned", effect="sql")
-        install(self._board, self._settings)
+        controls.install(self._board, self._settings)
         failpoint("repair.installed")
         with reading() as session:
-            self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(Site.id, Site.record_capacity)))
+            self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(*SITE_FACTS)))
             failpoint("repair.all_sites_told")
             inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
             self._board.tell_users((user, False) for user in inactive)
@@ -124,7 +131,7 @@ class Sweeper:
         after = placed = 0
         while jobs := self._pending(after):
             self._stay()
-            placed += self._board.place(jobs)
+            placed += self._board.place(jobs, arriving=False)
             failpoint("repair.portion_placed")
             after = jobs[-1].id
         self._board.mark_built()
@@ -200,7 +207,7 @@ class Sweeper:
     def facts(self) -> int:
         """Sites or users have changed while Redis was away: tell the board."""
         with reading() as session:
-            sites = session.execute(_portion(Site.id, Site.record_capacity, after=self._last_site, limit=SITES)).all()
+            sites = session.execute(_portion(*SITE_FACTS, after=self._last_site, limit=SITES)).all()
             users = session.execute(
                 _portion(UserRecord.id, UserRecord.is_active, after=self._last_user, limit=PORTION)
             ).all()
@@ -240,11 +247,6 @@ def _portion(key: Any, *columns: Any, after: int, limit: int) -> Any:
 
 def _ignore() -> None:
     pass
-
-
-def install(board: Board, settings: Settings) -> str:
-    """Write the settings' rules on the board; returns its epoch."""
-    return board.install(POLICIES[settings.policy], settings.bands, settings.tiers)
 
 
 def main(settings: Settings) -> dict[str, int]:

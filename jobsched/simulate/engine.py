@@ -119,6 +119,8 @@ class Simulation:
         self._redis = Deferring(redis)
         self._board = Board(self._redis, now=0.0)
         self._board.install(policy, house.bands, house.tiers)
+        self._board.tell_crew({band.name: sum(band in slot.own + slot.helps for slot in house.slots)
+                               for band in house.bands})
         self._board.tell_sites(SiteFacts(s, 1, workload.weights.get(s, 1.0)) for s in workload.sites)
         self._policy, self._workload, self._house = policy, workload, house
         self._bands = workload.bands(house.bands)
@@ -218,6 +220,9 @@ class Simulation:
         return woken
 
     def _run_slice(self, now: float, worker: _Worker, slice_: Slice) -> None:
+        self._redis.deferring = True
+        self._board.renew(slice_.id, LEASE_S)
+        self._redis.deferring = False
         clock = begin = now + self._house.overhead_s
         for fence in slice_.jobs:
             self._start[fence.job] = clock

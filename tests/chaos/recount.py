@@ -13,7 +13,8 @@ from tests.chaos.audit import Row
 from tests.support import BANDS, TIERS
 
 #: Keys that stay when nothing waits: rules, facts, counters, locks, who is alive.
-RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:")
+RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:",
+           "load:", "aims")
 #: Keys that there are while something waits.
 WAITING = ("jobs", "points", "lane:", "line:", "tags:", "tiers:", "user:")
 

@@ -205,12 +205,12 @@ def test_other_rules_in_the_settings_score_what_waits_anew(
     dispatcher: Dispatcher, settings: Settings, board: Board, redis: Redis, change: Callable[[Settings], Settings]
 ) -> None:
     ids = post(settings, board, *(draft(execution_time=5.0) for _ in range(4)))
-    epoch = board.rules().epoch
+    print_ = board.rules().fingerprint
 
     Dispatcher(change(settings), board, redis).tick()
     Dispatcher(change(settings), board, redis).tick()
 
-    assert board.rules().epoch != epoch
+    assert board.rules().fingerprint != print_
     assert board.known(ids) == set(ids)
     assert board.recount(1) + board.recount_lanes(100) == 0
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from jobsched import lanes, repair
+from jobsched import controls, lanes, repair
 from jobsched import ledger as writes
 from jobsched.board import Board
 from jobsched.config import Settings
@@ -487,7 +487,7 @@ def test_a_build_that_was_cut_short_is_completed_by_the_next_sweeps(
 ) -> None:
     ids = post(settings, board, *(draft() for _ in range(50)))
     redis.flushall()
-    repair.install(board, settings)  # and then it was killed
+    controls.install(board, settings)  # and then it was killed
 
     sweeper.sweep()
 

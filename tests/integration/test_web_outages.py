@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from jobsched import repair
+from jobsched import controls, repair
 from jobsched.config import Settings
 from jobsched.models import db
 from tests.integration.conftest import MakeClient
@@ -53,7 +53,7 @@ def test_what_redis_missed_is_placed_when_it_is_back(
     add_job(client_without_redis, user=user)
     client = make_client(settings)
     with client.application.app_context():
-        repair.install(board_of(client), settings)
+        controls.install(board_of(client), settings)
         repair.Sweeper(settings, board_of(client), redis).sweep()
     assert sum(lane.waiting for lane in board_of(client).lanes()) == 1
 

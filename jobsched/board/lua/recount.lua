@@ -6,7 +6,7 @@ local facts = key('site', site)
 
 local function mend(hash, field, right)
   if tonumber(call('HGET', hash, field) or 0) == right then return end
-  call('HSET', hash, field, right)
+  call('HSET', hash, field, exact(right))
   wrong = wrong + 1
 end
 
@@ -15,10 +15,16 @@ for _, band in ipairs(bands) do waiting = waiting + call('ZCARD', key('line', si
 if waiting > tonumber(ARGV[2]) then return 0 end
 
 for _, band in ipairs(bands) do
+  local work = 0
   for _, member in ipairs(call('ZRANGE', key('line', site, band), 0, -1)) do
     local job = entry(string.sub(member, 2))
-    if job then counts[job.user] = (counts[job.user] or 0) + 1 end
+    if job then
+      counts[job.user] = (counts[job.user] or 0) + 1
+      work = work + micros(job.seconds)
+    end
   end
+  mend(facts, 'work:' .. band, work)
+  if work == 0 then call('HDEL', facts, 'work:' .. band) end
 end
 for _, user in ipairs(call('HKEYS', key('tiers', site))) do counts[user] = counts[user] or 0 end
 

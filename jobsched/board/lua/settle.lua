@@ -1,6 +1,6 @@
 -- Ends a slice: out of flight, its jobs off the board, and what it really used charged in place of its estimate.
 -- Safe to repeat: a slice that is not in flight changes nothing.
--- ARGV     slice, used seconds (empty: not known, the estimate stands)
+-- ARGV     slice, used seconds (empty: not known, the estimate stands), now (empty: Redis's clock)
 -- returns  1 when the slice was in flight, else 0
 local record = key('slice', ARGV[1])
 local facts = call('HMGET', record, 'site', 'band', 'jobs', 'seconds', 'finish')
@@ -22,9 +22,13 @@ local ended = 0
 for id in string.gmatch(facts[3], '%S+') do
   local job = entry(id)
   if job and job.slice == ARGV[1] then call('HDEL', key('jobs'), id) end
+  call('HDEL', key('asked'), id)
   ended = ended + 1
 end
 call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)
+if ARGV[2] ~= '' and ended > 0 then
+  observe(band, clock(ARGV[3]), {ended = ended, used = ARGV[2], squares = ARGV[2] ^ 2 / ended})
+end
 if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
   call('HINCRBY', key('site', site), 'running', -ended)
   if ARGV[2] ~= '' then charge() end

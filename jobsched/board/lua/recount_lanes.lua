@@ -4,11 +4,14 @@
 if call('ZCARD', key('points')) > tonumber(ARGV[1]) then return 0 end
 
 local right, wrong = {}, 0
-for _, band in ipairs(bands) do right['waiting:' .. band], right['flying:' .. band] = 0, 0 end
+for _, band in ipairs(bands) do
+  for _, what in ipairs({'waiting:', 'flying:', 'work:'}) do right[what .. band] = 0 end
+end
 for _, site in ipairs(call('ZRANGE', key('points'), 0, -1)) do
   for _, band in ipairs(bands) do
-    local field = 'waiting:' .. band
-    right[field] = right[field] + call('ZCARD', key('line', site, band))
+    local waiting, work = 'waiting:' .. band, 'work:' .. band
+    right[waiting] = right[waiting] + call('ZCARD', key('line', site, band))
+    right[work] = right[work] + (call('HGET', key('site', site), work) or 0)
   end
 end
 for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
@@ -19,7 +22,7 @@ for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
 end
 for field, count in pairs(right) do
   if tonumber(call('HGET', key('lanes'), field) or 0) ~= count then
-    call('HSET', key('lanes'), field, count)
+    call('HSET', key('lanes'), field, exact(count))
     wrong = wrong + 1
   end
 end

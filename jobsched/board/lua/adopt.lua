@@ -10,7 +10,7 @@ for i = 6, #ARGV, 4 do
   local id, known = ARGV[i], entry(ARGV[i])
   if known and known.slice == '-' then leave_line(id, known) end
   save(id, {site = site, user = ARGV[i + 1], band = band, seconds = ARGV[i + 2], attempt = ARGV[i + 3],
-            enqueued_at = known and known.enqueued_at or '0', slice = slice})
+            enqueued_at = known and known.enqueued_at or '0', slice = slice, tag = '0'})
   ids[#ids + 1] = id
 end
 -- Its estimate was charged on the board that is lost: to this one it owes all that it uses.

@@ -15,26 +15,38 @@ local function charge(site, seconds)  -- returns the site's finish tag
   return exact(tag + seconds / weight)
 end
 
-local function advance(tags, line_score, job)  -- the line's virtual time, to the start tag of a job that is taken
-  if tonumber(rules.share) == 0 then return end
-  local rest = rules.age * job.enqueued_at + rules.size * job.seconds
-  call('HSET', tags, 'v', exact((line_score - rest) / rules.share))
+-- Rates are kept by the generic cell rate algorithm (ITU-T I.371): tat is when, at its rate, the site would have had
+-- all that it got; it may run ahead of that by its burst. All is in seconds.
+local function allowance(site)  -- how many jobs the site may have now, and what spend needs to know
+  local facts = call('HMGET', key('site', site), 'max_running', 'running', 'rate', 'burst', 'tat')
+  local jobs = most
+  if (facts[1] or '') ~= '' then jobs = math.min(jobs, facts[1] - (facts[2] or 0)) end
+  if (facts[3] or '') == '' then return jobs end
+  local each = 1 / facts[3]
+  local gcra = {each = each, ahead = (facts[4] - 1) * each, tat = math.max(facts[5] or now, now)}
+  return math.min(jobs, math.floor((now + gcra.ahead - gcra.tat) / each + 1.001)), gcra
 end
 
-local function pop(site, slice)  -- the line's first jobs, while they fit the budget
+local function spend(site, gcra, jobs)  -- when the next one would be too soon, the site is held until it is not
+  local tat = gcra.tat + jobs * gcra.each
+  call('HSET', key('site', site), 'tat', exact(tat))
+  if tat - gcra.ahead > now then call('ZADD', key('due'), exact(tat - gcra.ahead), site) end
+end
+
+local function pop(site, slice, most)  -- the line's first jobs, while they fit the budget
   local line, tags = key('line', site, band), key('tags', site, band)
-  local ids, fences, seconds, last, line_score = {}, {}, 0, nil, nil
+  local ids, fences, seconds, last = {}, {}, 0, nil
   while #ids < most do
     local id = first(line)
     local job = entry(id)
     local alone = job and tonumber(job.attempt) > 0  -- it may be what killed its worker: no neighbour is to pay for it
     if not id or (job and #ids > 0 and (alone or seconds + job.seconds > budget)) then break end
-    local popped = call('ZPOPMIN', line)
+    call('ZPOPMIN', line)
     if job then
-      last, line_score = job, popped[2]
+      last = job
       job.slice = slice
       save(id, job)
-      count(site, job.user, band, -1)
+      count(job, -1)
       ids[#ids + 1], fences[#fences + 1] = id, id .. ':' .. job.attempt
       seconds = seconds + job.seconds
       if alone then break end
@@ -43,7 +55,7 @@ local function pop(site, slice)  -- the line's first jobs, while they fit the bu
   if call('EXISTS', line) == 0 then
     call('DEL', tags)
   elseif last then
-    advance(tags, line_score, last)
+    call('HSET', tags, 'v', last.tag)  -- the line's virtual time
   end
   return ids, fences, seconds
 end
@@ -58,7 +70,9 @@ end
 local function cut(site)
   local slice = next_id()
   local points = call('ZSCORE', key('points'), site) or 0
-  local ids, fences, seconds = pop(site, slice)
+  local allowed, gcra = allowance(site)
+  local ids, fences, seconds = pop(site, slice, allowed)
+  if gcra then spend(site, gcra, #ids) end
   if #ids > 0 then
     call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '),
          'seconds', exact(seconds), 'finish', charge(site, seconds))
@@ -71,6 +85,7 @@ local function cut(site)
 end
 
 local slices = {}
+if rules['paused:' .. band] then return slices end
 for _ = 1, ARGV[2] do
   local top = call('ZPOPMAX', key('lane', band))
   if #top == 0 then break end

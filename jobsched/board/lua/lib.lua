@@ -1,19 +1,27 @@
 -- What the board's scripts share: its keys, its rules, the score. Loaded in front of each of them.
 -- KEYS[1]  the prefix of every key of the board; the other keys are derived from it, so a board lives on one Redis.
 --
--- rules             hash    epoch, policy, the formula's numbers; its absence means that the board is lost
+-- rules             hash    epoch, policy, the formula's numbers, paused:<band>, crew:<band> (workers that listen);
+--                           without an epoch the board is lost
 -- lane:<band>       zset    sites that may be served, by score
 -- line:<site>:<band> zset   the site's waiting jobs (see on_line), by line score
 -- tags:<site>:<band> hash   user -> finish tag within the line; v -> start tag of the job last taken
--- site:<site>       hash    capacity, weight, tiers (sum), running, tag:<band> (start tag),
---                           joined:<band> (virtual time at which the tag was last raised to it)
+-- site:<site>       hash    capacity, weight, max_running, rate, burst, paused: its facts; tat (see spend);
+--                           tiers (sum), running, held (it waits, and may not be served), tag:<band> (start tag),
+--                           joined:<band> (virtual time at which the tag was last raised to it),
+--                           work:<band> (estimates of its line, in microseconds)
 -- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
 -- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
--- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice"; slice is - on a line
+-- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line,
+--                           tag is the start tag in its line
 -- flight            zset    slices by the end of their lease
 -- slice:<id>        hash    site, band, jobs, seconds (estimated), finish (the site's tag after it), started
 -- points            zset    sites with waiting jobs, by points
--- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time
+-- due               zset    sites that their rate holds, by when it lets them go
+-- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time;
+--                           work:<band> (estimates of what waits, in microseconds)
+-- load:<band>       hash    what came and what was done lately (see observe)
+-- asked, aims               what is expected of some waiting jobs, and how it turned out (see expect.lua)
 -- inactive          set     users who do not count in points
 -- slices, doorbell          the number of the last slice; a list that dispatchers sleep on
 local call = redis.call
@@ -52,15 +60,15 @@ end
 local function entry(id)
   local packed = id and call('HGET', key('jobs'), id)
   if not packed then return nil end
-  local site, user, band, seconds, attempt, enqueued_at, slice = string.match(
-    packed, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local site, user, band, seconds, attempt, enqueued_at, slice, tag = string.match(
+    packed, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   return {site = site, user = user, band = band, seconds = seconds, attempt = attempt,
-          enqueued_at = enqueued_at, slice = slice}
+          enqueued_at = enqueued_at, slice = slice, tag = tag}
 end
 
 local function save(id, job)
   call('HSET', key('jobs'), id, table.concat(
-    {job.site, job.user, job.band, job.seconds, job.attempt, job.enqueued_at, job.slice}, ' '))
+    {job.site, job.user, job.band, job.seconds, job.attempt, job.enqueued_at, job.slice, job.tag}, ' '))
 end
 
 local function known(id, job)  -- whether a job's entry stands for one that waits or is in flight
@@ -89,6 +97,35 @@ local function rank(set, site, score)  -- puts the site into a set, or takes it 
   return call('ZREM', set, site)
 end
 
+local function line_score(job)  -- the same formula one level down, lower first; the tag is the user's
+  return rules.share * job.tag + rules.age * job.enqueued_at + rules.size * job.seconds
+end
+
+local function join(site, band)  -- a site that was idle, or held, goes on from the lane's virtual time
+  local tag = call('HGET', key('site', site), 'tag:' .. band) or 0
+  local v = call('HGET', key('lanes'), 'v:' .. band) or 0
+  if tonumber(v) > tonumber(tag) then call('HSET', key('site', site), 'tag:' .. band, v, 'joined:' .. band, v) end
+end
+
+local function holds(site)  -- what keeps a site from being served, or nil
+  local facts = call('HMGET', key('site', site), 'paused', 'max_running', 'running', 'rate')
+  if facts[1] == '1' then return 'paused' end
+  if (facts[2] or '') ~= '' and tonumber(facts[3] or 0) >= tonumber(facts[2]) then return 'max_running' end
+  return (facts[4] or '') ~= '' and call('ZSCORE', key('due'), site) and 'rate' or nil
+end
+
+local function set_held(site, lengths, held)  -- one that is let go has saved up nothing: it joins its lanes anew
+  local was = call('HEXISTS', key('site', site), 'held') == 1
+  if held and not was then
+    call('HSET', key('site', site), 'held', 1)
+  elseif was and not held then
+    call('HDEL', key('site', site), 'held')
+    for i, band in ipairs(bands) do
+      if lengths[i] > 0 then join(site, band) end
+    end
+  end
+end
+
 local function refresh(site)  -- the site's points and place in each lane where it waits; returns how many changed
   local facts = call('HMGET', key('site', site), 'capacity', 'tiers')
   local points, lengths, any = (facts[1] or 1) + (facts[2] or 0), {}, false
@@ -98,8 +135,10 @@ local function refresh(site)  -- the site's points and place in each lane where 
     any = any or lengths[i] > 0
   end
   local changed = rank(key('points'), site, any and points)
+  local held = any and holds(site)
+  set_held(site, lengths, held)
   for i, band in ipairs(bands) do
-    changed = changed + rank(key('lane', band), site, lengths[i] > 0 and score(site, band, points))
+    changed = changed + rank(key('lane', band), site, lengths[i] > 0 and not held and score(site, band, points))
   end
   return changed
 end
@@ -136,7 +175,12 @@ local function contribute_everywhere(user)
   end
 end
 
-local function count(site, user, band, by)  -- one job more (1) or less (-1) on a line
+local function micros(seconds)  -- whole ones, so that what is added and taken away again leaves nothing
+  return math.floor(seconds * 1e6 + 0.5)
+end
+
+local function count(job, by)  -- one job more (1) or less (-1) on a line
+  local site, user, band = job.site, job.user, job.band
   local counts = key('user', user)
   local here = call('HINCRBY', counts, site, by)
   local total = call('HINCRBY', counts, 'total', by)
@@ -146,13 +190,36 @@ local function count(site, user, band, by)  -- one job more (1) or less (-1) on 
   if tier_weight(user, total) ~= tier_weight(user, total - by) then contribute_everywhere(user) end
   contribute(site, user, here, here > 0 and tier_weight(user, total) or 0)
   call('HINCRBY', key('lanes'), 'waiting:' .. band, by)
+  local work = string.format('%d', by * micros(job.seconds))
+  call('HINCRBY', key('lanes'), 'work:' .. band, work)
+  if call('HINCRBY', key('site', site), 'work:' .. band, work) == 0 then
+    call('HDEL', key('site', site), 'work:' .. band)
+  end
 end
 
 local function leave_line(id, job)  -- takes a waiting job off its line; returns whether it was there
   local line = key('line', job.site, job.band)
   if call('ZREM', line, on_line(id)) == 0 then return false end
   if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end
-  count(job.site, job.user, job.band, -1)
+  count(job, -1)
+  call('HDEL', key('asked'), id)
   return true
+end
+
+-- Load: what happened in a lane, each event weighing e times less once it is LATELY_S old.
+-- load:<band>  at, since (the first event); arrived, ended: jobs; used, squares: the worker-seconds that those ended took
+local LATELY_S = 100
+local OBSERVED = {'arrived', 'ended', 'used', 'squares'}
+
+local function observe(band, now, happened)
+  local load = key('load', band)
+  local old = call('HMGET', load, 'at', 'since', unpack(OBSERVED))
+  local fade = math.exp(math.min(0, (old[1] or now) - now) / LATELY_S)
+  local new = {'at', exact(math.max(old[1] or now, now)), 'since', old[2] or exact(now)}
+  for i, what in ipairs(OBSERVED) do
+    new[#new + 1] = what
+    new[#new + 1] = exact((old[i + 2] or 0) * fade + (happened[what] or 0))
+  end
+  call('HSET', load, unpack(new))
 end
 

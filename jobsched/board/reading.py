@@ -1,0 +1,255 @@
+"""Reading the board: how full its lanes are, where sites and jobs stand, how much comes in. Never a scan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobsched.board.rules import Rules
+from jobsched.board.scripts import Scripts, batched, text
+from jobsched.domain import BoardLost
+
+#: What happened so long ago weighs e times less, in seconds; ``lua/lib.lua`` goes by the same.
+LATELY_S = 100.0
+#: A lane is not judged by less than this, in seconds.
+LEAST_SEEN_S = 10.0
+
+
+@dataclass(frozen=True)
+class LaneCount:
+    """How full a lane is, in jobs; ``sites`` may be served now, if it is not ``paused``."""
+
+    band: str
+    sites: int
+    waiting: int
+    flying: int
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class SiteStanding:
+    """A site on the board. ``pending`` and ``places`` (1 is next) are by band; a site that does not wait has none.
+
+    ``hold`` says what keeps it out of the lanes: ``paused``, ``max_running`` or ``rate``.
+    """
+
+    id: int
+    points: int
+    tiers: int
+    record_capacity: int
+    running: int
+    place: int | None
+    pending: Mapping[str, int]
+    places: Mapping[str, int]
+    hold: str | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One row of a lane's order: the site, its score, and the parts that add up to it."""
+
+    site: int
+    score: float
+    waiting: int
+    points: int
+    boost: float
+    share: float
+    age: float
+    size: float
+
+
+@dataclass(frozen=True)
+class LaneLoad:
+    """What a lane has seen lately. Times are measured worker-seconds; None: nothing has ended yet."""
+
+    arrivals_per_s: float
+    mean_s: float | None
+    mean_square_s2: float | None
+
+    @property
+    def load(self) -> float | None:
+        """Worker-seconds of work that come in a second: how many workers it keeps busy."""
+        return None if self.mean_s is None else self.arrivals_per_s * self.mean_s
+
+
+@dataclass(frozen=True)
+class Flying:
+    """A job that was handed to a worker's queue, in a slice."""
+
+    slice: str
+    started: bool
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job on its line. Places count from 1, the next; ``site_place`` is None for a site that is held.
+
+    The four parts add up to the site's score. ``hold`` says what keeps the site out of the lanes (``paused``,
+    ``max_running``, ``rate``), ``due`` when its rate lets it go (epoch seconds). ``crew`` is how many workers listen
+    to the lane, None where no dispatcher has said it. Half of such jobs start within ``half_s`` seconds, nine of ten
+    within ``most_s``; None where nothing would start the job as things are.
+    """
+
+    site: int
+    band: str
+    place: int
+    length: int
+    site_place: int | None
+    sites: int
+    points: int
+    boost: float
+    share: float
+    age: float
+    size: float
+    hold: str | None
+    running: int
+    max_running: int | None
+    due: float | None
+    lane_paused: bool
+    crew: int | None
+    half_s: float | None
+    most_s: float | None
+
+
+class Reading(Scripts):
+    """The questions that a board answers."""
+
+    def rules(self) -> Rules:
+        """What the board scores by now. Raises BoardLost."""
+        *fields, built, rescoring = self.redis.hmget(
+            self._key("rules"), ["epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring"])
+        if None in fields:
+            raise BoardLost("the board has no rules: rebuild it from SQL")
+        epoch, policy, bands, print_, layout = (text(field) for field in fields)
+        return Rules(epoch, policy, tuple(bands.split()), print_, layout, built is not None, rescoring is not None)
+
+    def lanes(self) -> list[LaneCount]:
+        """How full each lane is, shortest band first."""
+        bands = self.rules().bands
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key("lanes"))
+            pipe.hmget(self._key("rules"), [f"paused:{band}" for band in bands])
+            for band in bands:
+                pipe.zcard(self._key("lane", band))
+            counts, paused, *sites = pipe.execute()
+        numbers = {text(field): text(value) for field, value in counts.items()}
+        return [
+            LaneCount(band, n, int(numbers.get(f"waiting:{band}", 0)), int(numbers.get(f"flying:{band}", 0)),
+                      pause is not None)
+            for band, n, pause in zip(bands, sites, paused, strict=True)
+        ]
+
+    def backlog(self) -> dict[str, float]:
+        """The work that waits in each lane, in estimated worker-seconds, by band name."""
+        bands = self.rules().bands
+        work = self.redis.hmget(self._key("lanes"), [f"work:{band}" for band in bands])
+        return {band: float(micros or 0) / 1e6 for band, micros in zip(bands, work, strict=True)}
+
+    def loads(self) -> dict[str, LaneLoad]:
+        """What came into each lane and what was done there lately, by band name."""
+        bands, now = self.rules().bands, float(self._clock() or self._time())
+        with self.redis.pipeline(transaction=False) as pipe:
+            for band in bands:
+                pipe.hmget(self._key("load", band), ["at", "since", "arrived", "ended", "used", "squares"])
+            rows = pipe.execute()
+        return {band: _load([float(value or 0) for value in row], now) for band, row in zip(bands, rows, strict=True)}
+
+    def why(self, job: int) -> Waiting | Flying | None:
+        """Where a job stands, what holds it, and when it is expected to start; None when it is not on the board."""
+        answer = [text(value) for value in self._run("why", job, self._clock())]
+        told = dict(zip(answer[::2], answer[1::2], strict=True))
+        if not told:
+            return None
+        return Flying(told["slice"], told["started"] == "1") if "slice" in told else _waiting(told)
+
+    def standing(self, site: int) -> SiteStanding:
+        """Where a site stands: its points with their parts, what waits by band, its place in each lane."""
+        bands = self.rules().bands
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(self._key("site", site), ["capacity", "tiers", "running", "held", "paused", "max_running"])
+            pipe.zscore(self._key("points"), site)
+            pipe.zrevrank(self._key("points"), site)
+            for band in bands:
+                pipe.zcard(self._key("line", site, band))
+                pipe.zrevrank(self._key("lane", band), site)
+            (capacity, tiers, running, held, *limits), points, place, *rest = pipe.execute()
+        lengths, ranks = rest[::2], rest[1::2]
+        return SiteStanding(
+            id=site,
+            points=int(points if points is not None else capacity or 1),
+            tiers=int(tiers or 0),
+            record_capacity=int(capacity or 1),
+            running=int(running or 0),
+            place=None if place is None else place + 1,
+            pending={band: n for band, n in zip(bands, lengths, strict=True) if n},
+            places={band: rank + 1 for band, rank in zip(bands, ranks, strict=True) if rank is not None},
+            hold=None if held is None else _hold(int(running or 0), *(text(limit or "") for limit in limits)),
+        )
+
+    def ranking(self, band: str, limit: int) -> list[Ranked]:
+        """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
+        self.rules()
+        order: Any = self.redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
+        weights = [float(value or 0) for value in self.redis.hmget(
+            self._key("rules"), [f"{band}:boost", "share", "age", "size", "points_cap"])]
+        with self.redis.pipeline(transaction=False) as pipe:
+            for site, _ in order:
+                pipe.zscore(self._key("points"), site)
+                pipe.hget(self._key("site", text(site)), f"tag:{band}")
+                pipe.zcard(self._key("line", text(site), band))
+                pipe.zrange(self._key("line", text(site), band), 0, 0)
+            rows = list(batched(pipe.execute(), 4))
+        heads = [text(row[3][0])[1:] if row[3] else "" for row in rows]  # without the letter of lib.lua's on_line
+        entries = self.redis.hmget(self._key("jobs"), heads) if heads else []
+        return [
+            _ranked(int(site), score, row, entry, weights)
+            for (site, score), row, entry in zip(order, rows, entries, strict=True)
+        ]
+
+
+def _load(row: Sequence[float], now: float) -> LaneLoad:
+    at, since, arrived, ended, used, squares = row
+    fade = math.exp(-max(0.0, now - at) / LATELY_S)
+    # The same weights over all the time that was looked at: an even stream gives back its own rate.
+    seen = LATELY_S * -math.expm1(-max(now - since, LEAST_SEEN_S) / LATELY_S)
+    if ended == 0:
+        return LaneLoad(arrived * fade / seen, None, None)
+    return LaneLoad(arrived * fade / seen, used / ended, squares / ended)
+
+
+def _hold(running: int, paused: str, max_running: str) -> str:
+    if paused == "1":
+        return "paused"
+    return "max_running" if max_running and running >= int(max_running) else "rate"
+
+
+def _waiting(told: Mapping[str, str]) -> Waiting:
+    def number(name: str) -> float | None:
+        return float(told[name]) if told.get(name) else None
+
+    def whole(name: str) -> int | None:
+        value = number(name)
+        return None if value is None else int(value)
+
+    return Waiting(
+        site=int(told["site"]), band=told["band"], place=whole("place") or 0, length=whole("length") or 0,
+        site_place=whole("site_place") or None, sites=whole("sites") or 0, points=whole("points") or 0,
+        boost=float(told["boost"]), share=float(told["share"]), age=float(told["age"]), size=float(told["size"]),
+        hold=told["hold"] or None, running=whole("running") or 0, max_running=whole("max_running"),
+        due=number("due"), lane_paused=told["lane_paused"] == "1", crew=whole("crew"),
+        half_s=number("half"), most_s=number("most"),
+    )
+
+
+def _ranked(site: int, score: float, row: Sequence[Any], entry: Any, weights: Sequence[float]) -> Ranked:
+    boost, share, age, size, points_cap = weights
+    points, tag, waiting, _ = row
+    fields = text(entry).split() if entry else []
+    seconds, enqueued_at = (float(fields[3]), float(fields[5])) if fields else (0.0, 0.0)
+    return Ranked(
+        site=site, score=float(score), waiting=int(waiting), points=int(points or 0),
+        boost=boost * min(float(points or 0), points_cap), share=-share * float(tag or 0),
+        age=-age * enqueued_at, size=-size * seconds,
+    )

@@ -1,0 +1,63 @@
+"""What a board scores by, as Redis keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobsched.domain import Band, Tier
+from jobsched.policy import Policy
+
+#: The shape of what the scripts keep in Redis. A board of another shape is built again.
+SHAPE = 2
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the board scores by. Two boards with the same ``fingerprint`` score alike.
+
+    Boards with the same ``layout`` differ in their policy only.
+    """
+
+    epoch: str
+    policy: str
+    bands: tuple[str, ...]
+    fingerprint: str
+    layout: str
+    #: False while what was pending is still being placed.
+    built: bool
+    #: True while what waits is being scored again.
+    rescoring: bool
+
+
+def fingerprint(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
+    """A digest of all that decides where a job is placed."""
+    return _digest(sorted(numbers(policy, bands, tiers).items()), layout(bands, tiers))
+
+
+def layout(bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
+    """A digest of what decides which lane a job is in, and what it adds to points."""
+    return _digest(SHAPE, [(band.name, band.bound_s, band.weight) for band in bands],
+                   [(tier.below, tier.weight) for tier in tiers])
+
+
+def numbers(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> dict[str, str]:
+    """The numbers of the formula, as the scripts read them."""
+    rules = {
+        "policy": policy.name,
+        "bands": " ".join(band.name for band in bands),
+        "tiers": " ".join(f"{tier.below}:{tier.weight}" for tier in tiers if tier.below is not None),
+        "top_tier": str(tiers[-1].weight),
+        "share": repr(policy.share),
+        "age": repr(policy.age),
+        "size": repr(policy.size),
+        "points_cap": repr(policy.points_cap),
+    }
+    for band in bands:
+        rules |= {f"{band.name}:boost": repr(policy.weights(band).boost), f"{band.name}:points": str(band.weight)}
+    return rules
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
