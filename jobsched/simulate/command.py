@@ -12,12 +12,8 @@ from rich.console import Console
 from jobsched.config import Settings
 from jobsched.domain import JobschedError
 from jobsched.simulate import marks, report
-from jobsched.simulate.measures import Result
-from jobsched.simulate.runs import Order, chosen, run
-from jobsched.simulate.workloads import Workload
+from jobsched.simulate.runs import Order, Outcome, run
 
-#: The workload that stands for all that have marks to reach.
-MARKS = "marks"
 #: The width of tables that are not for a terminal.
 _WIDTH = 140
 
@@ -33,32 +29,31 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
     Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started.
     """
     order = Order(**order_)
-    parts: list[tuple[Workload, Sequence[Result]]] = []
+    outcomes: list[Outcome] = []
     verdicts: list[marks.Verdict] = []
-    if order.workload == MARKS:
-        verdicts += marks.held(settings, order, _progress(), lambda load, results: parts.append((load, results)))
+    if order.workload == marks.NAME:
+        verdicts += marks.held(settings, order, _progress(), outcomes.append)
     else:
-        load = chosen(settings, order)
-        parts.append((load, run(settings, order, load, _progress())))
+        outcomes.append(run(settings, order, _progress()))
     if html:
-        html.write_text(report.page(parts, settings.bands, [marks.table(verdicts)] if verdicts else []))
-    _print(settings, parts, verdicts, as_json=as_json)
+        html.write_text(report.page(outcomes, settings.bands, [marks.table(verdicts)] if verdicts else []))
+    _print(settings, outcomes, verdicts, as_json=as_json)
     if missed := [verdict for verdict in verdicts if not verdict.holds]:
         raise MarkMissed(f"{len(missed)} of {len(verdicts)} marks are not reached")
 
 
-def _print(settings: Settings, parts: Sequence[tuple[Workload, Sequence[Result]]], verdicts: Sequence[marks.Verdict], *,
+def _print(settings: Settings, outcomes: Sequence[Outcome], verdicts: Sequence[marks.Verdict], *,
            as_json: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     if as_json:
-        rows = [report.row(result) | ({"workload": load.name} if verdicts else {})
-                for load, results in parts for result in results]
+        rows = [report.row(result) | ({"workload": outcome.load.name} if verdicts else {})
+                for outcome in outcomes for result in outcome.results]
         console.out(json.dumps(rows, indent=1))
         return
-    for load, results in parts:
-        for table in report.tables(load, results, settings.bands):
+    for outcome in outcomes:
+        for table in report.tables(outcome, settings.bands):
             console.print(table)
     if verdicts:
         console.print(marks.table(verdicts))

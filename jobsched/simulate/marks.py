@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jobsched.config import Settings
-from jobsched.simulate.measures import Result
-from jobsched.simulate.runs import Order, chosen, run
-from jobsched.simulate.workloads import Workload
+from jobsched.domain import Band
+from jobsched.plan import Slot
+from jobsched.simulate import stability
+from jobsched.simulate.measures import Spread
+from jobsched.simulate.runs import Order, Outcome, run
 
-Results = Mapping[str, Result]
+#: The workload that stands for all that have marks to reach.
+NAME = "marks"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Mark:
     """Something that a policy must reach on a workload: ``of`` it ``at_least`` or ``at_most`` a limit."""
 
     what: str
-    of: Callable[[Results], float]
+    of: Callable[[Outcome], float]
     at_least: float | None = None
     at_most: float | None = None
 
@@ -56,27 +59,52 @@ class Verdict:
 
 
 def _flood(policy: str) -> list[Mark]:
+    def quiet(outcome: Outcome) -> tuple[Spread, Spread]:
+        return outcome.by_policy["one queue"].quiet_slowdown, outcome.by_policy[policy].quiet_slowdown
+
+    def times_fewer(outcome: Outcome, which: str) -> float:
+        theirs, ours = quiet(outcome)
+        return float(getattr(theirs, which) / getattr(ours, which))
+
     return [
         Mark(f"{policy}: one queue's mean slowdown of quiet sites over its own",
-             lambda by: by["one queue"].quiet_slowdown.mean / by[policy].quiet_slowdown.mean, at_least=200),
-        Mark(f"{policy}: the same for the p99",
-             lambda by: by["one queue"].quiet_slowdown.p99 / by[policy].quiet_slowdown.p99, at_least=100),
-        Mark(f"{policy}: Jain's index over 1 s", lambda by: by[policy].jain_1s or 0.0, at_least=0.95),
+             lambda outcome: times_fewer(outcome, "mean"), at_least=200),
+        Mark(f"{policy}: the same for the p99", lambda outcome: times_fewer(outcome, "p99"), at_least=100),
+        Mark(f"{policy}: Jain's index over 1 s", lambda outcome: outcome.by_policy[policy].jain_1s or 0.0,
+             at_least=0.95),
     ]
+
+
+def _stable() -> list[Mark]:
+    """The plan follows the load, and no lane is unstable: by what its workers are given, and by what was left."""
+    return [
+        Mark("plan: a lane with all longer ones is off its share of the load by so many workers",
+             lambda outcome: stability.off_the_load(*_plan(outcome)), at_most=1),
+        Mark("plan: the load per worker of a lane with all longer ones, at most",
+             lambda outcome: stability.most_loaded(*_plan(outcome)), at_most=0.99),
+        Mark("balanced: the share of all work that waits in one lane at the end",
+             lambda outcome: outcome.by_policy["balanced"].left_waiting or 0.0, at_most=0.01),
+    ]
+
+
+def _plan(outcome: Outcome) -> tuple[Mapping[str, float], Sequence[Slot], Sequence[Band]]:
+    bands = outcome.house.bands
+    return outcome.load.load_by_band(bands), outcome.house.slots, bands
 
 
 def _beats_a_queue_a_band() -> Mark:
     return Mark("balanced: its mean slowdown over that of a queue a band",
-                lambda by: by["balanced"].slowdown.mean / by["queue a band"].slowdown.mean, at_most=1)
-
-
-def _gain(result: Result) -> float:
-    return math.inf if result.gain is None else result.gain
+                lambda outcome: (outcome.by_policy["balanced"].slowdown.mean
+                                 / outcome.by_policy["queue a band"].slowdown.mean), at_most=1)
 
 
 def _gains_little() -> list[Mark]:
-    return [Mark("balanced: what the site gains", lambda by: _gain(by["balanced"]), at_most=0.1),
-            Mark("fair: what the site gains", lambda by: _gain(by["fair"]), at_most=0.1)]
+    def gain(outcome: Outcome, policy: str) -> float:
+        gained = outcome.by_policy[policy].gain
+        return math.inf if gained is None else gained
+
+    return [Mark("balanced: what the site gains", lambda outcome: gain(outcome, "balanced"), at_most=0.1),
+            Mark("fair: what the site gains", lambda outcome: gain(outcome, "fair"), at_most=0.1)]
 
 
 _OURS = ("balanced", "fair")
@@ -84,34 +112,33 @@ CASES: Sequence[Case] = (
     Case(Order("flood", policies=_OURS), [*_flood("balanced"), *_flood("fair")]),
     Case(Order("heavy", policies=("balanced",)), [
         Mark("balanced: round robin's mean slowdown of quiet sites over its own",
-             lambda by: by["round robin"].quiet_slowdown.mean / by["balanced"].quiet_slowdown.mean, at_least=20),
+             lambda outcome: (outcome.by_policy["round robin"].quiet_slowdown.mean
+                              / outcome.by_policy["balanced"].quiet_slowdown.mean), at_least=20),
     ]),
     Case(Order("pareto-1.0", policies=("balanced",), jobs=300_000), [
-        Mark("balanced: mean slowdown", lambda by: by["balanced"].slowdown.mean, at_most=3.0),
-        Mark("balanced: p99 of slowdown", lambda by: by["balanced"].slowdown.p99, at_most=25),
+        Mark("balanced: mean slowdown", lambda outcome: outcome.by_policy["balanced"].slowdown.mean, at_most=3.0),
+        Mark("balanced: p99 of slowdown", lambda outcome: outcome.by_policy["balanced"].slowdown.p99, at_most=25),
+        *_stable(),
     ]),
-    Case(Order("pareto-1.5", policies=("balanced",)), [_beats_a_queue_a_band()]),
-    Case(Order("lognormal", policies=("balanced",), jobs=30_000), [_beats_a_queue_a_band()]),
+    Case(Order("pareto-1.5", policies=("balanced",), jobs=300_000), [*_stable(), _beats_a_queue_a_band()]),
+    Case(Order("lognormal", policies=("balanced",), jobs=30_000), [*_stable(), _beats_a_queue_a_band()]),
     Case(Order("split", policies=_OURS), _gains_little()),
     *(Case(Order(name, policies=_OURS, single_lane=one), _gains_little())
       for name in ("lie-short", "lie-long") for one in (True, False)),
 )
 
 
-def held(settings: Settings, order: Order, console: Console,
-         show: Callable[[Workload, Sequence[Result]], object]) -> Iterator[Verdict]:
-    """Run every case with the seed and the Redis of ``order``; ``show`` is given each one's results.
+def held(settings: Settings, order: Order, console: Console, show: Callable[[Outcome], object]) -> Iterator[Verdict]:
+    """Run every case with the seed and the Redis of ``order``; ``show`` is given what came of each.
 
     ``order.jobs`` replaces what a case would draw.
     """
     for case in CASES:
         its = replace(case.order, jobs=order.jobs or case.order.jobs, seed=order.seed, redis=order.redis)
-        load = chosen(settings, its)
-        results = run(settings, its, load, console)
-        show(load, results)
+        outcome = run(settings, its, console)
+        show(outcome)
         name = f"{its.workload}, one lane" if its.single_lane else its.workload
-        by = {result.policy: result for result in results}
-        yield from (Verdict(name, mark, mark.of(by)) for mark in case.marks)
+        yield from (Verdict(name, mark, mark.of(outcome)) for mark in case.marks)
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:

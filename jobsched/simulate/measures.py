@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from jobsched.domain import Band
 from jobsched.simulate.engine import Trace
+from jobsched.simulate.stability import left_waiting
 from jobsched.simulate.workloads import Workload
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Result:
 
     ``jain_1s`` is None where no two sites ever competed. ``timeline`` is the mean slowdown of the quiet sites' jobs
     that arrived in each of TIMELINE equal parts of the workload, None where none did. ``gain`` is told where all jobs
-    came at once.
+    came at once, ``left_waiting`` where they did not.
     """
 
     policy: str
@@ -62,6 +63,7 @@ class Result:
     makespan_s: float
     timeline: tuple[float | None, ...]
     gain: float | None
+    left_waiting: float | None
 
 
 def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
@@ -81,6 +83,7 @@ def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
         makespan_s=max(trace.finish, default=0.0),
         timeline=_timeline(load.at, slow, quiet),
         gain=gain(load, trace) if load.busy and not any(load.at) else None,
+        left_waiting=left_waiting(load, trace, bands) if any(load.at) else None,
     )
 
 

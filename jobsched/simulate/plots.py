@@ -9,6 +9,8 @@ from html import escape
 
 _WIDTH, _HEIGHT = 860, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 190, 12, 44
+#: The height of a title above the picture.
+_TITLE = 26
 #: Told apart by most people with a colour weakness as well (Okabe and Ito); the second round is dashed.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080")
 
@@ -46,17 +48,39 @@ class _Axis:
         return [step * i for i in range(int(self.high / step) + 1)]
 
 
-def chart(title: str, x_name: str, y_name: str, lines: Sequence[Line], *, x_log: bool = True) -> str:
-    """A figure with the lines and their names; the y axis is logarithmic. Values on a logarithmic axis are above 0."""
-    xs = [x for line in lines for x, _ in line.points] or [1.0]
-    ys = [y for line in lines for _, y in line.points] or [1.0]
-    x_axis = _axis(xs, _LEFT, _WIDTH - _RIGHT, x_log)
-    y_axis = _axis(ys, _HEIGHT - _BOTTOM, _TOP, True)
-    drawn = [_grid(x_axis, y_axis), _names(x_name, y_name)]
-    drawn += [_line(i, line, x_axis, y_axis) for i, line in enumerate(lines)]
-    return (f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-            f'aria-label="{escape(title)}" width="{_WIDTH}" font-family="system-ui, sans-serif" font-size="12" '
-            f'fill="currentColor" xmlns="http://www.w3.org/2000/svg">{"".join(drawn)}</svg></figure>\n')
+@dataclass(frozen=True)
+class Chart:
+    """Lines and their names; the y axis is logarithmic. Values on a logarithmic axis are above 0."""
+
+    title: str
+    x_name: str
+    y_name: str
+    lines: Sequence[Line]
+    x_log: bool = True
+
+    def figure(self) -> str:
+        """For a page, in the colours of its text."""
+        return (f'<figure><figcaption>{escape(self.title)}</figcaption><svg {self._frame(0)} width="{_WIDTH}" '
+                f'fill="currentColor">{self._drawing()}</svg></figure>\n')
+
+    def file(self) -> str:
+        """For a file of its own: on white, under its title."""
+        return (f'<svg {self._frame(_TITLE)} color="#222" fill="#222">\n'
+                f'<rect y="{-_TITLE}" width="{_WIDTH}" height="{_HEIGHT + _TITLE}" fill="#fff"/>\n'
+                f'<text x="{_LEFT}" y="-8" font-weight="bold">{escape(self.title)}</text>\n'
+                f"{self._drawing()}</svg>\n")
+
+    def _frame(self, above: int) -> str:
+        return (f'viewBox="0 {-above} {_WIDTH} {_HEIGHT + above}" role="img" aria-label="{escape(self.title)}" '
+                f'font-family="system-ui, sans-serif" font-size="12" xmlns="http://www.w3.org/2000/svg"')
+
+    def _drawing(self) -> str:
+        xs = [x for line in self.lines for x, _ in line.points] or [1.0]
+        ys = [y for line in self.lines for _, y in line.points] or [1.0]
+        x_axis = _axis(xs, _LEFT, _WIDTH - _RIGHT, self.x_log)
+        y_axis = _axis(ys, _HEIGHT - _BOTTOM, _TOP, True)
+        drawn = [_grid(x_axis, y_axis), _names(self.x_name, self.y_name)]
+        return "".join(drawn + [_line(i, line, x_axis, y_axis) for i, line in enumerate(self.lines)])
 
 
 def _axis(values: Sequence[float], begin: float, end: float, log: bool) -> _Axis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,8 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jobsched.domain import Band
-from jobsched.simulate import plots
+from jobsched.plan import Slot
 from jobsched.simulate.measures import CURVE, Result, Spread
+from jobsched.simulate.plots import Chart, Line
+from jobsched.simulate.runs import Outcome
 from jobsched.simulate.workloads import Workload
 
 
@@ -21,7 +24,7 @@ def row(result: Result) -> dict[str, Any]:
     numbers |= _flat("", "slowdown", result.slowdown) | _flat("", "wait_s", result.wait_s)
     numbers |= _flat("quiet_", "slowdown", result.quiet_slowdown) | _flat("quiet_", "wait_s", result.quiet_wait_s)
     numbers |= {"jain_1s": result.jain_1s, "max_passed_over_s": result.max_passed_over_s,
-                "makespan_s": result.makespan_s, "gain": result.gain}
+                "makespan_s": result.makespan_s, "gain": result.gain, "left_waiting": result.left_waiting}
     numbers["bands"] = {
         band: {"jobs": spread.count} | _flat("", "slowdown", spread) | _flat("", "wait_s", result.wait_s_by_band[band])
         for band, spread in result.slowdown_by_band.items()
@@ -33,15 +36,16 @@ def _flat(who: str, what: str, spread: Spread) -> dict[str, float]:
     return {f"{who}{which}_{what}": getattr(spread, which) for which in ("mean", "p50", "p99", "max")}
 
 
-def tables(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> list[Table]:
+def tables(outcome: Outcome, bands: Sequence[Band]) -> list[Table]:
     """The results for a terminal: slowdown and fairness, then waits, then slowdown by band."""
-    return [_slowdowns(load, results), _waits(results), _by_band(results, bands)]
+    return [_slowdowns(outcome), _waits(outcome.results), _by_band(outcome.results, bands)]
 
 
-def _slowdowns(load: Workload, results: Sequence[Result]) -> Table:
-    quiet = bool(load.busy)
-    table = _table(f"{headline(load)}\nslowdown (1 is: never waited) and fairness", "mean", "p50", "p99", "max",
-                   *(("quiet mean", "quiet p99", "quiet max") if quiet else ()), "Jain 1 s", "passed over")
+def _slowdowns(outcome: Outcome) -> Table:
+    quiet, results = bool(outcome.load.busy), outcome.results
+    title = f"{headline(outcome.load)}\n{crew(outcome.house.slots)}\nslowdown (1 is: never waited) and fairness"
+    calm_columns = ("quiet mean", "quiet p99", "quiet max") if quiet else ()
+    table = _table(title, "mean", "p50", "p99", "max", *calm_columns, "Jain 1 s", "passed over")
     for result in results:
         spread, calm = result.slowdown, result.quiet_slowdown
         numbers = [spread.mean, spread.p50, spread.p99, spread.max]
@@ -72,6 +76,12 @@ def _by_band(results: Sequence[Result], bands: Sequence[Band]) -> Table:
 def headline(load: Workload) -> str:
     """What was simulated, in a line."""
     return f"{load.name}: {len(load):,} jobs of {len(load.sites)} sites, {load.workers} workers, load {load.load:.2f}"
+
+
+def crew(slots: Sequence[Slot]) -> str:
+    """Who serves which lanes, in a line."""
+    counts = Counter(tuple(band.label for band in slot.own) for slot in slots)
+    return "workers: " + ", ".join(f"{count} for {' and '.join(labels)}" for labels, count in counts.items())
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -107,39 +117,40 @@ figure { margin: 1.5rem 0; } figcaption { font-weight: 600; } svg { max-width: 1
 """
 
 
-def page(parts: Iterable[tuple[Workload, Sequence[Result]]], bands: Sequence[Band], first: Sequence[Table] = ()) -> str:
+def page(outcomes: Iterable[Outcome], bands: Sequence[Band], first: Sequence[Table] = ()) -> str:
     """A page in one file: the ``first`` tables, then tables and plots for each workload."""
-    body = "".join(map(_html, first)) + "".join(_section(load, results, bands) for load, results in parts)
+    body = "".join(map(_html, first)) + "".join(_section(outcome, bands) for outcome in outcomes)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>jobsched simulate</title>'
             f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
             f"<body><h1>jobsched simulate</h1>\n{body}</body></html>\n")
 
 
-def _section(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> str:
-    tables_ = "".join(f'<div class="scroll">{_html(table)}</div>' for table in tables(load, results, bands))
-    return f"<section>{tables_}{''.join(figures(load, results, bands).values())}</section>\n"
+def _section(outcome: Outcome, bands: Sequence[Band]) -> str:
+    tables_ = "".join(f'<div class="scroll">{_html(table)}</div>' for table in tables(outcome, bands))
+    return f"<section>{tables_}{''.join(chart.figure() for chart in charts(outcome, bands).values())}</section>\n"
 
 
-def figures(load: Workload, results: Sequence[Result], bands: Sequence[Band]) -> Mapping[str, str]:
-    """The plots of a workload as SVG in a figure, by a short name."""
+def charts(outcome: Outcome, bands: Sequence[Band]) -> Mapping[str, Chart]:
+    """The plots of a workload, by a short name."""
+    load, results = outcome.load, outcome.results
     seen = [band for band in bands if any(band.name in result.slowdown_by_band for result in results)]
     who = "quiet sites" if load.busy else "all sites"
     span = load.at[-1] if len(load) else 0.0
     return {
-        "tail": plots.chart(
+        "tail": Chart(
             f"{load.name}: the share of jobs ({who}) with at least that slowdown", "slowdown", "share of jobs",
-            [plots.Line(r.policy, [(x, 1 - q) for x, q in zip(r.quiet_slowdown.curve, CURVE, strict=False)])
+            [Line(r.policy, [(x, 1 - q) for x, q in zip(r.quiet_slowdown.curve, CURVE, strict=False)])
              for r in results],
         ),
-        "time": plots.chart(
+        "time": Chart(
             f"{load.name}: mean slowdown ({who}) by time of arrival", "seconds", "mean slowdown",
-            [plots.Line(r.policy, [((i + 0.5) * span / len(r.timeline), y) for i, y in enumerate(r.timeline)
-                                   if y is not None]) for r in results],
+            [Line(r.policy, [((i + 0.5) * span / len(r.timeline), y) for i, y in enumerate(r.timeline)
+                             if y is not None]) for r in results],
             x_log=False,
         ),
-        "bands": plots.chart(
+        "bands": Chart(
             f"{load.name}: mean slowdown by band", "band's bound in seconds", "mean slowdown",
-            [plots.Line(r.policy, [(band.bound_s, r.slowdown_by_band[band.name].mean) for band in seen])
+            [Line(r.policy, [(band.bound_s, r.slowdown_by_band[band.name].mean) for band in seen])
              for r in results],
         ),
     }

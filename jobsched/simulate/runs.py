@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -55,16 +55,32 @@ def chosen(settings: Settings, order: Order) -> Workload:
     return workloads.drawn(order.workload, order.seed, jobs=order.jobs, workers=order.workers, load=order.load)
 
 
-def run(settings: Settings, order: Order, load: Workload, console: Console) -> list[Result]:
-    """Each policy on the board, then each baseline. Shows its progress on ``console``."""
+@dataclass(frozen=True)
+class Outcome:
+    """What was simulated, and what each policy and each baseline did there."""
+
+    load: Workload
+    house: House
+    results: Sequence[Result]
+
+    @property
+    def by_policy(self) -> Mapping[str, Result]:
+        """The results by the name of their policy."""
+        return {result.policy: result for result in self.results}
+
+
+def run(settings: Settings, order: Order, console: Console) -> Outcome:
+    """Each policy on the board, then each baseline. Shows its progress on ``console``. Raises BadWorkload."""
+    load = chosen(settings, order)
+    house = house_of(settings, order, load)
     progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                         TimeRemainingColumn(), console=console, disable=not console.is_terminal)
     with progress:
-        return [measure(load, trace, settings.bands) for trace in _traces(settings, order, load, progress)]
+        traces = _traces(settings, order, load, house, progress)
+        return Outcome(load, house, [measure(load, trace, settings.bands) for trace in traces])
 
 
-def _traces(settings: Settings, order: Order, load: Workload, progress: Progress) -> Iterator[Trace]:
-    house = house_of(settings, order, load)
+def _traces(settings: Settings, order: Order, load: Workload, house: House, progress: Progress) -> Iterator[Trace]:
     tasks = {name: progress.add_task(name, total=len(load)) for name in order.policies or POLICIES}
     with _redis(order) as redis:
         for name, task in tasks.items():

@@ -155,9 +155,10 @@ def uniform(low: float, high: float) -> Sizes:
 
 
 def steady(rng: Random, name: str, sizes: Sizes, *, jobs: int, workers: int, load: float) -> Workload:
-    """``jobs`` of any of SITES sites, in a Poisson stream."""
-    span_s = jobs * sizes.mean / workers / load
-    return workload(name, workers, _poisson(rng, sizes, range(1, SITES + 1), jobs, span_s))
+    """``jobs`` of any of SITES sites, in a Poisson stream that brings just the ``load``, however long its jobs are."""
+    drawn_s = [sizes.draw(rng) for _ in range(jobs)]
+    span_s = sum(drawn_s) / workers / load
+    return workload(name, workers, _poisson(rng, drawn_s, range(1, SITES + 1), span_s))
 
 
 def flood(rng: Random, *, jobs: int = FLOOD, workers: int = 4, load: float = 0.5) -> Workload:
@@ -171,7 +172,8 @@ def flood(rng: Random, *, jobs: int = FLOOD, workers: int = 4, load: float = 0.5
     dropped = [Arrival(0.0, 1, rng.randrange(USERS), size, size) for size in map(sizes.draw, [rng] * jobs)]
     span_s = jobs * sizes.mean / workers / (1 - load)
     quiet = round(load * workers * span_s / sizes.mean)
-    return workload("flood", workers, dropped + _poisson(rng, sizes, range(2, SITES + 1), quiet, span_s), busy=[1])
+    others = _poisson(rng, [sizes.draw(rng) for _ in range(quiet)], range(2, SITES + 1), span_s)
+    return workload("flood", workers, dropped + others, busy=[1])
 
 
 def heavy(rng: Random, *, jobs: int, workers: int = 4, load: float = 0.8) -> Workload:
@@ -180,9 +182,10 @@ def heavy(rng: Random, *, jobs: int, workers: int = 4, load: float = 0.8) -> Wor
     The short ones are bounded Pareto, alpha 1; there are ``jobs`` of them.
     """
     short, long = bounded_pareto(1.0, SHORTEST_S, 0.1), uniform(0.5, 1.0)
-    span_s = jobs * short.mean / (load * workers / 4)
-    heavy_jobs = round(span_s * load * workers * 3 / 4 / long.mean)
-    arrivals = _poisson(rng, short, range(2, SITES + 1), jobs, span_s) + _poisson(rng, long, [1], heavy_jobs, span_s)
+    short_s = [short.draw(rng) for _ in range(jobs)]
+    long_s = [long.draw(rng) for _ in range(round(3 * sum(short_s) / long.mean))]
+    span_s = (sum(short_s) + sum(long_s)) / workers / load
+    arrivals = _poisson(rng, short_s, range(2, SITES + 1), span_s) + _poisson(rng, long_s, [1], span_s)
     return workload("heavy", workers, arrivals, busy=[1])
 
 
@@ -207,11 +210,11 @@ def demo_batch(workers: int = 4) -> Workload:
     return workload("demo", workers, [Arrival(0.0, site, user, s, s) for user, site, s in demo.BATCH])
 
 
-def _poisson(rng: Random, sizes: Sizes, sites: Sequence[int], jobs: int, span_s: float) -> list[Arrival]:
-    """A Poisson stream over ``span_s``, given how many jobs it had."""
+def _poisson(rng: Random, sizes_s: Sequence[float], sites: Sequence[int], span_s: float) -> list[Arrival]:
+    """Jobs of these sizes in a Poisson stream over ``span_s``, given how many it has."""
     arrivals = []
-    for _ in range(jobs):
-        at, size, site = rng.random() * span_s, sizes.draw(rng), rng.choice(sites)
+    for size in sizes_s:
+        at, site = rng.random() * span_s, rng.choice(sites)
         arrivals.append(Arrival(at, site, site * USERS + rng.randrange(USERS), size, size))
     return arrivals
 
