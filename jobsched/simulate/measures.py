@@ -141,10 +141,15 @@ def gain(load: Workload, trace: Trace) -> float | None:
 
 def longest_passed_over(load: Workload, trace: Trace, band_of: Sequence[int]) -> float:
     """The longest time during which some site had a job waiting in some band, and none of these was started."""
+    return max(passed_over(load, trace, band_of).values(), default=0.0)
+
+
+def passed_over(load: Workload, trace: Trace, band_of: Sequence[int]) -> dict[tuple[int, int], float]:
+    """The longest such time of each (site, index of its band)."""
     events: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
     for job, (site, band) in enumerate(zip(load.site, band_of, strict=True)):
         events[site, band] += [(load.at[job], 1), (trace.start[job], 2)]
-    return max((_longest_gap(sorted(line)) for line in events.values()), default=0.0)
+    return {line: _longest_gap(sorted(changes)) for line, changes in events.items()}
 
 
 def _longest_gap(events: Iterable[tuple[float, int]]) -> float:
