@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from sqlalchemy import event, text
 
 from jobsched import estimates
 from jobsched.database import reading
 from jobsched.domain import Status
 from jobsched.estimates import LATEST, Accuracy, Estimate, Measured, TaskEstimates
-from jobsched.models import Site, UserRecord, db
+from jobsched.models import Site, UserRecord
 from tests.support import make_job, make_site, make_user
 
 pytestmark = pytest.mark.usefixtures("ledger")
@@ -97,34 +94,6 @@ def test_a_batch_asks_once_for_each_site_and_task_and_once_for_each_task_that_ne
         (site.id, "sleep"): True, (news[0], "sleep"): False, (news[1], "sleep"): False,
     }
     assert len(asked) == 4
-
-
-def plan_of(statement: Any) -> str:
-    """How the database means to run a statement that is sent with its parameters."""
-    with db.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":  # tables are empty here: what counts is what it may use
-            connection.execute(text("SET enable_seqscan = off"))
-            connection.execute(text("SET enable_sort = off"))
-            connection.execute(text("SET enable_bitmapscan = off"))
-        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
-
-        @event.listens_for(connection, "before_cursor_execute", retval=True)
-        def ask(_c: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
-            return sql.replace("SELECT", f"{explain} SELECT", 1), parameters
-
-        return "\n".join(str(tuple(row)) for row in connection.execute(statement).cursor)
-
-
-@pytest.mark.parametrize("site_id", [1, None])
-def test_history_is_read_from_an_index_in_its_order(site_id: int | None) -> None:
-    statement = estimates.history("sleep", site_id)
-    plan = plan_of(statement)
-
-    assert f"ix_jobs_history_{'task' if site_id is None else 'site'}" in plan
-    assert "temp b-tree" not in plan.lower()
-    assert "sort" not in plan.lower()
-    # In the text: with a parameter, a plan that is to hold for any (a prepared statement's) could not use the index.
-    assert "'completed'" in str(statement.compile(db.engine, compile_kwargs={"render_postcompile": True}))
 
 
 # A site's page
