@@ -10,7 +10,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, ForeignKey, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from jobsched.domain import Status
+from jobsched.domain import SiteFacts, Status
 
 
 class Utc(TypeDecorator[datetime]):
@@ -75,6 +75,11 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
     max_pending: Mapped[int | None] = mapped_column(default=None)
     paused: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    @property
+    def facts(self) -> SiteFacts:
+        """What the board is told of it."""
+        return SiteFacts(*(getattr(self, column.key) for column in SITE_FACTS))
 
 
 #: The columns of a site that the board is told, in the order of :class:`jobsched.domain.SiteFacts`.

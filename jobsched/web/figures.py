@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -15,6 +15,7 @@ from jobsched.config import Settings
 from jobsched.domain import Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
+from jobsched.web.schemas.outgoing import Hold
 
 #: Ids that one statement asks for: databases bound a statement's parameters.
 PORTION = 1000
@@ -24,7 +25,10 @@ _PENDING = Job.status == Status.PENDING.value
 
 @dataclass(frozen=True)
 class SiteFigures:
-    """What is counted of a site. ``pending`` and ``places`` are by band name; ``place`` 1 has the most points."""
+    """What is counted of a site. ``pending`` and ``places`` are by band name; ``place`` 1 has the most points.
+
+    ``hold`` is what keeps it from being served, as far as it is known.
+    """
 
     total_users: int
     total_jobs: int
@@ -32,6 +36,7 @@ class SiteFigures:
     points: int
     place: int | None
     places: Mapping[str, int]
+    hold: Hold | None
 
 
 def of_sites(
@@ -43,8 +48,7 @@ def of_sites(
     standings = _standings(board, ids) if board is not None else {}
     standings |= _standings_from_sql(session, [site for site in sites if site.id not in standings], settings)
     return {
-        id_: SiteFigures(users.get(id_, 0), jobs.get(id_, 0), now.pending, now.points, now.place, now.places)
-        for id_, now in standings.items()
+        site.id: _figures(site, standings[site.id], users.get(site.id, 0), jobs.get(site.id, 0)) for site in sites
     }
 
 
@@ -77,6 +81,12 @@ def portions(ids: Collection[int]) -> list[list[int]]:
     """``ids`` in lists of at most PORTION."""
     ordered = sorted(ids)
     return [ordered[start : start + PORTION] for start in range(0, len(ordered), PORTION)]
+
+
+def _figures(site: Site, now: SiteStanding, users: int, jobs: int) -> SiteFigures:
+    # The board holds back only what waits; a site is paused also while nothing does.
+    hold = cast("Hold | None", "paused" if site.paused else now.hold)
+    return SiteFigures(users, jobs, now.pending, now.points, now.place, now.places, hold)
 
 
 def _standings(board: Board, ids: Sequence[int]) -> dict[int, SiteStanding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -53,18 +54,21 @@ class Jobs(Resource[JobIn, JobQuery]):
     def fields(self, session: Session, id_: int) -> dict[str, Any]:
         job = _get(session, id_, lock=True)
         return {
-            "user": job.user_id, "site": job.site_id, "execution_time": job.execution_time, "task": job.task,
-            "payload": job.payload, "run_at": stamp_or_none(job.run_at),
+            "user": job.user_id, "site": job.site_id, "task": job.task, "payload": job.payload,
+            "execution_time": None if job.estimated else job.execution_time, "run_at": stamp_or_none(job.run_at),
         }
 
     def change(self, session: Session, id_: int, draft: JobIn) -> Job:
         job = _get(session, id_)
         if Status(job.status) not in WAITING:
             raise Conflict(f"job {id_} is {job.status}: it can be changed only while it waits")
+        wish = _wish(draft)
+        if wish.execution_time is None and job.estimated and (wish.site, wish.task) == (job.site_id, job.task):
+            wish = replace(wish, execution_time=job.execution_time, estimated=True)  # its history may be gone
         # Before the job is taken off the board, where a draft that is refused would leave it until the next sweep.
-        if errors := self.faults(session, {"": draft}):
+        if errors := submit.faults(session, {"": wish}, current.settings()):
             raise Invalid(errors)
-        return submit.change(session, current.board(), id_, _wish(draft), current.settings())
+        return submit.change(session, current.board(), id_, wish, current.settings())
 
     def remove(self, session: Session, id_: int) -> None:
         submit.remove(session, current.board(), id_)
@@ -146,11 +150,13 @@ def _show(job: Job, user_name: str, site_name: str, label: str, root: str) -> Jo
         "task": job.task,
         "payload": job.payload,
         "execution_time": job.execution_time,
+        "estimated": job.estimated,
         "task_type": job.band,
         "band": label,
         "status": Status(job.status),
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
+        "overruns": job.overruns,
         "run_at": stamp_or_none(job.run_at),
         "submitted_at": stamp(job.submitted_at),
         "enqueued_at": stamp(job.enqueued_at),

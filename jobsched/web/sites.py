@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, cast
 
 from flask import request
 from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
+from jobsched import estimates
 from jobsched.board import Board
-from jobsched.domain import TERMINAL, Conflict, FieldError, NotFound, SiteFacts
+from jobsched.domain import TERMINAL, Conflict, FieldError, NotFound
 from jobsched.failpoints import failpoint
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
 from jobsched.web.resource import Resource
-from jobsched.web.schemas import SiteIn, SiteOut, SiteQuery, stamp
+from jobsched.web.schemas import EstimateOut, SiteDetail, SiteIn, SiteOut, SiteQuery, stamp
 
 
 class Sites(Resource[SiteIn, SiteQuery]):
@@ -24,7 +26,7 @@ class Sites(Resource[SiteIn, SiteQuery]):
 
     path, noun, plural = "sites", "site", "sites"
     list_page, item_page = "sites.html", "site.html"
-    model, item, detail = Site, SiteOut, SiteOut
+    model, item, detail = Site, SiteOut, SiteDetail
     draft, query = SiteIn, SiteQuery
 
     def rows(self, query: SiteQuery) -> Select[Any]:
@@ -43,8 +45,9 @@ class Sites(Resource[SiteIn, SiteQuery]):
         counted = figures.of_sites(session, rows, current.settings(), board)
         return [_show(site, counted[site.id]) for site in rows]
 
-    def show_one(self, session: Session, id_: int, board: Board | None = None) -> SiteOut:
-        return self.show(session, [_get(session, id_)], board)[0]
+    def show_one(self, session: Session, id_: int, board: Board | None = None) -> SiteDetail:
+        found = [cast("EstimateOut", asdict(of_task)) for of_task in estimates.of_site(session, id_)]
+        return {**self.show(session, [_get(session, id_)], board)[0], "estimates": found}
 
     def fields(self, session: Session, id_: int) -> dict[str, Any]:
         site = _get(session, id_, lock=True)
@@ -69,7 +72,7 @@ class Sites(Resource[SiteIn, SiteQuery]):
     def tell(self, rows: Sequence[Site]) -> None:
         with if_redis_answers("tell the board of sites"):
             failpoint("web.sites_committed", effect="sql")
-            current.board().tell_sites(SiteFacts(site.id, site.record_capacity) for site in rows)
+            current.board().tell_sites(site.facts for site in rows)
             failpoint("web.sites_told")
 
     def forget(self, id_: int) -> None:
@@ -103,6 +106,13 @@ def _show(site: Site, now: figures.SiteFigures) -> SiteOut:
         "description": site.description,
         "record_capacity": site.record_capacity,
         "record_capicity": site.record_capacity,
+        "weight": site.weight,
+        "max_running": site.max_running,
+        "rate_per_s": site.rate_per_s,
+        "burst": site.burst,
+        "max_pending": site.max_pending,
+        "paused": site.paused,
+        "hold": now.hold,
         "created_at": stamp(site.created_at),
         "total_users": now.total_users,
         "total_jobs": now.total_jobs,

@@ -1,0 +1,221 @@
+"""What the API gives."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from jobsched.domain import Status
+
+Stamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Links = Annotated[dict[str, str], Field(description="addresses, by what is there")]
+ByBand = Annotated[dict[str, int], Field(description="by band name; bands without any are left out")]
+
+Hold = Literal["paused", "max_running", "rate"]
+
+
+class JobOut(TypedDict):
+    """A job."""
+
+    id: int
+    user: int
+    user_name: str
+    site: int
+    site_name: str
+    task: str
+    payload: dict[str, Any]
+    execution_time: Annotated[float, Field(description="estimated seconds")]
+    estimated: Annotated[bool, Field(description="whether history made the estimate")]
+    task_type: Annotated[str, Field(description="the band's name, as task_05")]
+    band: Annotated[str, Field(description="the band's label, as 10s")]
+    status: Status
+    attempt: Annotated[int, Field(description="how often it was started")]
+    max_attempts: int
+    overruns: Annotated[int, Field(description="how often it outlasted its band, and was put into the next")]
+    run_at: Stamp | None
+    submitted_at: Stamp
+    enqueued_at: Annotated[Stamp, Field(description="when it last became pending, or will")]
+    dispatched_at: Stamp | None
+    started_at: Stamp | None
+    finished_at: Stamp | None
+    run_time: Annotated[float | None, Field(description="measured seconds")]
+    slice: Annotated[str | None, Field(description="the slice of its last dispatch")]
+    points: Annotated[int | None, Field(description="the site's points at its last dispatch")]
+    result: Any
+    error: str | None
+    links: Links
+
+
+class SiteOut(TypedDict):
+    """A site, and where it stands now."""
+
+    id: int
+    name: str
+    domain: str
+    url: str
+    description: str
+    record_capacity: int
+    record_capicity: Annotated[int, Field(deprecated=True)]
+    weight: Annotated[float, Field(description="its share of the workers' time")]
+    max_running: Annotated[int | None, Field(description="jobs in flight; null: no limit")]
+    rate_per_s: Annotated[float | None, Field(description="jobs dispatched in a second; null: no limit")]
+    burst: Annotated[int, Field(description="jobs dispatched at once before the rate counts")]
+    max_pending: Annotated[int | None, Field(description="jobs that wait, also scheduled ones; null: no limit")]
+    paused: Annotated[bool, Field(description="not served; what is in flight goes on")]
+    hold: Annotated[Hold | None, Field(description="what keeps its waiting jobs from being served")]
+    created_at: Stamp
+    total_users: int
+    total_jobs: int
+    pending: Annotated[ByBand, Field(description="pending jobs by band name")]
+    points: int
+    place: Annotated[int | None, Field(description="1 has the most points; null when nothing waits")]
+    places: Annotated[ByBand, Field(description="the place in each lane's order, by band name; 1 is next")]
+    links: Links
+
+
+class AccuracyOut(TypedDict):
+    """How estimates did: figures of measured / estimated, where 1 is right and 2 took twice as long."""
+
+    jobs: int
+    median: float
+    p90: float
+    longer: Annotated[float, Field(description="the share of jobs, 0 to 1, that took longer than estimated")]
+
+
+class EstimateOut(TypedDict):
+    """What a task takes at a site, by its latest completed jobs."""
+
+    task: str
+    jobs: Annotated[int, Field(description="the completed jobs that were looked at")]
+    estimate_s: Annotated[float, Field(description="what the next job gets that does not say, in seconds")]
+    said: Annotated[AccuracyOut | None, Field(description="how the estimates did that came with the job")]
+    from_history: Annotated[AccuracyOut | None, Field(description="how the estimates did that history made")]
+
+
+class SiteDetail(SiteOut):
+    """A site with the estimates of its tasks."""
+
+    estimates: list[EstimateOut]
+
+
+class LaneOut(TypedDict):
+    """A lane. What only the board knows is null while it does not answer."""
+
+    name: Annotated[str, Field(description="the band's name, as task_05")]
+    label: Annotated[str, Field(description="the band's label, as 10s")]
+    queue: Annotated[str, Field(description="the name of its RQ queue")]
+    waiting: Annotated[int, Field(description="jobs on the board, or pending in the database while it does not answer")]
+    flying: Annotated[int | None, Field(description="jobs handed to a worker's queue that have not ended")]
+    sites: Annotated[int | None, Field(description="sites that may be served now")]
+    backlog_s: Annotated[float | None, Field(description="the work that waits, in estimated worker-seconds")]
+    paused: bool
+    links: Links
+
+
+class PolicyRow(TypedDict):
+    """A policy: its name, and its numbers in the formula of the score."""
+
+    name: str
+    purpose: str
+    boost: float
+    head_start: Annotated[float, Field(description="in bounds of the lane")]
+    share: float
+    age: float
+    size: float
+    points_cap: float
+
+
+class PolicyOut(TypedDict):
+    """By which policy it is decided who goes next."""
+
+    policy: str
+    chosen_at_run_time: Annotated[bool, Field(description="false: the settings say it")]
+    policies: list[PolicyRow]
+
+
+class UserRecordOut(TypedDict):
+    """A user record, and how active the user is now."""
+
+    id: int
+    site: int
+    site_name: str
+    name: str
+    email: str
+    phone: str
+    address: str
+    country: str
+    state: str
+    city: str
+    pincode: str
+    dob: Annotated[str | None, Field(json_schema_extra={"format": "date"})]
+    is_active: bool
+    created_at: Stamp
+    customer_type: Annotated[str, Field(description="the tier: Active, VeryActive or HyperActive")]
+    pending_jobs: int
+    links: Links
+
+
+class UserRecordDetail(UserRecordOut):
+    """A user record with the user's latest jobs."""
+
+    jobs: list[JobOut]
+
+
+class FieldErrorOut(TypedDict):
+    """One fault."""
+
+    pointer: Annotated[str, Field(description="a JSON pointer into the body; ?name is a parameter of the query")]
+    detail: str
+
+
+class _ProblemOut(TypedDict):
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ProblemOut(_ProblemOut, total=False):
+    """An answer other than what was asked for (RFC 9457)."""
+
+    errors: list[FieldErrorOut]
+
+
+class EndpointOut(TypedDict):
+    """One line of the index."""
+
+    path: str
+    methods: dict[str, str]
+
+
+class CheckOut(TypedDict):
+    """Whether one part is there."""
+
+    ok: bool
+    detail: str
+
+
+class HealthOut(TypedDict):
+    """The process is up."""
+
+    status: str
+
+
+class ReadyOut(TypedDict):
+    """Whether jobs that are submitted now will run."""
+
+    ready: bool
+    checks: dict[str, CheckOut]
+
+
+def stamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, with microseconds."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def stamp_or_none(moment: datetime | None) -> str | None:
+    """As :func:`stamp`; None stays None."""
+    return None if moment is None else stamp(moment)
