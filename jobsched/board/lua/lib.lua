@@ -34,6 +34,8 @@ local rules = {}
 local flat_rules = call('HGETALL', key('rules'))
 for i = 1, #flat_rules, 2 do rules[flat_rules[i]] = flat_rules[i + 1] end
 if not rules.epoch then return redis.error_reply('BOARDLOST the board has no rules: rebuild it from SQL') end
+local SHAPE = '2'  -- as in rules.py: what another version has written is not for this one to read
+if rules.shape ~= SHAPE then return redis.error_reply('BOARDLOST the board has another shape: rebuild it from SQL') end
 
 local bands = {}
 for band in string.gmatch(rules.bands, '%S+') do bands[#bands + 1] = band end
@@ -107,15 +109,15 @@ local function join(site, band)  -- a site that was idle, or held, goes on from 
   if tonumber(v) > tonumber(tag) then call('HSET', key('site', site), 'tag:' .. band, v, 'joined:' .. band, v) end
 end
 
-local function holds(site)  -- what keeps a site from being served, or nil
-  local facts = call('HMGET', key('site', site), 'paused', 'max_running', 'running', 'rate')
-  if facts[1] == '1' then return 'paused' end
-  if (facts[2] or '') ~= '' and tonumber(facts[3] or 0) >= tonumber(facts[2]) then return 'max_running' end
-  return (facts[4] or '') ~= '' and call('ZSCORE', key('due'), site) and 'rate' or nil
+local function holds(site, facts)  -- what keeps a site from being served, or nil
+  local paused, max_running, running, rate = unpack(facts or call(
+    'HMGET', key('site', site), 'paused', 'max_running', 'running', 'rate'))
+  if paused == '1' then return 'paused' end
+  if (max_running or '') ~= '' and tonumber(running or 0) >= tonumber(max_running) then return 'max_running' end
+  return (rate or '') ~= '' and call('ZSCORE', key('due'), site) and 'rate' or nil
 end
 
-local function set_held(site, lengths, held)  -- one that is let go has saved up nothing: it joins its lanes anew
-  local was = call('HEXISTS', key('site', site), 'held') == 1
+local function set_held(site, lengths, was, held)  -- one that is let go has saved up nothing: it joins its lanes anew
   if held and not was then
     call('HSET', key('site', site), 'held', 1)
   elseif was and not held then
@@ -126,19 +128,26 @@ local function set_held(site, lengths, held)  -- one that is let go has saved up
   end
 end
 
-local function refresh(site)  -- the site's points and place in each lane where it waits; returns how many changed
-  local facts = call('HMGET', key('site', site), 'capacity', 'tiers')
-  local points, lengths, any = (facts[1] or 1) + (facts[2] or 0), {}, false
+local emptied = {}  -- what counts jobs notes here whose line may have lost its last one: "site band"
+
+local function refresh(site, all)  -- the site's points and place in each lane where it waits; returns how many changed
+  local paused, max_running, running, rate, held_before, capacity, tiers = unpack(call(
+    'HMGET', key('site', site), 'paused', 'max_running', 'running', 'rate', 'held', 'capacity', 'tiers'))
+  local points, lengths, any = (capacity or 1) + (tiers or 0), {}, false
   for i, band in ipairs(bands) do
     lengths[i] = call('ZCARD', key('line', site, band))
     points = points + lengths[i] * rules[band .. ':points']
     any = any or lengths[i] > 0
   end
   local changed = rank(key('points'), site, any and points)
-  local held = any and holds(site)
-  set_held(site, lengths, held)
+  local held = any and holds(site, {paused, max_running, running, rate})
+  set_held(site, lengths, held_before, held)
   for i, band in ipairs(bands) do
-    changed = changed + rank(key('lane', band), site, lengths[i] > 0 and not held and score(site, band, points))
+    if lengths[i] > 0 then
+      changed = changed + rank(key('lane', band), site, not held and score(site, band, points))
+    elseif all or emptied[site .. ' ' .. band] then
+      changed = changed + rank(key('lane', band), site, nil)
+    end
   end
   return changed
 end
@@ -151,8 +160,12 @@ local function refresh_dirty()  -- returns how many numbers changed
   return changed
 end
 
+local counting = {}  -- whether users count in points, as far as this call has asked
+
 local function tier_weight(user, pending)
-  if pending == 0 or call('SISMEMBER', key('inactive'), user) == 1 then return 0 end
+  if pending == 0 then return 0 end
+  if counting[user] == nil then counting[user] = call('SISMEMBER', key('inactive'), user) == 0 end
+  if not counting[user] then return 0 end
   for below, weight in string.gmatch(rules.tiers, '(%d+):(%d+)') do
     if pending < tonumber(below) then return tonumber(weight) end
   end
@@ -189,6 +202,7 @@ local function count(job, by)  -- one job more (1) or less (-1) on a line
   -- A tier's border is crossed at no more than its own count of jobs, so at no more sites than that.
   if tier_weight(user, total) ~= tier_weight(user, total - by) then contribute_everywhere(user) end
   contribute(site, user, here, here > 0 and tier_weight(user, total) or 0)
+  if by < 0 then emptied[site .. ' ' .. band] = true end
   call('HINCRBY', key('lanes'), 'waiting:' .. band, by)
   local work = string.format('%d', by * micros(job.seconds))
   call('HINCRBY', key('lanes'), 'work:' .. band, work)

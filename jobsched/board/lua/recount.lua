@@ -53,5 +53,5 @@ end
 mend(facts, 'tiers', tiers)
 mend(facts, 'running', running)
 
-dirty[site] = true
-return wrong + refresh_dirty()
+dirty[site] = nil
+return wrong + refresh(site, true) + refresh_dirty()

@@ -1,7 +1,7 @@
 -- Scores again what waits, by the rules as they are now. Safe to repeat.
--- ARGV     "jobs", then job ids: their places in their lines. "sites", then site ids: their places in their lanes; each
---          begins at its lane's virtual time, for what it had under other rules says nothing under these.
---          "done", then the token of the pass: it is over, unless another has begun since
+-- ARGV     "jobs", then job ids: their places in their lines. "sites", then site ids: their places in their lanes; none
+--          is behind its lane's virtual time, for what it missed under other rules gives no credit under these.
+--          "done", then the token of the pass: it is over, unless the rules have changed since
 -- returns  how many scores changed
 local changed = 0
 if ARGV[1] == 'done' then
@@ -16,12 +16,9 @@ for i = 2, #ARGV do
       local line = key('line', job.site, job.band)
       changed = changed + call('ZADD', line, 'XX', 'CH', exact(line_score(job)), on_line(ARGV[i]))
     end
-  else
-    for _, band in ipairs(bands) do
-      local v = call('HGET', key('lanes'), 'v:' .. band) or 0
-      call('HSET', key('site', ARGV[i]), 'tag:' .. band, v, 'joined:' .. band, v)
-    end
-    changed = changed + refresh(ARGV[i])
+  elseif call('ZSCORE', key('points'), ARGV[i]) then  -- else it waits no more, and joins when it does
+    for _, band in ipairs(bands) do join(ARGV[i], band) end
+    changed = changed + refresh(ARGV[i], true)
   end
 end
 return changed

@@ -24,7 +24,9 @@ local function allowance(site)  -- how many jobs the site may have now, and what
   if (facts[3] or '') == '' then return jobs end
   local each = 1 / facts[3]
   local gcra = {each = each, ahead = (facts[4] - 1) * each, tat = math.max(facts[5] or now, now)}
-  return math.min(jobs, math.floor((now + gcra.ahead - gcra.tat) / each + 1.001)), gcra
+  local early = now - (gcra.tat - gcra.ahead)  -- compared as in spend: a site that is let go may have one
+  if early < 0 then return 0, gcra end
+  return math.min(jobs, 1 + math.floor(early / each + 0.001)), gcra
 end
 
 local function spend(site, gcra, jobs)  -- when the next one would be too soon, the site is held until it is not
@@ -80,7 +82,9 @@ local function cut(site)
     call('HINCRBY', key('site', site), 'running', #ids)
     call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
   end
+  emptied[site .. ' ' .. band] = true
   refresh(site)
+  dirty[site] = nil
   return #ids > 0 and {slice, site, points, exact(now), table.concat(fences, ' ')} or nil
 end
 
