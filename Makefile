@@ -4,7 +4,7 @@ PYTHON_IN := .venv/bin/python
 # Options of pytest, as in: make test ARGS='-k board -x'
 ARGS ?=
 
-.PHONY: help run demo info test test-long mutants lint chaos soak migration pins
+.PHONY: help run demo info test test-long mutants lint chaos soak marks bench-fair migration pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,14 @@ soak: ## Load the stack steadily: SECONDS=1800 DB=sqlite|postgres; draws what gr
 	@exec scripts/venv requirements-dev.txt
 	@exec scripts/system-packages
 	@exec $(PYTHON_IN) -m tests.chaos.soak --seconds $(or $(SECONDS),1800) --db $(or $(DB),sqlite) $(ARGS)
+
+marks: ## Simulate all policies' marks, on the real board; writes docs/fairness.md and its pictures, fails when one is missed
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m benchmarks.marks
+
+bench-fair: ## A flood on real workers under fifo and balanced, and what the simulator says of it: SECONDS=60
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m benchmarks.fair --seconds $(or $(SECONDS),60) $(ARGS)
 
 migration: ## Write a new migration that leads to the models, as in: make migration M='add weight to sites'
 	@exec scripts/venv requirements.txt

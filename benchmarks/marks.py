@@ -28,7 +28,7 @@ def main() -> int:
     settings = load({})
     outcomes: list[Outcome] = []
     verdicts = list(marks.held(settings, Order(marks.NAME), Console(stderr=True), outcomes.append))
-    write(PAGE, "marks", [*_markdown(marks.table(verdicts))])
+    write(PAGE, "marks", markdown(marks.table(verdicts)))
     write(PAGE, "runs", _runs(outcomes, settings.bands))
     _draw(outcomes, settings.bands)
     console = Console(highlight=False, width=140)
@@ -48,10 +48,11 @@ def _runs(outcomes: Sequence[Outcome], bands: Sequence[Band]) -> Iterator[str]:
     for outcome in outcomes:
         single = " (one lane)" if len(outcome.house.bands) == 1 else ""
         yield from ("", f"**{report.headline(outcome.load)}**{single}; {report.crew(outcome.house.slots)}", "")
-        yield from _markdown(report.tables(outcome, bands)[0])
+        yield from markdown(report.tables(outcome, bands)[0])
 
 
-def _markdown(table: Table) -> Iterator[str]:
+def markdown(table: Table) -> Iterator[str]:
+    """A table's lines in Markdown."""
     yield _row([str(column.header) for column in table.columns])
     yield _row(["---:" if column.justify == "right" else "---" for column in table.columns])
     for cells in zip(*(column.cells for column in table.columns), strict=True):

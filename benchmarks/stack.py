@@ -1,0 +1,108 @@
+"""A stack of its own for a benchmark: `jobsched up` in a directory, spoken to by HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobsched.config import Settings, load
+from jobsched.embedded import free_port
+from jobsched.processes import die_with_parent
+
+REPOSITORY = Path(__file__).parents[1]
+#: How long a stack may take to be ready, and to end, in seconds.
+STARTS_S, STOPS_S = 90.0, 20.0
+
+
+class BenchmarkFailed(Exception):
+    """The stack did not do its part; the message ends with what it said last."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack, and the settings by which its ledger is found."""
+
+    process: subprocess.Popen[bytes]
+    settings: Settings
+    log: Path
+
+    def post(self, path: str, body: object) -> list[dict[str, Any]]:
+        """Create what ``body`` lists. Raises BenchmarkFailed when that is refused."""
+        status, answer = self._call("POST", path, body)
+        if status != http.client.CREATED:
+            raise self.failed(f"POST {path} answered {status}: {answer}")
+        created: list[dict[str, Any]] = json.loads(answer)
+        return created
+
+    def is_ready(self) -> bool:
+        """Whether jobs that are submitted now will run."""
+        try:
+            return self._call("GET", "/readyz")[0] == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def failed(self, reason: str) -> BenchmarkFailed:
+        """The reason, with the end of the stack's log."""
+        return BenchmarkFailed("\n".join([reason, *self.log.read_text(errors="replace").splitlines()[-25:]]))
+
+    def _call(self, method: str, path: str, body: object = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.settings.port, timeout=60)
+        try:
+            headers = {"Accept": "application/json", "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(directory: Path, settings: Mapping[str, str]) -> Iterator[Stack]:
+    """A stack with these settings that lives in ``directory`` and is ready, for the block."""
+    ours, log = os.getpid(), directory / "log"
+    env = {"JOBSCHED_HOME": str(directory / "home"), "PORT": str(free_port()), **settings}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jobsched", "up"], cwd=REPOSITORY, env=_without_settings(os.environ) | env,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: die_with_parent(ours),
+        )
+    try:
+        stack = Stack(process, load(env), log)
+        _await_ready(stack)
+        yield stack
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOPS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_ready(stack: Stack) -> None:
+    deadline = time.monotonic() + STARTS_S
+    while not stack.is_ready():
+        if stack.process.poll() is not None or time.monotonic() > deadline:
+            raise stack.failed("the stack is not ready")
+        time.sleep(0.1)
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    named = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
+    return {name: value for name, value in environ.items() if name not in named and not name.startswith("JOBSCHED_")}
+
+
+def in_batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """The rows in lists of at most ``size``."""
+    for begin in range(0, len(rows), size):
+        yield rows[begin:begin + size]
