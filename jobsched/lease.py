@@ -31,6 +31,10 @@ class TimeLimitExceeded(BaseException):
     """A start took too long. Not an Exception, so that a task's ``except Exception`` does not swallow it."""
 
 
+class Overrun(BaseException):
+    """A start outlasted its lane. Not an Exception, so that a task's ``except Exception`` does not swallow it."""
+
+
 class Lease:
     """Keeps a lease alive from a thread while the block runs, on the process's main thread.
 
@@ -64,20 +68,28 @@ class Lease:
         signal.signal(signal.SIGALRM, self._handlers[1])
 
     @contextmanager
-    def task(self, limit_s: float) -> Iterator[None]:
-        """Run a task in the block, for at most ``limit_s``. Raises TimeLimitExceeded or LeaseLost from inside it."""
+    def task(self, limit_s: float, overrun_s: float | None = None) -> Iterator[None]:
+        """Run a task in the block, for at most ``limit_s``, and for at most ``overrun_s`` when that is sooner.
+
+        Raises Overrun, TimeLimitExceeded or LeaseLost from inside it. A task that swallows Overrun has its limit left.
+        """
         self._limit_s = limit_s
+        first_s = limit_s if overrun_s is None else min(limit_s, overrun_s)
+        self._left_s = limit_s - first_s
         try:
             self._kill_at = time.monotonic() + limit_s + HARD_GRACE_S
             self._in_task = True
-            signal.setitimer(signal.ITIMER_REAL, limit_s)
+            signal.setitimer(signal.ITIMER_REAL, first_s)
             if self.lost:
                 raise LeaseLost
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self._in_task = False
-            self._kill_at = None
+            try:  # the alarm may still come in here
+                self._in_task = False
+            finally:
+                self._in_task = False
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                self._kill_at = None
 
     def _keep(self) -> None:
         beat = min(self._every_s, HARD_GRACE_S) / 2
@@ -116,5 +128,10 @@ class Lease:
             raise LeaseLost
 
     def _on_time(self, *_: object) -> None:
-        if self._in_task:
-            raise TimeLimitExceeded(f"took longer than its limit of {self._limit_s:g} s")
+        if not self._in_task:
+            return
+        if self._left_s:
+            signal.setitimer(signal.ITIMER_REAL, self._left_s)
+            self._left_s = 0.0
+            raise Overrun
+        raise TimeLimitExceeded(f"took longer than its limit of {self._limit_s:g} s")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Update, bindparam, func, select, true, tuple_, update
+from sqlalchemy import CursorResult, Update, and_, bindparam, func, not_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
 from jobsched.models import Job, utcnow
 
-_WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at)
+_WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
+                    Job.overruns, Job.run_time)
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,16 @@ class StartedJob:
     payload: dict[str, Any]
     execution_time: float
     band: str
+    overruns: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one start of a job ended. A ``run_at`` goes with the status scheduled: a retry that backs off."""
+    """How one start of a job ended. A ``run_at`` goes with the status scheduled: a retry that backs off.
+
+    A ``band`` goes with the status pending: the next lane of a start that overran its own. Unless it ``counts``, the
+    job gets another attempt for it.
+    """
 
     job: int
     attempt: int
@@ -44,6 +50,8 @@ class Outcome:
     result: Any = None
     error: str | None = None
     run_at: datetime | None = None
+    band: str | None = None
+    counts: bool = True
 
 
 def move(source: Status, target: Status) -> Update:
@@ -64,7 +72,7 @@ def start(session: Session, slice_: Slice) -> list[StartedJob]:
         .values(attempt=Job.attempt + 1, started_at=utcnow(), slice=slice_.id, points=slice_.points,
                 dispatched_at=datetime.fromtimestamp(slice_.dispatched_at, tz=utcnow().tzinfo))
         .returning(Job.id, Job.attempt, Job.max_attempts, Job.site_id, Job.user_id, Job.task, Job.payload,
-                   Job.execution_time, Job.band)
+                   Job.execution_time, Job.band, Job.overruns)
         .execution_options(synchronize_session=False)
     )
     started = {row.id: StartedJob(*row) for row in session.execute(statement)}
@@ -76,26 +84,12 @@ def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
 
     Returns how many were recorded; the rest came too late, and somebody else has recorded or restarted the job.
     """
-    if not outcomes:
-        return 0
-    for status in {outcome.status for outcome in outcomes}:
-        _allow(Status.RUNNING, status)
-    statement = (
-        update(Job)
-        .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
-        .values(status=bindparam("b_status"), started_at=bindparam("b_started_at"),
-                finished_at=bindparam("b_finished_at"), run_time=bindparam("b_run_time"),
-                result=bindparam("b_result"), error=bindparam("b_error"),
-                run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at))
-    )
-    rows = [
-        {"b_id": o.job, "b_attempt": o.attempt, "b_status": o.status.value, "b_started_at": o.started_at,
-         "b_finished_at": o.finished_at, "b_run_time": o.run_time, "b_result": o.result, "b_error": o.error,
-         "b_run_at": o.run_at}
-        for o in outcomes
-    ]
-    done: CursorResult[Any] = session.connection().execute(statement, rows)
-    return done.rowcount
+    for outcome in outcomes:
+        _allow(Status.RUNNING, outcome.status)
+        if (outcome.band is not None) != (outcome.status is Status.PENDING):
+            raise ValueError(f"job {outcome.job} can not become {outcome.status} in band {outcome.band}")
+    demoted = [outcome for outcome in outcomes if outcome.band is not None]
+    return _end(session, [o for o in outcomes if o.band is None]) + _demote(session, demoted)
 
 
 def give_back(session: Session, fences: Sequence[Fence], why: str) -> tuple[int, int]:
@@ -121,9 +115,9 @@ def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
     )
     statement = (
         move(Status.SCHEDULED, Status.PENDING).where(Job.id.in_(select(due.c.id)), Job.run_at <= now)
-        .values(enqueued_at=Job.run_at).returning(*_WAITING_COLUMNS)
+        .values(enqueued_at=Job.run_at, finished_at=None).returning(*_WAITING_COLUMNS)
     )
-    return [_waiting(row) for row in session.execute(statement)]
+    return [waiting_job(row) for row in session.execute(statement)]
 
 
 def cancel(session: Session, job: int) -> bool:
@@ -156,14 +150,18 @@ def still_pending(session: Session, jobs: Iterable[int]) -> list[WaitingJob]:
 
 
 def assign_bands(session: Session, bands: Sequence[Band]) -> int:
-    """Put waiting jobs into the bands that hold them; the last takes what no band holds. Returns how many moved."""
+    """Put waiting jobs into the bands that hold them; the last takes what no band holds. Returns how many moved.
+
+    One that has overrun a lane stays in the longer one that it was put into, as long as there is a band of that name.
+    """
     moved, low = 0, 0.0
-    for band in bands:
+    for i, band in enumerate(bands):
         fits = Job.execution_time <= band.bound_s if band is not bands[-1] else true()
+        demoted = and_(Job.overruns > 0, Job.band.in_([longer.name for longer in bands[i + 1 :]]))
         moved += _count(session.execute(
             update(Job)
             .where(Job.status.in_([s.value for s in WAITING]), Job.execution_time > low, fits)
-            .where(Job.band != band.name)
+            .where(Job.band != band.name, not_(demoted))
             .values(band=band.name)
         ))
         low = band.bound_s
@@ -189,9 +187,53 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
     return [Fence(job, attempt) for job, attempt in session.execute(statement)]
 
 
+def _end(session: Session, outcomes: Sequence[Outcome]) -> int:
+    return _write(session, _finish().values(
+        status=bindparam("b_status"), finished_at=bindparam("b_finished_at"), result=bindparam("b_result"),
+        run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at)
+    ), [
+        {**_row(o), "b_status": o.status.value, "b_finished_at": o.finished_at, "b_result": o.result,
+         "b_run_at": o.run_at}
+        for o in outcomes
+    ])
+
+
+def _demote(session: Session, outcomes: Sequence[Outcome]) -> int:
+    return _write(session, _finish().values(
+        status=Status.PENDING.value, band=bindparam("b_band"), enqueued_at=bindparam("b_finished_at"),
+        overruns=Job.overruns + 1, max_attempts=Job.max_attempts + bindparam("b_more", type_=Job.max_attempts.type)
+    ), [{**_row(o), "b_band": o.band, "b_finished_at": o.finished_at, "b_more": int(not o.counts)} for o in outcomes])
+
+
+def _finish() -> Update:
+    return (
+        update(Job)
+        .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
+        .values(started_at=bindparam("b_started_at"), run_time=bindparam("b_run_time"), error=bindparam("b_error"))
+    )
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    return {"b_id": outcome.job, "b_attempt": outcome.attempt, "b_started_at": outcome.started_at,
+            "b_run_time": outcome.run_time, "b_error": outcome.error}
+
+
+def _write(session: Session, statement: Update, rows: Sequence[dict[str, Any]]) -> int:
+    if not rows:
+        return 0
+    done: CursorResult[Any] = session.connection().execute(statement, rows)
+    return done.rowcount
+
+
 def _allow(source: Status, target: Status) -> None:
     if target not in TRANSITIONS[source]:
         raise ValueError(f"no job goes from {source} to {target}")
+
+
+def waiting_job(row: Any) -> WaitingJob:
+    """The board's view of a row of jobs. One that has overrun takes at least as long as it took when it was stopped."""
+    seconds = max(row.execution_time, row.run_time or 0.0) if row.overruns else row.execution_time
+    return WaitingJob(row.id, row.site_id, row.user_id, row.band, seconds, row.attempt, row.enqueued_at.timestamp())
 
 
 def _pending() -> Any:
@@ -199,12 +241,7 @@ def _pending() -> Any:
 
 
 def _read(session: Session, statement: Any) -> list[WaitingJob]:
-    return [_waiting(row) for row in session.execute(statement)]
-
-
-def _waiting(row: Any) -> WaitingJob:
-    return WaitingJob(row.id, row.site_id, row.user_id, row.band, row.execution_time, row.attempt,
-                      row.enqueued_at.timestamp())
+    return [waiting_job(row) for row in session.execute(statement)]
 
 
 def _count(result: Any) -> int:

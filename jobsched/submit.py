@@ -7,6 +7,7 @@ What the board misses meanwhile, the sweep brings it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from jobsched import ledger, schedule, tasks
+from jobsched import estimates, ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
@@ -30,10 +31,10 @@ from jobsched.domain import (
     Invalid,
     NotFound,
     Status,
-    WaitingJob,
     band_of,
 )
 from jobsched.failpoints import failpoint
+from jobsched.ledger import waiting_job
 from jobsched.models import Job, Site, UserRecord, utcnow
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobDraft:
-    """A job as somebody wishes it; ``run_at`` (aware) in the future schedules it for then."""
+    """A job as somebody wishes it; ``run_at`` (aware) in the future schedules it for then.
+
+    ``execution_time`` in seconds is estimated from history where it is None; ``estimated`` says that it has been.
+    """
 
     user: int
     site: int
-    execution_time: float
+    execution_time: float | None = None
     task: str = "sleep"
     payload: Mapping[str, Any] = field(default_factory=dict)
     run_at: datetime | None = None
+    estimated: bool = False
+
+
+def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> Mapping[str, JobDraft]:
+    """The drafts, in which history has filled in the execution times that it knows and nobody said."""
+    open_ = {pointer: (draft.site, draft.task) for pointer, draft in drafts.items() if draft.execution_time is None}
+    sites = _present(session, Site, {site for site, _ in open_.values()})
+    known = estimates.estimates(session, (of for of in open_.values() if of[0] in sites))
+    bound_s = settings.bands[-1].bound_s
+    return {**drafts, **{
+        pointer: dataclasses.replace(drafts[pointer], execution_time=known[of].within(bound_s), estimated=True)
+        for pointer, of in open_.items() if of in known
+    }}
 
 
 def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[FieldError]:
@@ -57,18 +74,16 @@ def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings)
     sites = _present(session, Site, {draft.site for draft in drafts.values()})
     registered = set(tasks.names())
     errors: list[FieldError] = []
-    for pointer, draft in drafts.items():
+    for pointer, draft in with_estimates(session, drafts, settings).items():
         if draft.user not in users:
             errors.append(FieldError(f"{pointer}/user", f"no user record {draft.user}"))
         if draft.site not in sites:
             errors.append(FieldError(f"{pointer}/site", f"no site {draft.site}"))
-        try:
-            if not draft.execution_time > 0:
-                errors.append(FieldError(f"{pointer}/execution_time", "must be above 0 s"))
-            else:
-                band_of(draft.execution_time, settings.bands)
-        except ExecutionTimeTooLong as error:
-            errors.append(FieldError(f"{pointer}/execution_time", str(error)))
+        if draft.execution_time is not None:
+            if fault := _fault_of_time(draft.execution_time, settings):
+                errors.append(FieldError(f"{pointer}/execution_time", fault))
+        elif draft.site in sites and draft.task in registered:
+            errors.append(FieldError(f"{pointer}/execution_time", _no_history(draft.task)))
         if draft.task not in registered:
             errors.append(FieldError(f"{pointer}/task", str(tasks.UnknownTask(draft.task))))
     return errors
@@ -79,6 +94,7 @@ def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Sett
 
     Raises Invalid with every fault of :func:`faults`.
     """
+    drafts = with_estimates(session, drafts, settings)
     if errors := faults(session, drafts, settings):
         raise Invalid(errors)
     if not drafts:
@@ -92,11 +108,12 @@ def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Sett
 
 
 def change(session: Session, board: Board, job_id: int, draft: JobDraft, settings: Settings) -> Job:
-    """Rewrite a waiting job. Call :func:`replace` after the commit.
+    """Rewrite a waiting job, also its estimate and its band. Call :func:`replace` after the commit.
 
     Raises NotFound, Invalid, or Conflict when it is with a worker already or has ended.
     """
     job = _waiting(session, job_id)
+    draft = with_estimates(session, {"": draft}, settings)[""]
     if errors := faults(session, {"": draft}, settings):
         raise Invalid(errors)
     _take_aside(board, job)
@@ -174,10 +191,18 @@ def if_redis_answers(what: str) -> Iterator[None]:
         log.warning("could not %s, the sweep will: %s", what, error)
 
 
-def waiting_job(job: Job) -> WaitingJob:
-    """The board's view of a row."""
-    return WaitingJob(job.id, job.site_id, job.user_id, job.band, job.execution_time, job.attempt,
-                      job.enqueued_at.timestamp())
+def _fault_of_time(execution_time: float, settings: Settings) -> str | None:
+    if not execution_time > 0:
+        return "must be above 0 s"
+    try:
+        band_of(execution_time, settings.bands)
+    except ExecutionTimeTooLong as error:
+        return str(error)
+    return None
+
+
+def _no_history(task: str) -> str:
+    return f"is needed, in seconds: no job of task {task!r} has completed yet, so there is nothing to estimate it from"
 
 
 def _waiting(session: Session, job_id: int) -> Job:
@@ -213,6 +238,7 @@ def _present(session: Session, model: type[Site] | type[UserRecord], ids: set[in
 
 
 def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:
+    assert draft.execution_time is not None, "a draft without one has a fault"
     later = draft.run_at is not None and draft.run_at > now
     return {
         "user_id": draft.user,
@@ -220,6 +246,8 @@ def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:
         "task": draft.task,
         "payload": dict(draft.payload),
         "execution_time": draft.execution_time,
+        "estimated": draft.estimated,
+        "overruns": 0,
         "band": band_of(draft.execution_time, settings.bands).name,
         "status": (Status.SCHEDULED if later else Status.PENDING).value,
         "run_at": draft.run_at,

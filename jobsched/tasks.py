@@ -16,7 +16,8 @@ import importlib
 import inspect
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, overload
 
 from jobsched.domain import JobschedError
@@ -36,11 +37,24 @@ class Run:
     site: int
     user: int
     execution_time: float
+    _unrepeatable: Event = field(default_factory=Event, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """The idempotency key of this start."""
         return f"{self.job}-{self.attempt}"
+
+    def must_not_repeat(self) -> None:
+        """Say that work begins that should not be done twice: from here on an overrun counts as an attempt.
+
+        A job that overruns after this, with no attempt left, fails instead of going into the next lane.
+        """
+        self._unrepeatable.set()
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether :meth:`must_not_repeat` has not been called."""
+        return not self._unrepeatable.is_set()
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Task:
         return self.function(payload, run) if self.wants_run else self.function(payload)
 
     def delay_before_retry(self, attempt: int) -> float | None:
-        """Seconds until the next start after ``attempt`` raised, doubling each time; None when none is left."""
+        """Seconds until the next start after the ``attempt``-th raised, doubling each time; None when none is left."""
         return self.backoff_s * 2.0 ** (attempt - 1) if attempt <= self.retries else None
 
 
@@ -97,9 +111,15 @@ def task(
     The function takes the payload (a dict), and, when it has a second parameter, the :class:`Run`. What it returns
     becomes the job's result and must be JSON. It may run more than once after a crash; its completion is recorded once.
 
-    :param retries: further starts after one that raises; none by default.
+    Unless ``JOBSCHED_OVERRUN`` is ``allow``, it is stopped when it outlasts the bound of its job's band, by an
+    exception that ``except Exception`` does not catch. With ``demote`` it starts anew in the next lane, and the stop is
+    not counted as an attempt unless :meth:`Run.must_not_repeat` was called before; in the last lane it goes on. With
+    ``fail`` that is a failure, as if it had raised, in any lane. One that goes on nevertheless has until ``timeout_s``.
+
+    :param retries: further starts after one that raises; none by default. Starts that overran do not count.
     :param backoff_s: seconds before the first retry; doubles with each.
-    :param timeout_s: the longest one start may take; default ten times its band's bound, and at least 30 s.
+    :param timeout_s: the longest one start may take; default ten times its band's bound, and at least 30 s. Where it is
+        shorter than the bound, it comes first.
     :raises ValueError: when another function has taken the name.
     """
 
@@ -135,5 +155,5 @@ def load(modules: Iterable[str]) -> None:
 
 @task
 def sleep(payload: dict[str, Any], run: Run) -> None:
-    """Sleep for the job's execution time."""
+    """Sleep for the job's execution time, be it said or estimated."""
     time.sleep(run.execution_time)

@@ -129,7 +129,7 @@ def run(system: System) -> None:
 @comes_to("run.adopted")
 def flush_while_it_runs(system: System) -> None:
     here, until = system.directory / "here", system.directory / "until"
-    _post(system, 1, task="held", here=str(here), until=str(until))
+    _post(system, 1, execution_time=10.0, task="held", here=str(here), until=str(until))
     system.dispatch()
     _post(system, 1, site=2)
     system.worker(armed=True)

@@ -18,6 +18,7 @@ from jobsched.config import Settings, load
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
 from jobsched.models import Job, db
+from jobsched.outcomes import ERROR_LENGTH
 from jobsched.runner import run_slice
 from tests.engine import as_arguments, cut, draft, environment, insert, job, people, post, slice_of, starts, statuses
 from tests.support import eventually, install
@@ -111,7 +112,7 @@ def test_an_error_that_is_ours_is_recorded_as_its_sentence_whatever_it_holds(run
     assert row.status == "failed"
     assert row.error is not None
     assert "\x00" not in row.error
-    assert len(row.error) <= runner.ERROR_LENGTH * 2
+    assert len(row.error) <= ERROR_LENGTH * 2
 
 
 def test_a_long_error_keeps_its_end(run: Run) -> None:
@@ -119,7 +120,7 @@ def test_a_long_error_keeps_its_end(run: Run) -> None:
 
     assert row.error is not None
     assert row.error.endswith("the end\n")
-    assert len(row.error) <= runner.ERROR_LENGTH
+    assert len(row.error) <= ERROR_LENGTH
 
 
 def test_failing_neighbours_do_not_matter(run: Run) -> None:
@@ -205,17 +206,6 @@ def test_no_alarm_is_left_behind(run: Run) -> None:
 
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGALRM) is before
-
-
-@pytest.mark.parametrize(("band", "limit_s"), [
-    ("task_01", 30.0), ("task_04", 30.0), ("task_05", 100.0), ("gone", 50.0),
-])
-@only_sqlite
-def test_without_one_of_its_own_a_task_may_take_ten_times_its_bound(settings: Settings, band: str,
-                                                                    limit_s: float) -> None:
-    started = writes.StartedJob(1, 1, 3, 1, 1, "echo", {}, 5.0, band)
-
-    assert runner.default_limit_s(started, settings) == limit_s
 
 
 # Retries
@@ -308,6 +298,9 @@ def test_the_board_forgotten_the_jobs_run_all_the_same(settings: Settings, board
 
 # While it runs
 
+#: Of the last lane, in which nothing overruns.
+LONG: dict[str, Any] = {"execution_time": 10.0}
+
 
 def in_background(slice_: Slice, while_it_runs: Callable[[], Any]) -> None:
     """Run a slice on the main thread, as a worker does, and something else beside it."""
@@ -333,8 +326,8 @@ def in_background(slice_: Slice, while_it_runs: Callable[[], Any]) -> None:
 @only_sqlite
 def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, board: Board, tmp_path: Path,
                                                          redis: Redis) -> None:
-    (id_,) = post(settings, board, draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")))
-    (slice_,) = cut(board, "task_01", lease_s=0.3)
+    (id_,) = post(settings, board, draft("hold", **LONG, here=str(tmp_path / "here"), go=str(tmp_path / "go")))
+    (slice_,) = cut(board, "task_05", budget_s=100, lease_s=0.3)
     leases: list[float] = []
 
     def seen_four() -> bool:
@@ -363,9 +356,9 @@ def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, boa
 def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
     settings: Settings, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
-    held, waiting = post(settings, board, draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")),
-                         draft(site=2, user=2))
-    taken = board.take("task_01", 2, budget_s=0.1, lease_s=60)
+    held, waiting = post(settings, board, draft("hold", **LONG, here=str(tmp_path / "here"), go=str(tmp_path / "go")),
+                         draft(site=2, user=2, **LONG))
+    taken = board.take("task_05", 2, budget_s=0.1, lease_s=60)
     slice_ = next(one for one in taken if one.jobs[0].job == held)
 
     def lose() -> None:
@@ -376,11 +369,11 @@ def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
             # A sweep that read SQL before the start puts the job on the board a second time.
             board.place([submit.waiting_job(job(held))])
             eventually(lambda: board.holds(slice_.id))
-            assert board.flying() == {slice_.id: ("task_01", [held])}
+            assert board.flying() == {slice_.id: ("task_05", [held])}
             assert board.standing(1).pending == {}
             assert board.standing(1).running == 1
-            assert (board.lanes()[0].waiting, board.lanes()[0].flying) == (0, 1)
-            assert board.take("task_01", 5, budget_s=0.1, lease_s=60) == []
+            assert (board.lanes()[4].waiting, board.lanes()[4].flying) == (0, 1)
+            assert board.take("task_05", 5, budget_s=0.1, lease_s=60) == []
             assert board.recount(1) + board.recount_lanes(100) == 0
         finally:
             (tmp_path / "go").touch()
@@ -396,9 +389,9 @@ def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
 @pytest.mark.parametrize("lease_s", [0.3])
 @only_sqlite
 def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board: Board, tmp_path: Path) -> None:
-    ids = post(settings, board, *(draft("hold", here=str(tmp_path / f"here{i}"), go=str(tmp_path / "go"))
+    ids = post(settings, board, *(draft("hold", **LONG, here=str(tmp_path / f"here{i}"), go=str(tmp_path / "go"))
                                   for i in range(2)))
-    (slice_,) = cut(board, "task_01")
+    (slice_,) = cut(board, "task_05", budget_s=100)
 
     def take_back() -> None:
         eventually((tmp_path / "here0-1").exists)
@@ -417,8 +410,8 @@ def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board:
 def test_a_task_that_catches_every_exception_is_stopped_as_well(
     settings: Settings, board: Board, tmp_path: Path
 ) -> None:
-    (id_,) = post(settings, board, draft("cling", here=str(tmp_path / "here")))
-    (slice_,) = cut(board, "task_01")
+    (id_,) = post(settings, board, draft("cling", **LONG, here=str(tmp_path / "here")))
+    (slice_,) = cut(board, "task_05", budget_s=100)
 
     def take_back() -> None:
         eventually((tmp_path / "here").exists)
@@ -435,10 +428,10 @@ def test_outcomes_do_not_wait_for_a_slow_neighbour_that_follows_later(
     settings: Settings, board: Board, tmp_path: Path
 ) -> None:
     """What has ended is recorded at the latest when the next job ends, RECORD_EVERY_S having passed."""
-    book = str(tmp_path / "book")
-    first, slow, held = post(settings, board, draft(back=1), draft("tally", book=book, seconds=runner.RECORD_EVERY_S),
-                             draft("hold", here=str(tmp_path / "here"), go=str(tmp_path / "go")))
-    (slice_,) = cut(board, "task_01")
+    noted = {"book": str(tmp_path / "book"), "seconds": runner.RECORD_EVERY_S}
+    first, slow, held = post(settings, board, draft(back=1, **LONG), draft("tally", **LONG, **noted),
+                             draft("hold", **LONG, here=str(tmp_path / "here"), go=str(tmp_path / "go")))
+    (slice_,) = cut(board, "task_05", budget_s=100)
     seen: list[str] = []
 
     def look() -> None:

@@ -174,7 +174,7 @@ def test_a_job_of_a_killed_process_runs_again_and_is_completed_once(
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
-        (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+        (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
         horse, worker = wait_for_start(tmp_path)
 
         os.kill(worker if victim == "worker" else horse, signal.SIGKILL)
@@ -230,7 +230,7 @@ def test_sigterm_lets_the_slice_in_hand_end_and_nothing_runs_twice(
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK) as programs:
-        (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+        (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
         wait_for_start(tmp_path)
 
         programs["worker"].process.terminate()
@@ -263,7 +263,7 @@ def test_a_killed_supervisor_leaves_no_worker(
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK) as programs:
-        post(settings, board, draft("hold", **held(tmp_path)))
+        post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
         wait_for_start(tmp_path)
         below = psutil.Process(programs["worker"].pid).children(recursive=True)
         assert len(below) == 4
@@ -315,7 +315,7 @@ def test_a_job_outlives_a_redis_that_comes_back_empty(settings: Settings, ledger
             client = stack.enter_context(Redis.from_url(settings.redis_url))
             board = Board(client)
             eventually(lambda: board.alive("worker"))
-            (id_,) = post(settings, board, draft("hold", **held(tmp_path)))
+            (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
             wait_for_start(tmp_path)
             # The worker's next heartbeat, which finds no Redis, has to fall into the outage: wait for one first.
             shown = client.zrange("jobsched:alive:worker", 0, -1, withscores=True)
