@@ -6,12 +6,16 @@ needs an application context of the ledger.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobsched.board import Board
+from jobsched.board import Board, layout
 from jobsched.config import Settings
 from jobsched.database import reading
+from jobsched.failpoints import failpoint
 from jobsched.models import Control
 from jobsched.policy import POLICIES, Policy
 
@@ -21,8 +25,8 @@ _PAUSED = "paused:"
 
 def chosen_policy(session: Session) -> Policy | None:
     """The policy that was chosen at run time; None: the settings say it."""
-    row = session.get(Control, _POLICY)
-    return POLICIES.get(row.value) if row else None
+    name = session.scalar(select(Control.value).where(Control.name == _POLICY))
+    return None if name is None else POLICIES.get(name)
 
 
 def choose_policy(session: Session, name: str | None) -> None:
@@ -54,16 +58,24 @@ def tell(board: Board, settings: Settings) -> int:
     Returns how many lanes and scores changed. Raises RedisError, or BoardLost for a board that has to be built first;
     then building it does the same.
     """
+    failpoint("controls.committed", effect="sql")
     chosen, paused = _read()
-    return board.pause_lanes(paused) + board.go_by(
-        chosen or POLICIES[settings.policy], settings.bands, settings.tiers)
+    changed = board.pause_lanes(paused)
+    failpoint("controls.lanes_told")
+    return changed + board.go_by(chosen or POLICIES[settings.policy], settings.bands, settings.tiers)
 
 
 def remind(board: Board, settings: Settings) -> int:
-    """As :func:`tell`, for a sweep: where no policy was chosen, the board's stays, for hosts may differ in settings."""
+    """As :func:`tell`, for a sweep. Hosts may differ in settings: the board keeps its policy where none was chosen.
+
+    One with other bands or tiers keeps that as well, whatever was chosen.
+    """
     chosen, paused = _read()
-    return board.pause_lanes(paused) + board.go_by(
-        chosen or POLICIES[board.rules().policy], settings.bands, settings.tiers)
+    changed, rules = board.pause_lanes(paused), board.rules()
+    if rules.layout != layout(settings.bands, settings.tiers):
+        return changed
+    kept = POLICIES.get(rules.policy, POLICIES[settings.policy])
+    return changed + board.go_by(chosen or kept, settings.bands, settings.tiers)
 
 
 def _read() -> tuple[Policy | None, set[str]]:
@@ -72,12 +84,9 @@ def _read() -> tuple[Policy | None, set[str]]:
 
 
 def _set(session: Session, name: str, value: str | None) -> None:
-    row = session.get(Control, name)
     if value is None:
-        if row:
-            session.delete(row)
-    elif row:
-        row.value = value
-    else:
-        session.add(Control(name=name, value=value))
-    session.flush()
+        session.execute(delete(Control).where(Control.name == name))
+        return
+    dialect: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    row = dialect.insert(Control).values(name=name, value=value)  # two operators may set the same at once
+    session.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

@@ -77,6 +77,8 @@ class Dispatcher:
                 lanes.enqueue(self._redis, band, slices)
                 failpoint("dispatch.enqueued")
                 handed += len(slices)
+        if handed:  # by which sites have come to the limit of their rate
+            self._next_due_s = self._board.next_due_s()
         return handed
 
     def _tell_crew(self, crew: Mapping[str, int]) -> None:

@@ -14,9 +14,10 @@ from typing import Any, Protocol, cast
 from redis.exceptions import LockError
 
 from jobsched.board.reading import Reading
-from jobsched.board.rules import fingerprint, layout, numbers
+from jobsched.board.rules import SHAPE, fingerprint, layout, numbers
 from jobsched.board.scripts import BATCH, batched, flat, text
 from jobsched.domain import Band, BoardLost, Fence, SiteFacts, Slice, Tier, WaitingJob
+from jobsched.failpoints import failpoint
 from jobsched.policy import Policy
 
 #: The most jobs of one slice.
@@ -50,13 +51,20 @@ class Board(Reading):
     def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
         """Write the rules that the board scores by, and return its epoch. An epoch that is there stays.
 
-        What is placed keeps the place it has: wipe and rebuild the board when the fingerprint changes.
+        Then place all that is pending, and call :meth:`mark_built`. A board of another shape is wiped first; one of
+        other bands or tiers has to be. What was placed by another policy keeps its place until :meth:`go_by`.
         """
         rules = numbers(policy, bands, tiers) | {
             "fingerprint": fingerprint(policy, bands, tiers), "layout": layout(bands, tiers)}
+        before, shape = self.redis.hmget(self._key("rules"), ["fingerprint", "shape"])
+        if before is not None and text(shape or "") != SHAPE:
+            self.wipe()
+        elif before is not None and text(before) != rules["fingerprint"]:
+            rules["rescoring"] = secrets.token_hex(4)
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx(self._key("rules"), "epoch", secrets.token_hex(4))
             pipe.hsetnx(self._key("rules"), "made_at", self._clock() or self._time())
+            pipe.hdel(self._key("rules"), "built")
             pipe.hset(self._key("rules"), mapping=cast("Any", rules))
             pipe.hget(self._key("rules"), "epoch")
             return text(pipe.execute()[-1])
@@ -64,20 +72,28 @@ class Board(Reading):
     def go_by(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> int:
         """Score by another policy from now on, and all that waits again, in one pass; returns how many scores changed.
 
-        Jobs are placed and taken as ever meanwhile. A pass that was cut off is made again by the next call. Raises
-        BoardLost when the board has other bands or tiers: then it has to be built again.
+        Jobs are placed and taken as ever meanwhile. A pass that was cut off is made again by the next call; one that
+        comes to its end is over also for others that make it. Raises BoardLost when the board has other bands or tiers:
+        then it has to be built again.
         """
         rules = self.rules()
         if rules.layout != layout(bands, tiers):
             raise BoardLost("the board has other bands or tiers: rebuild it from SQL")
         print_ = fingerprint(policy, bands, tiers)
-        if rules.fingerprint == print_ and not rules.rescoring:
+        token = rules.rescoring
+        if rules.fingerprint != print_:
+            token = secrets.token_hex(4)
+            self.redis.hset(self._key("rules"), mapping=cast("Any", {
+                **numbers(policy, bands, tiers), "fingerprint": print_, "rescoring": token}))
+            failpoint("rescore.begun")
+        if token is None:
             return 0
-        token = secrets.token_hex(4)
-        self.redis.hset(self._key("rules"), mapping=cast("Any", {
-            **numbers(policy, bands, tiers), "fingerprint": print_, "rescoring": token}))
-        changed = self._rescore("jobs", "jobs") + self._rescore("sites", "points")
+        changed = self._rescore("jobs", "jobs")
+        failpoint("rescore.lines_scored")
+        changed += self._rescore("sites", "points")
+        failpoint("rescore.lanes_scored")
         self._run("rescore", "done", token)
+        failpoint("rescore.done")
         return changed
 
     def _rescore(self, what: str, where: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsched.board.rules import Rules
+from jobsched.board.rules import SHAPE, Rules
 from jobsched.board.scripts import Scripts, batched, text
 from jobsched.domain import BoardLost
 
@@ -118,12 +118,13 @@ class Reading(Scripts):
 
     def rules(self) -> Rules:
         """What the board scores by now. Raises BoardLost."""
-        *fields, built, rescoring = self.redis.hmget(
-            self._key("rules"), ["epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring"])
-        if None in fields:
-            raise BoardLost("the board has no rules: rebuild it from SQL")
+        shape, *fields, built, rescoring = self.redis.hmget(
+            self._key("rules"), ["shape", "epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring"])
+        if None in fields or text(shape or "") != SHAPE:
+            raise BoardLost("the board has no rules, or another shape: rebuild it from SQL")
         epoch, policy, bands, print_, layout = (text(field) for field in fields)
-        return Rules(epoch, policy, tuple(bands.split()), print_, layout, built is not None, rescoring is not None)
+        return Rules(epoch, policy, tuple(bands.split()), print_, layout, built is not None,
+                     None if rescoring is None else text(rescoring))
 
     def lanes(self) -> list[LaneCount]:
         """How full each lane is, shortest band first."""
@@ -146,6 +147,11 @@ class Reading(Scripts):
         bands = self.rules().bands
         work = self.redis.hmget(self._key("lanes"), [f"work:{band}" for band in bands])
         return {band: float(micros or 0) / 1e6 for band, micros in zip(bands, work, strict=True)}
+
+    def next_due_s(self) -> float | None:
+        """The seconds until a rate lets a site go; None: no site is held by its rate."""
+        first: Any = self.redis.zrange(self._key("due"), 0, 0, withscores=True)
+        return max(0.0, first[0][1] - float(self._clock() or self._time())) if first else None
 
     def loads(self) -> dict[str, LaneLoad]:
         """What came into each lane and what was done there lately, by band name."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from jobsched.domain import Band, Tier
 from jobsched.policy import Policy
 
-#: The shape of what the scripts keep in Redis. A board of another shape is built again.
-SHAPE = 2
+#: The shape of what the scripts keep in Redis, as in ``lua/lib.lua``. A board of another shape is lost to them, until a
+#: dispatcher's start builds it again.
+SHAPE = "2"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Rules:
     layout: str
     #: False while what was pending is still being placed.
     built: bool
-    #: True while what waits is being scored again.
-    rescoring: bool
+    #: While what waits is being scored again: what the pass over it is known by.
+    rescoring: str | None
 
 
 def fingerprint(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
@@ -45,6 +46,7 @@ def layout(bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
 def numbers(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> dict[str, str]:
     """The numbers of the formula, as the scripts read them."""
     rules = {
+        "shape": SHAPE,
         "policy": policy.name,
         "bands": " ".join(band.name for band in bands),
         "tiers": " ".join(f"{tier.below}:{tier.weight}" for tier in tiers if tier.below is not None),
