@@ -22,6 +22,7 @@ from jobsched.domain import Band, SiteFacts, Slice, Tier, WaitingJob
 from jobsched.lanes import window
 from jobsched.plan import Slot, Turns
 from jobsched.policy import Policy
+from jobsched.simulate.expectations import Inspector, Look
 from jobsched.simulate.workloads import Workload
 
 #: Nobody dies here, so no lease may end.
@@ -43,13 +44,15 @@ class House:
 class Trace:
     """When each job started and finished, in seconds.
 
-    ``pieces`` are the stretches (job, from, to) in which jobs ran, where these did not run in one go.
+    ``pieces`` are the stretches (job, from, to) in which jobs ran, where these did not run in one go. ``looks`` are
+    what the board told of some jobs while they waited.
     """
 
     policy: str
     start: array[float]
     finish: array[float]
     pieces: Sequence[tuple[int, float, float]] | None = None
+    looks: Sequence[Look] = ()
 
     def runs(self) -> Iterator[tuple[int, float, float]]:
         """Every stretch of a worker's time that a job had: (job, from, to)."""
@@ -131,6 +134,7 @@ class Simulation:
         self._room = {band.name: self._window(band) for band in house.bands}
         self._waiting = dict.fromkeys(names, 0)
         self._unplaced: list[int] = []
+        self._inspector = Inspector(self._board, len(workload))
         self._order = count()
         self._ends: list[tuple[float, int, Slice, _Worker, float]] = []
         self._start = array("d", bytes(8 * len(workload)))
@@ -141,6 +145,7 @@ class Simulation:
         at, jobs, arrived, told = self._workload.at, len(self._workload), 0, 0
         while arrived < jobs or self._ends:
             now = min(at[arrived] if arrived < jobs else float("inf"), self._ends[0][0] if self._ends else float("inf"))
+            self._inspector.look_until(now)
             self._board.now = now
             while arrived < jobs and at[arrived] <= now:
                 self._arrive(arrived)
@@ -148,11 +153,17 @@ class Simulation:
             while self._ends and self._ends[0][0] <= now:
                 self._end(now)
             self._dispatch(now)
+            self._inspect(now)
             if arrived - told >= 1000 or arrived == jobs > told:
                 advance(arrived - told)
                 told = arrived
         self._redis.close()
-        return Trace(self._policy.name, self._start, self._finish)
+        return Trace(self._policy.name, self._start, self._finish, looks=self._inspector.looks)
+
+    def _inspect(self, now: float) -> None:
+        if self._inspector.curious:
+            self._place()
+            self._inspector.look_at_fresh(now)
 
     def _window(self, band: Band) -> int:
         listeners = sum(band.name in worker.lanes for worker in self._workers)
@@ -160,6 +171,7 @@ class Simulation:
 
     def _arrive(self, job: int) -> None:
         self._unplaced.append(job)
+        self._inspector.arrived(job)
         self._waiting[self._house.bands[self._bands[job]].name] += 1
 
     def _place(self) -> None:
