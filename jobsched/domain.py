@@ -227,6 +227,18 @@ class Conflict(JobschedError):
     """The thing is in a state that does not allow what was asked."""
 
 
+class TooManyPending(JobschedError):
+    """Jobs for sites that have as many waiting as they may (``max_pending``); nothing was changed.
+
+    ``share`` is the part of what waits that has to go before they fit, 0 to 1.
+    """
+
+    def __init__(self, errors: Sequence[FieldError], share: float) -> None:
+        super().__init__("; ".join(error.detail for error in errors))
+        self.errors = tuple(errors)
+        self.share = share
+
+
 class BoardLost(JobschedError):
     """The board's epoch is gone (FLUSHALL, a restart without data): it must be rebuilt from SQL."""
 

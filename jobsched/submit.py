@@ -19,10 +19,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from jobsched import estimates, ledger, schedule, tasks
+from jobsched import admission, estimates, ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
+    TERMINAL,
     WAITING,
     BoardLost,
     Conflict,
@@ -70,8 +71,15 @@ def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: S
 
 def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[FieldError]:
     """What is wrong with drafts, each known by the JSON pointer to it: users, sites, times, tasks."""
+    return _look(session, drafts, settings)[0]
+
+
+def _look(
+    session: Session, drafts: Mapping[str, JobDraft], settings: Settings
+) -> tuple[list[FieldError], dict[str, int]]:
+    """What is wrong with drafts; and, by the pointers to them, the sites that bound what waits."""
     users = _present(session, UserRecord, {draft.user for draft in drafts.values()})
-    sites = _present(session, Site, {draft.site for draft in drafts.values()})
+    sites = admission.bounds(session, {draft.site for draft in drafts.values()})
     registered = set(tasks.names())
     errors: list[FieldError] = []
     for pointer, draft in with_estimates(session, drafts, settings).items():
@@ -86,19 +94,22 @@ def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings)
             errors.append(FieldError(f"{pointer}/execution_time", _no_history(draft.task)))
         if draft.task not in registered:
             errors.append(FieldError(f"{pointer}/task", str(tasks.UnknownTask(draft.task))))
-    return errors
+    bounded = {f"{pointer}/site": draft.site for pointer, draft in drafts.items() if sites.get(draft.site) is not None}
+    return errors, bounded
 
 
 def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[Job]:
     """Insert the drafts, all or none, and return their rows in the same order.
 
-    Raises Invalid with every fault of :func:`faults`.
+    Raises Invalid with every fault of :func:`faults`, or TooManyPending.
     """
     drafts = with_estimates(session, drafts, settings)
-    if errors := faults(session, drafts, settings):
+    errors, bounded = _look(session, drafts, settings)
+    if errors:
         raise Invalid(errors)
     if not drafts:
         return []
+    admission.admit(session, bounded)
     # A microsecond apart, so that a batch keeps its order where the order of arrival counts.
     now, step = utcnow(), timedelta(microseconds=1)
     rows = [_row(draft, now + i * step, settings) for i, draft in enumerate(drafts.values())]
@@ -110,12 +121,15 @@ def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Sett
 def change(session: Session, board: Board, job_id: int, draft: JobDraft, settings: Settings) -> Job:
     """Rewrite a waiting job, also its estimate and its band. Call :func:`replace` after the commit.
 
-    Raises NotFound, Invalid, or Conflict when it is with a worker already or has ended.
+    Raises NotFound, Invalid, TooManyPending, or Conflict when it is with a worker already or has ended.
     """
     job = _waiting(session, job_id)
     draft = with_estimates(session, {"": draft}, settings)[""]
-    if errors := faults(session, {"": draft}, settings):
+    errors, bounded = _look(session, {"": draft}, settings)
+    if errors:
         raise Invalid(errors)
+    if draft.site != job.site_id:
+        admission.admit(session, bounded)
     _take_aside(board, job)
     row = {**_row(draft, utcnow(), settings)}
     del row["submitted_at"], row["max_attempts"]
@@ -150,8 +164,13 @@ def cancel(session: Session, job_id: int) -> None:
 
 
 def retry(session: Session, job_id: int, settings: Settings) -> None:
-    """Make a failed or cancelled job pending. Call :func:`replace` after the commit. Raises NotFound or Conflict."""
+    """Make a failed or cancelled job pending. Call :func:`replace` after the commit.
+
+    Raises NotFound, Conflict or TooManyPending.
+    """
     job = _get(session, job_id)
+    if Status(job.status) in TERMINAL:
+        admission.admit(session, {"": job.site_id})
     if not ledger.retry(session, job_id, settings.max_attempts):
         raise Conflict(f"job {job_id} is {job.status}: only a failed or cancelled job can be retried")
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from jobsched.database import reading, writing
-from jobsched.domain import FieldError, Invalid
+from jobsched.domain import FieldError, Invalid, TooManyPending
 from jobsched.web import body, current, idempotency, negotiate, paging, validation
 from jobsched.web.idempotency import Answer
 from jobsched.web.openapi import Operation
-from jobsched.web.problems import Problem
+from jobsched.web.problems import Problem, problem_of
 from jobsched.web.resource import Resource
 
 #: What a browser's form, which can only POST, may ask for in its field ``_method``.
@@ -62,9 +63,9 @@ class Views:
         try:
             drafts = self._drafts(sent)
             answer = idempotency.once(lambda session: self._insert(session, drafts, made))
-        except Invalid as invalid:
+        except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
-                return self._list(422, errors=by_field(invalid), values=sent.value)
+                return refused_form(refused, self._list, sent)
             raise
         if made:
             self._resource.tell(list(made.values()))
@@ -74,10 +75,10 @@ class Views:
         return self._show(id)
 
     def replace(self, id: int) -> Response:
-        return self._rewrite(id, partial=False)
+        return self._rewrite(id, is_patch=False)
 
     def patch(self, id: int) -> Response:
-        return self._rewrite(id, partial=True)
+        return self._rewrite(id, is_patch=True)
 
     def delete(self, id: int) -> Response:
         with writing() as session:
@@ -109,16 +110,16 @@ class Views:
         location = str(items[0]["links"]["self"]) if len(items) == 1 else None
         return Answer(201, negotiate.dumps(items[0] if "" in drafts else items), location)
 
-    def _rewrite(self, id: int, *, partial: bool) -> Response:
+    def _rewrite(self, id: int, *, is_patch: bool) -> Response:
         sent = body.read()
         try:
             with writing() as session:
                 fields = self._resource.fields(session, id)
-                draft = validation.one(self._resource.draft, sent, fields if partial else None)
+                draft = validation.one(self._resource.draft, sent, fields if is_patch else None)
                 row = self._resource.change(session, id, draft)
-        except Invalid as invalid:
+        except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
-                return self._show(id, 422, errors=by_field(invalid), values=sent.value)
+                return refused_form(refused, partial(self._show, id), sent)
             raise
         self._resource.tell_changed(row)
         return negotiate.see_other(self._address(id)) if negotiate.wants_html() else self._show(id)
@@ -161,9 +162,17 @@ def done(answer: Answer, otherwise: str) -> Response:
     return response
 
 
-def by_field(invalid: Invalid) -> dict[str, str]:
+def refused_form(error: Invalid | TooManyPending, page: Callable[..., Response], sent: body.Body) -> Response:
+    """The page of a form that was refused, with what was typed and what is wrong with it."""
+    problem = problem_of(error)
+    response = page(problem.status, errors=by_field(error.errors), values=sent.value)
+    response.headers.update(problem.headers)
+    return response
+
+
+def by_field(errors: Sequence[FieldError]) -> dict[str, str]:
     """Faults by the field of a form that they are about; those of the whole under the empty name."""
-    return {error.pointer.removeprefix("/").split("/")[0]: error.detail for error in reversed(invalid.errors)}
+    return {error.pointer.removeprefix("/").split("/")[0]: error.detail for error in reversed(errors)}
 
 
 def _place(error: FieldError) -> int:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
+from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from jobsched.domain import Conflict, FieldError, Invalid, NotFound
-from jobsched.web import negotiate
+from jobsched.domain import BoardLost, Conflict, FieldError, Invalid, NotFound, TooManyPending
+from jobsched.web import current, negotiate
 
 log = logging.getLogger(__name__)
 
 MIMETYPE = "application/problem+json"
 #: The most faults that one answer lists.
 MOST_ERRORS = 1000
-#: When to come back to a database that is away, in seconds.
+#: When to come back to a database that is away, or to a site without room of which no more is known, in seconds.
 RETRY_AFTER_S = 5
+MOST_RETRY_AFTER_S = 60
 
 
 class Problem(Exception):
@@ -71,6 +74,10 @@ def problem_of(error: Exception) -> Problem:
             return error
         case Invalid():
             return Problem(422, _count(len(error.errors)), error.errors)
+        case TooManyPending():
+            again_s = _room_in_s(error)
+            detail = f"nothing was changed: there is no room for so many waiting jobs; try again in {again_s} s"
+            return Problem(429, detail, error.errors, {"Retry-After": str(again_s)})
         case NotFound():
             return Problem(404, str(error))
         case Conflict():
@@ -80,6 +87,17 @@ def problem_of(error: Exception) -> Problem:
         case DBAPIError() | PoolTimeout():
             return _of_database(error)
     return Problem(500, "something went wrong here; it has been logged")
+
+
+def _room_in_s(error: TooManyPending) -> int:
+    """When to come back with jobs that did not fit: what waits is worked off evenly, as far as is known."""
+    try:
+        workers, work_s = len(current.board().alive("worker")), sum(current.board().backlog().values())
+    except (RedisError, BoardLost):
+        return RETRY_AFTER_S
+    if not workers or not work_s:
+        return RETRY_AFTER_S
+    return min(MOST_RETRY_AFTER_S, max(1, math.ceil(error.share * work_s / workers)))
 
 
 def _of_http(error: HTTPException) -> Problem:

@@ -1,0 +1,66 @@
+"""Admission: the jobs of a site that wait, pending or scheduled, stay within its ``max_pending``.
+
+That is exact also with several writers at once: SQLite has one at a time, elsewhere the rows of limited sites are
+locked. What a worker or the sweep gives back is never refused: it was admitted, and may wait beyond the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from jobsched.domain import WAITING, FieldError, TooManyPending
+from jobsched.models import Job, Site
+
+#: Sites that one statement asks for: databases bound a statement's parameters.
+PORTION = 1000
+
+
+def admit(session: Session, jobs: Mapping[str, int]) -> None:
+    """Raise TooManyPending when new jobs do not fit; ``jobs`` are their sites by the JSON pointers to these.
+
+    Those of sites that have no limit may be left out. Belongs into the transaction that inserts them, before it does.
+    Counts at most ``max_pending`` entries of an index for each site that has one.
+    """
+    wanted: dict[int, list[str]] = {}
+    for pointer, site in jobs.items():
+        wanted.setdefault(site, []).append(pointer)
+    errors, share = [], 0.0
+    for site, most in bounds(session, wanted, lock=True).items():
+        if most is None:
+            continue
+        waiting, more = _waiting(session, site, most), len(wanted[site])
+        excess = waiting + more - most
+        if excess > 0:
+            first = wanted[site][max(0, more - excess)]
+            errors.append(FieldError(first, _say(site, most, waiting, more)))
+            share = max(share, min(1.0, excess / max(1, waiting)))
+    if errors:
+        raise TooManyPending(errors, share)
+
+
+def bounds(session: Session, sites: Collection[int], *, lock: bool = False) -> dict[int, int | None]:
+    """``max_pending`` of those of ``sites`` that exist; locks them in the order of their ids, if asked to."""
+    ids, found = sorted(sites), dict[int, "int | None"]()
+    for start in range(0, len(ids), PORTION):
+        rows = select(Site.id, Site.max_pending).where(Site.id.in_(ids[start : start + PORTION]))
+        if lock:  # not against the foreign keys of others' jobs, which are not to wait for this
+            rows = rows.order_by(Site.id).with_for_update(key_share=True)
+        found.update((id_, most) for id_, most in session.execute(rows))
+    return found
+
+
+def _waiting(session: Session, site: int, most: int) -> int:
+    """How many jobs of the site wait; ``most`` + 1 stands for any number above."""
+    statuses = [status.value for status in WAITING]
+    some = select(Job.id).where(Job.site_id == site, Job.status.in_(statuses)).limit(most + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _say(site: int, most: int, waiting: int, more: int) -> str:
+    room = max(0, most - waiting)
+    if more > most:
+        return f"site {site} may have {most} jobs waiting (max_pending): {more} at once never fit, send fewer"
+    return f"site {site} may have {most} jobs waiting (max_pending), and has room for {room}; got {more}"
