@@ -64,7 +64,8 @@ def of_result(start: Start, result: Any) -> Outcome:
 def of_error(start: Start, raised: BaseException, settings: Settings) -> Outcome:
     """Its task raised, or was stopped: an overrun goes by ``settings.overrun``, all else is a failure."""
     limit_s = overrun_s(start.job, settings)
-    if limit_s is None or not any(isinstance(error, Overrun) for error in _line_of(raised)):
+    stop = next((error for error in _line_of(raised) if isinstance(error, Overrun | TimeLimitExceeded)), None)
+    if limit_s is None or not isinstance(stop, Overrun):
         return of_failure(start, _describe(raised))
     why = (f"took longer than {limit_s:g} s, which is the bound of {start.job.band} and "
            f"{settings.overrun_grace_ms:g} ms of grace; {start.job.execution_time:g} s were estimated")
@@ -115,7 +116,7 @@ def _band(job: StartedJob, bands: Sequence[Band]) -> Band | None:
 
 
 def _line_of(raised: BaseException | None) -> Iterator[BaseException]:
-    """What was raised, and what was under way when it was: to be stopped may break what a task does on its way out."""
+    """What was raised, and what was handled when it was: to be stopped may break what a task does on its way out."""
     while raised is not None:
         yield raised
         raised = raised.__context__

@@ -16,13 +16,13 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import func, select
 
-from jobsched import submit
+from jobsched import runner, submit
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import reading, writing
 from jobsched.domain import Fence, Slice
-from jobsched.models import Job, Site, UserRecord
+from jobsched.models import Job, Site, UserRecord, db
 from jobsched.submit import JobDraft
 from tests.support import eventually
 
@@ -101,6 +101,20 @@ def as_arguments(slice_: Slice) -> tuple[Any, ...]:
     """What a slice's RQ job calls runner.run_slice with."""
     fences = [[fence.job, fence.attempt] for fence in slice_.jobs]
     return slice_.id, slice_.site, slice_.band, slice_.points, slice_.dispatched_at, fences
+
+
+@contextmanager
+def runtime() -> Iterator[runner.Runtime]:
+    """What a worker holds, by the environment as it is, in the test's own process."""
+    runner.runtime.cache_clear()
+    now = runner.runtime()
+    try:
+        yield now
+    finally:
+        with now.app.app_context():
+            db.engine.dispose()
+        now.board.redis.close()
+        runner.runtime.cache_clear()
 
 
 def dead_redis(tmp_path: Path) -> Redis:

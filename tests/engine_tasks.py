@@ -106,6 +106,17 @@ def immortal(payload: dict[str, Any]) -> None:
             continue
 
 
+@task(timeout_s=0.5)
+def unstopped_once(payload: dict[str, Any]) -> None:
+    """Go on after the first stop."""
+    try:
+        while True:
+            time.sleep(0.005)
+    except BaseException:
+        while True:
+            time.sleep(0.005)
+
+
 @task(timeout_s=60)
 def cling(payload: dict[str, Any]) -> None:
     """Write the file ``here``, then catch every Exception and go on."""
@@ -115,6 +126,41 @@ def cling(payload: dict[str, Any]) -> None:
             time.sleep(0.01)
         except Exception:
             continue
+
+
+@task
+def outlast(payload: dict[str, Any], run: Run) -> str:
+    """Work without an end until the attempt ``ends_at``; with ``once``, first say that this must not repeat.
+
+    Stopped, it does as ``stopped`` says: end as anything does, ``swallow`` it, or ``break`` on its way out.
+    """
+    if payload.get("once"):
+        run.must_not_repeat()
+    try:
+        while run.attempt < payload["ends_at"]:
+            time.sleep(0.005)
+    except BaseException:
+        if payload.get("stopped") == "break":
+            raise OSError("broke") from None
+        if payload.get("stopped") != "swallow":
+            raise
+        return "swallowed"
+    return run.key
+
+
+@task(timeout_s=0.1)
+def outlast_briefly(payload: dict[str, Any]) -> None:
+    """Work without an end, but for a time limit that is shorter than any band and its grace."""
+    while True:
+        time.sleep(0.005)
+
+
+@task(retries=2, backoff_s=0.1)
+def outlast_with_retries(payload: dict[str, Any], run: Run) -> str:
+    """The same as ``outlast``, with retries of its own; raises at its second start."""
+    if run.attempt == 2:
+        raise RuntimeError("second")
+    return outlast(payload, run)
 
 
 @task(retries=2, backoff_s=0.1)

@@ -17,10 +17,23 @@ from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
-from jobsched.models import Job, db
+from jobsched.models import Job
 from jobsched.outcomes import ERROR_LENGTH
 from jobsched.runner import run_slice
-from tests.engine import as_arguments, cut, draft, environment, insert, job, people, post, slice_of, starts, statuses
+from tests.engine import (
+    as_arguments,
+    cut,
+    draft,
+    environment,
+    insert,
+    job,
+    people,
+    post,
+    runtime,
+    slice_of,
+    starts,
+    statuses,
+)
 from tests.support import eventually, install
 
 
@@ -46,13 +59,8 @@ def board(redis: Redis) -> Board:
 @pytest.fixture(autouse=True)
 def _runner(ledger: object, settings: Settings) -> Iterator[None]:
     people(sites=2)
-    runner.runtime.cache_clear()
-    now = runner.runtime()
-    yield
-    with now.app.app_context():
-        db.engine.dispose()
-    now.board.redis.close()
-    runner.runtime.cache_clear()
+    with runtime():
+        yield
 
 
 @pytest.fixture

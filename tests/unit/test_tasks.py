@@ -71,6 +71,18 @@ def test_without_retries_none_is_due() -> None:
     assert tasks.find("sleep").delay_before_retry(1) is None
 
 
+def test_a_run_may_repeat_until_its_task_says_that_it_must_not() -> None:
+    run, other = (Run(job=7, attempt=2, site=1, user=3, execution_time=0.25) for _ in range(2))
+    assert run.may_repeat
+
+    run.must_not_repeat()
+    run.must_not_repeat()
+
+    assert not run.may_repeat
+    assert other.may_repeat
+    assert run == other  # it is still the same start
+
+
 def test_load_imports_modules_and_names_the_one_that_is_not_there() -> None:
     tasks.load(["json"])
 

@@ -1,0 +1,140 @@
+"""What becomes of a job after one of its starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from jobsched import outcomes, tasks
+from jobsched.config import Settings, load
+from jobsched.domain import JobschedError, Status
+from jobsched.lease import Overrun, TimeLimitExceeded
+from jobsched.ledger import Outcome, StartedJob
+from jobsched.outcomes import Start
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
+    tasks.task(name="again", retries=2, backoff_s=3.0)(lambda payload: None)
+    tasks.task(name="once")(lambda payload: None)
+
+
+def settings(overrun: str = "demote") -> Settings:
+    return load({"JOBSCHED_OVERRUN": overrun, "JOBSCHED_OVERRUN_GRACE": "100"})
+
+
+def start(band: str = "task_01", *, may_repeat: bool = True, **job: Any) -> Start:
+    started = StartedJob(**{"id": 7, "attempt": 1, "max_attempts": 3, "site": 1, "user": 1, "task": "once",
+                            "payload": {}, "execution_time": 0.001, "band": band, **job})
+    return Start(started, NOW - timedelta(seconds=2), NOW, 2.0, may_repeat)
+
+
+def raised_while(context: BaseException, error: BaseException) -> BaseException:
+    """An error that came while another was handled."""
+    try:
+        try:
+            raise context
+        except BaseException:
+            raise error from None
+    except BaseException as caught:
+        return caught
+
+
+# Limits
+
+
+@pytest.mark.parametrize(("band", "limit_s"), [
+    ("task_01", 30.0), ("task_04", 30.0), ("task_05", 100.0), ("gone", 50.0),
+])
+def test_without_one_of_its_own_a_task_may_take_ten_times_its_bound(band: str, limit_s: float) -> None:
+    assert outcomes.default_limit_s(start(band, execution_time=5.0).job, settings()) == limit_s
+
+
+@pytest.mark.parametrize(("overrun", "band", "after_s"), [
+    ("demote", "task_01", 0.101), ("demote", "task_04", 1.1), ("demote", "task_05", None), ("demote", "gone", None),
+    ("fail", "task_01", 0.101), ("fail", "task_05", 10.1), ("fail", "gone", None),
+    ("allow", "task_01", None), ("allow", "task_05", None),
+])
+def test_a_start_overruns_its_lane_after_its_bound_and_the_grace(
+    overrun: str, band: str, after_s: float | None
+) -> None:
+    assert outcomes.overrun_s(start(band).job, settings(overrun)) == pytest.approx(after_s)
+
+
+# How starts end
+
+
+def test_a_result_completes_the_job() -> None:
+    assert outcomes.of_result(start(), {"n": 1}) == Outcome(
+        7, 1, Status.COMPLETED, NOW - timedelta(seconds=2), NOW, 2.0, {"n": 1})
+
+
+@pytest.mark.parametrize(("task", "attempt", "overruns", "status", "delay_s"), [
+    ("once", 1, 0, "failed", None),
+    ("gone", 1, 0, "failed", None),
+    ("again", 1, 0, "scheduled", 3.0),
+    ("again", 2, 0, "scheduled", 6.0),
+    ("again", 2, 1, "scheduled", 3.0),  # its first start overran
+    ("again", 3, 0, "failed", None),  # no attempt left
+])
+def test_a_start_that_raises_is_tried_again_while_retries_and_attempts_are_left(
+    task: str, attempt: int, overruns: int, status: str, delay_s: float | None
+) -> None:
+    ended = outcomes.of_failure(start(task=task, attempt=attempt, overruns=overruns), "no")
+
+    assert (ended.status, ended.error, ended.band) == (status, "no", None)
+    assert ended.run_at == (None if delay_s is None else NOW + timedelta(seconds=delay_s))
+
+
+@pytest.mark.parametrize("may_repeat", [True, False])
+def test_an_overrun_goes_into_the_next_lane_and_counts_only_when_its_work_must_not_repeat(may_repeat: bool) -> None:
+    ended = outcomes.of_error(start("task_02", may_repeat=may_repeat), Overrun(), settings())
+
+    assert (ended.status, ended.band, ended.counts, ended.run_at) == ("pending", "task_03", not may_repeat, None)
+    assert str(ended.error).endswith("put into task_03")
+
+
+@pytest.mark.parametrize(("may_repeat", "status"), [(True, "pending"), (False, "failed")])
+def test_an_overrun_at_the_last_attempt_fails_only_when_its_work_must_not_repeat(may_repeat: bool, status: str) -> None:
+    ended = outcomes.of_error(start(attempt=3, may_repeat=may_repeat, task="again"), Overrun(), settings())
+
+    assert ended.status == status
+
+
+@pytest.mark.parametrize(("task", "status"), [("once", "failed"), ("again", "scheduled")])
+def test_where_an_overrun_is_to_fail_it_is_a_failure_like_others(task: str, status: str) -> None:
+    ended = outcomes.of_error(start(task=task), Overrun(), settings("fail"))
+
+    assert (ended.status, ended.band) == (status, None)
+    assert "the bound of task_01 and 100 ms of grace; 0.001 s were estimated" in str(ended.error)
+
+
+@pytest.mark.parametrize(("error", "status"), [
+    (Overrun(), "pending"),
+    (raised_while(Overrun(), OSError("broke")), "pending"),
+    (raised_while(raised_while(Overrun(), OSError()), KeyError()), "pending"),
+    (TimeLimitExceeded("over"), "failed"),
+    (raised_while(Overrun(), TimeLimitExceeded("over")), "failed"),  # it went on after its first stop
+    (OSError("broke"), "failed"),
+])
+def test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun(error: BaseException, status: str) -> None:
+    assert outcomes.of_error(start(), error, settings()).status == status
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (JobschedError("no such thing"), "no such thing"), (TimeLimitExceeded("over"), "over"),
+])
+def test_an_error_of_ours_is_its_sentence(error: BaseException, told: str) -> None:
+    assert outcomes.of_error(start(), error, settings()).error == told
+
+
+def test_bands_changed_meanwhile_an_overrun_is_a_failure() -> None:
+    fewer = dataclasses.replace(settings(), bands=settings().bands[:1])
+
+    assert outcomes.of_error(start("task_02"), Overrun(), fewer).status == "failed"
