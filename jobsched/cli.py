@@ -56,7 +56,7 @@ def dispatcher() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker processes of this host."""
-    _run("workers")
+    _run("crew")
 
 
 @main.command()

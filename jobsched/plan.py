@@ -8,6 +8,7 @@ work of shorter lanes, never the other way round.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,3 +84,40 @@ def _together(workers: int, loads: Sequence[float]) -> list[int]:
         most = max(1, workers - 1) if keep_clear else workers
         together[i] = min(max(1, round(rest / each), enough, together[i + 1]), most)
     return together
+
+
+def every(bands: Sequence[Band]) -> list[Slot]:
+    """Every slot that a plan of these lanes may hold."""
+    return [Slot(tuple(bands[start:end]), tuple(bands[:start]))
+            for start in range(len(bands)) for end in range(start + 1, len(bands) + 1)]
+
+
+def handed_over(present: Sequence[Slot], wanted: Sequence[Slot]) -> list[Slot]:
+    """The slots of ``wanted``, each for the worker who holds the slot of ``present`` at its place; both equally many.
+
+    As few workers as possible change. Those who do change in parallel: the one with the shortest lanes gets the
+    shortest that are new. So the number of workers who look at a lane goes straight from the old plan's to the new
+    one's, in whatever order and however late they change: neither a lane nor a short job loses its last listener.
+    """
+    new = sorted((Counter(wanted) - Counter(present)).elements(), key=_reach)
+    staying = Counter(present) & Counter(wanted)
+    changing = []
+    for seat, slot in enumerate(present):
+        if staying[slot]:
+            staying[slot] -= 1
+        else:
+            changing.append(seat)
+    slots_ = list(present)
+    for seat, slot in zip(sorted(changing, key=lambda seat: _reach(present[seat])), new, strict=True):
+        slots_[seat] = slot
+    return slots_
+
+
+def told(slots: Sequence[Slot]) -> str:
+    """Who serves which lanes of their own, in a line."""
+    counts = Counter(tuple(band.label for band in slot.own) for slot in slots)
+    return ", ".join(f"{count} for {' and '.join(labels)}" for labels, count in counts.items())
+
+
+def _reach(slot: Slot) -> tuple[float, float]:
+    return slot.own[-1].bound_s, slot.own[0].bound_s

@@ -19,8 +19,9 @@ from rq import Worker
 from jobsched import lanes
 from jobsched.board import Board
 from jobsched.config import Settings
+from jobsched.crew import end_leases
 from jobsched.plan import Slot
-from jobsched.workers import LaneWorker, end_leases
+from jobsched.workers import LaneWorker
 from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary
 from tests.support import BANDS, eventually, install, waiting_job
@@ -121,6 +122,87 @@ def test_a_worker_that_redis_forgot_registers_again(redis: Redis, board: Board) 
     assert [queue.name for queue in found.queues] == ["wake", "band-10s", "band-1ms"]
     assert lanes.room(redis, BANDS, 0.1)["task_01"].slices == 2  # it counts in the lane's window
     assert redis.ttl(worker.key) > 0
+
+
+# Another plan
+
+
+def registered(redis: Redis) -> dict[str, int]:
+    """How many workers listen to each lane's queue, as RQ counts them."""
+    return {band.label: Worker.count(queue=lanes.queue(redis, band.queue)) for band in BANDS}
+
+
+def test_a_worker_changes_to_the_slot_that_it_should_have(redis: Redis, board: Board) -> None:
+    long, short = Slot(BANDS[4:], BANDS[:4]), Slot(BANDS[:4], ())
+    aims = [long]
+    worker = LaneWorker(long, connection=redis, name="one", aim=lambda: aims[-1])
+    worker.register_birth()
+    assert registered(redis) == dict.fromkeys(registered(redis), 1)
+
+    aims.append(short)
+    worker.heartbeat()
+
+    assert names(worker) == ["wake", "band-1ms", "band-10ms", "band-100ms", "band-1s"]
+    assert registered(redis) == {"1ms": 1, "10ms": 1, "100ms": 1, "1s": 1, "10s": 0}
+    (found,) = Worker.all(connection=redis)
+    assert found.queue_names() == names(worker)
+    worker.register_death()
+    assert set(registered(redis).values()) == {0}
+
+
+def test_a_worker_with_a_slice_in_its_hands_changes_after_it(
+    redis: Redis, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, short = Slot(BANDS[4:], BANDS[:4]), Slot(BANDS[:4], ())
+    aims = [long]
+    worker = LaneWorker(long, connection=redis, name="one", aim=lambda: aims[-1])
+    worker.register_birth()
+    meanwhile: list[list[str]] = []
+
+    def slice_in_hand(*_: object) -> None:
+        aims.append(short)
+        worker.heartbeat()
+        meanwhile.append(names(worker))
+
+    monkeypatch.setattr(Worker, "execute_job", slice_in_hand)
+    job_ = lanes.SliceJob.create(lanes.RUN_SLICE, id="s-1", connection=redis)
+    worker.execute_job(job_, lanes.queue(redis, "band-10s"))
+    worker.heartbeat()
+
+    assert "band-10s" in meanwhile[0]
+    assert "band-10s" not in names(worker)
+
+
+@pytest.mark.slow
+def test_workers_follow_the_mix_and_every_job_runs_once(
+    settings: Settings, ledger: object, board: Board, tmp_path: Path
+) -> None:
+    people()
+    book, seen = tmp_path / "book", []
+
+    def listening() -> dict[str, int]:
+        seen.append(registered(board.redis))
+        return seen[-1]
+
+    with engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="4"):
+        eventually(lambda: registered(board.redis) == {"1ms": 4, "10ms": 4, "100ms": 4, "1s": 4, "10s": 3}, 40)
+        (held_,) = post(settings, board, draft("hold", execution_time=5, **held(tmp_path)))
+        wait_for_start(tmp_path)
+        long = [draft("tally", book=str(book), execution_time=5, seconds=0.01) for _ in range(5)]
+        short = [draft("tally", book=str(book), execution_time=0.1, seconds=0.1) for _ in range(60)]
+
+        ids = post(settings, board, *long, *short)
+
+        eventually(lambda: listening()["10s"] <= 2, 60)  # the one that holds a slice may have to change as well
+        (tmp_path / "go").touch()
+        until_completed(66)
+        eventually(lambda: listening()["10s"] == 1, 60)
+        late = post(settings, board, *long, *short)
+        until_completed(131)
+
+    assert starts(book) == dict.fromkeys([*ids, *late], 1)
+    assert {job(id_).attempt for id_ in [held_, *ids, *late]} == {1}
+    assert all(min(now.values()) >= 1 and now["10s"] < 4 for now in seen)
 
 
 # Processes

@@ -21,8 +21,8 @@ FILES = {
 KEY = re.compile(r"jobsched:(?!\s)")
 #: What each part must not reach, neither itself nor by what it imports.
 UNREACHABLE = {
-    "web": ("dispatcher", "runner", "workers", "loop"),
-    "submit": ("web", "dispatcher", "runner", "workers"),
+    "web": ("dispatcher", "runner", "workers", "crew", "loop"),
+    "submit": ("web", "dispatcher", "runner", "workers", "crew"),
     "dispatcher": ("tasks", "runner", "web", "submit"),
     "repair": ("tasks", "runner", "web", "submit", "dispatcher"),
     "runner": ("web", "dispatcher", "submit", "repair"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.domain import Band, bands_of
-from jobsched.plan import Slot, Turns, slots
+from jobsched.plan import Slot, Turns, every, handed_over, slots, told
 from tests.support import BANDS
 
 bounds = st.lists(st.floats(0.001, 1000, allow_nan=False), min_size=1, max_size=7, unique=True).map(sorted)
@@ -142,3 +145,52 @@ def test_helped_lanes_stay_behind_the_own_ones_shortest_first() -> None:
     turns.served("task_04", 1.0)
 
     assert turns.order == ["task_05", "task_04", "task_01", "task_02", "task_03"]
+
+
+# From one plan to another
+
+
+def looking_at(lane: Band, plan: Sequence[Slot]) -> int:
+    return sum(lane in serves(slot) for slot in plan)
+
+
+@given(st.integers(1, 12), bounds, loads, loads, st.data())
+def test_on_the_way_to_another_plan_no_lane_has_fewer_listeners_than_in_both(
+    workers: int, bounds: list[float], before: dict[str, float], after: dict[str, float], data: st.DataObject
+) -> None:
+    bands = bands_of(bounds)
+    old, wanted = slots(workers, bands, before), data.draw(st.permutations(slots(workers, bands, after)))
+
+    new = handed_over(old, wanted)
+
+    assert Counter(new) == Counter(wanted)
+    changed = data.draw(st.lists(st.booleans(), min_size=workers, max_size=workers))
+    between = [new[i] if has else old[i] for i, has in enumerate(changed)]
+    for band in bands:
+        at_ends = looking_at(band, old), looking_at(band, new)
+        assert min(at_ends) <= looking_at(band, between) <= max(at_ends)
+
+
+@given(st.integers(1, 12), bounds, loads, loads)
+def test_as_few_workers_as_possible_change(workers: int, bounds: list[float], before: dict[str, float],
+                                           after: dict[str, float]) -> None:
+    bands = bands_of(bounds)
+    old, wanted = slots(workers, bands, before), slots(workers, bands, after)
+
+    new = handed_over(old, wanted)
+
+    changes = sum(one != other for one, other in zip(old, new, strict=True))
+    assert changes == (Counter(wanted) - Counter(old)).total()
+
+
+@given(st.integers(1, 40), bounds, loads)
+def test_all_slots_of_a_plan_are_among_those_there_are(workers: int, bounds: list[float],
+                                                      load: dict[str, float]) -> None:
+    bands = bands_of(bounds)
+
+    assert set(slots(workers, bands, load)) <= set(every(bands))
+    assert len(every(bands)) == len(set(every(bands))) == len(bands) * (len(bands) + 1) // 2
+
+
+def test_a_plan_is_told_in_a_line() -> None:
+    assert told(slots(4, BANDS)) == "1 for 1ms and 10ms and 100ms and 1s, 3 for 10s"

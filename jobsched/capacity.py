@@ -1,0 +1,118 @@
+"""How much work the lanes bring, how many workers keep up with it, and how many keep waits short."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jobsched.board import Board, LaneCount, LaneLoad
+from jobsched.board.reading import LATELY_S
+from jobsched.domain import Band
+from jobsched.plan import STABLE
+
+#: Fewer arrivals lately than this say nothing about the mix.
+LEAST_ARRIVALS = 10
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a lane asks for.
+
+    ``mean_s`` is the worker-seconds of a job, and ``mean_from`` where that is from: ``measured``; ``estimated``, the
+    mean estimate of what waits; ``bound``, that of the band. Both None: nothing has come lately. ``scv`` is the
+    squared coefficient of variation of these times, 1 (as if they were exponential) where it was not measured.
+    ``load`` is the worker-seconds that come in a second, ``backlog_s`` those that wait.
+    """
+
+    band: Band
+    arrivals_per_s: float
+    mean_s: float | None
+    mean_from: str | None
+    scv: float
+    load: float
+    backlog_s: float
+
+
+def read(board: Board, bands: Sequence[Band]) -> list[Demand]:
+    """The demand in each lane, shortest first. Raises RedisError, and BoardLost."""
+    loads, backlog = board.loads(), board.backlog()
+    counts = {lane.band: lane for lane in board.lanes()}
+    return [
+        demand(band, loads.get(band.name, LaneLoad(0.0, None, None)), backlog.get(band.name, 0.0),
+               counts.get(band.name)) for band in bands
+    ]
+
+
+def demand(band: Band, load: LaneLoad, backlog_s: float, count: LaneCount | None) -> Demand:
+    """The demand in one lane. Where nothing has ended yet, the mean time is assumed, and said to be."""
+    mean_s, mean_from, scv = load.mean_s, "measured", 1.0
+    if mean_s is not None and load.mean_square_s2 is not None and mean_s > 0:
+        scv = max(0.0, load.mean_square_s2 / mean_s**2 - 1.0)
+    elif mean_s is None and load.arrivals_per_s <= 0 and backlog_s <= 0:
+        return Demand(band, 0.0, None, None, scv, 0.0, 0.0)
+    elif mean_s is None:
+        waiting = count.waiting if count else 0
+        mean_s, mean_from = (backlog_s / waiting, "estimated") if waiting else (band.bound_s, "bound")
+    return Demand(band, load.arrivals_per_s, mean_s, mean_from, scv, load.arrivals_per_s * mean_s, backlog_s)
+
+
+def tells(demands: Sequence[Demand]) -> bool:
+    """Whether enough has come lately to judge the mix by it."""
+    return sum(lane.arrivals_per_s for lane in demands) * LATELY_S >= LEAST_ARRIVALS
+
+
+def work(demands: Sequence[Demand], workers: int) -> dict[str, float]:
+    """The load that ``workers`` are given to lanes for, in worker-seconds a second, by band name.
+
+    It is that of the arrivals. Time that these leave goes to what waits already, which is then done within LATELY_S
+    seconds if that can be: a backlog draws no worker away from lanes whose arrivals need him.
+    """
+    spare = workers * STABLE - sum(lane.load for lane in demands)
+    behind = sum(lane.backlog_s for lane in demands) / LATELY_S
+    part = min(1.0, max(0.0, spare) / behind) / LATELY_S if behind else 0.0
+    return {lane.band.name: lane.load + part * lane.backlog_s for lane in demands}
+
+
+def wanted(demands: Sequence[Demand]) -> int:
+    """The fewest workers who keep up with what comes, and do what waits within LATELY_S seconds.
+
+    Nobody is busy for more than the plan's STABLE share of the time. Where there are two or more, one of them keeps
+    clear of the longest lane, as in the plan. At least one, so that a job that comes finds him.
+    """
+    needs = [lane.load + lane.backlog_s / LATELY_S for lane in demands]
+    workers = max(1, _ceil(sum(needs) / STABLE))
+    return workers if workers == 1 else max(workers, _ceil(needs[-1] / STABLE) + 1)
+
+
+def needed(lane: Demand, wait_s: float) -> int:
+    """The fewest workers with whom a lane's jobs wait ``wait_s`` seconds on average, if it had them to itself.
+
+    The lane as M/G/k: the mean wait is that of M/M/k times (1 + scv) / 2 (Lee and Longton, 1959; Allen and Cunneen's
+    approximation for Poisson arrivals, in Allen: "Probability, Statistics, and Queueing Theory with Computer Science
+    Applications", 2nd edition, 1990). It is conservative, since workers of longer lanes help, and since times of the
+    jobs of a slice count as one; it knows nothing of bursts. 0 for a lane to which nothing comes.
+    """
+    if not lane.load or lane.mean_s is None:
+        return 0
+    for workers, waits in _erlang_c(lane.load):
+        if waits * lane.mean_s / (workers - lane.load) * (1 + lane.scv) / 2 <= wait_s:
+            return workers
+    raise AssertionError("unreachable: waits go to 0")
+
+
+def _erlang_c(load: float) -> Iterator[tuple[int, float]]:
+    """The probability that a job has to wait (Erlang C), for each number of workers above ``load``, ascending.
+
+    By the recursion of Erlang's loss formula: B(k) = load B(k-1) / (k + load B(k-1)), B(0) = 1.
+    """
+    loss, workers = 1.0, 0
+    while True:
+        workers += 1
+        loss = load * loss / (workers + load * loss)
+        if workers > load:
+            yield workers, loss / (1 - load / workers * (1 - loss))
+
+
+def _ceil(value: float) -> int:
+    return math.ceil(value - 1e-9)

@@ -1,0 +1,178 @@
+"""The worker processes of a host: one seat for each slot of the plan, filled again when its worker dies."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import mmap
+import os
+import signal
+import socket
+import time
+from collections.abc import Container, Sequence
+from contextlib import suppress
+
+import psutil
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
+from rq.utils import as_text, parse_composite_key
+
+from jobsched import plan, processes, runner
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.domain import BoardLost
+from jobsched.loop import stop_signals
+from jobsched.replan import Planner
+from jobsched.workers import LaneWorker
+
+log = logging.getLogger(__name__)
+
+#: The pause before a dead worker is replaced, in seconds; it doubles while they die young.
+FIRST_PAUSE_S = 0.2
+MOST_PAUSE_S = 5.0
+#: One that lived this long was healthy.
+HEALTHY_S = 30.0
+#: How soon after a worker's death the kernel has handed us the processes that it leaves.
+ORPHANS_ARRIVE_S = 3.0
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def main(settings: Settings) -> None:
+    """Run one worker process for each slot of the plan, and replace those that die, until SIGTERM or SIGINT.
+
+    When the mix of what comes shifts, they are handed the slots of another plan, and change between two slices. In the
+    end every worker finishes the slice in its hands.
+    """
+    runner.runtime()  # imported and made once, shared by every fork
+    runner.warm_up()
+    processes.adopt_orphans()
+    planner = Planner(settings)
+    redis = connect(settings.redis_url, patient=False)
+    with stop_signals() as stop:
+        crew = [Seat(slot, number, settings) for number, slot in enumerate(planner.slots)]
+        while not stop.is_set():
+            died = [name for name in [seat.fill() for seat in crew] if name]
+            if any(seat.just_emptied() for seat in crew):
+                kill_strays({seat.pid for seat in crew})
+            end_leases(redis, died)
+            if planner.changed():
+                for seat, slot in zip(crew, planner.slots, strict=True):
+                    seat.give(slot)
+            stop.wait(0.1)
+        for seat in crew:
+            seat.dismiss()
+        for seat in crew:
+            seat.wait()
+
+
+def end_leases(redis: Redis, died: Sequence[str]) -> None:
+    """End the leases of what workers that died, by name, had in their hands: nobody else would before they run out."""
+    board = Board(redis)
+    for name in died:
+        with suppress(RedisError, BoardLost):  # then they run out by themselves
+            for execution in redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+                slice_id, _ = parse_composite_key(as_text(execution))
+                board.renew(slice_id, 0.0, started=False)
+
+
+def kill_strays(ours: Container[int | None]) -> None:
+    """Kill what a dead worker has left behind: our children that are none of ``ours``, with all below them."""
+    for stray in psutil.Process().children():
+        if stray.pid not in ours:
+            with suppress(psutil.Error):
+                processes.kill([*stray.children(recursive=True), stray])
+            with suppress(ChildProcessError):
+                os.waitpid(stray.pid, 0)
+
+
+class Seat:
+    """The place of one worker process: filled again, after a pause, when its worker dies."""
+
+    def __init__(self, slot: plan.Slot, number: int, settings: Settings) -> None:
+        self.number, self.settings = number, settings
+        self._slots = plan.every(settings.bands)
+        # Shared with the worker that is forked: one number, which is written and read at once.
+        self._aim = ctypes.c_uint32.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+        self.give(slot)
+        self.pid: int | None = None
+        self._emptied_at = float("-inf")
+        self._since = 0.0
+        self._pause = 0.0
+        self._not_before = 0.0
+
+    def give(self, slot: plan.Slot) -> None:
+        """Have the worker serve this slot from its next slice on."""
+        self._aim.value = self._slots.index(slot)
+
+    def slot(self) -> plan.Slot:
+        """The slot that the worker should serve; known in his process, too."""
+        return self._slots[self._aim.value]
+
+    def fill(self) -> str | None:
+        """Fork a worker into the seat when it is empty and its pause is over; returns the name of one that died."""
+        if self.pid is not None:
+            name = self.name(self.pid)
+            return name if self._ended(os.WNOHANG) else None
+        if time.monotonic() >= self._not_before:
+            self._since = time.monotonic()
+            parent = os.getpid()
+            # Held back, a signal that comes before the child has handlers of its own does not end in ours, unheard.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+            self.pid = os.fork()
+            if self.pid == 0:
+                _work(parent, self)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return None
+
+    def name(self, pid: int) -> str:
+        """What a worker process of the seat is called."""
+        return f"{socket.gethostname()}-{pid}-{self.number}"
+
+    def just_emptied(self) -> bool:
+        """Whether the seat's worker has died lately, so that its orphans may still arrive."""
+        return time.monotonic() - self._emptied_at < ORPHANS_ARRIVE_S
+
+    def dismiss(self) -> None:
+        """Ask the worker to end when its slice is done."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Wait until the worker has ended."""
+        if self.pid is not None:
+            self._ended(0)
+
+    def _ended(self, how: int) -> bool:
+        assert self.pid is not None
+        pid, status = os.waitpid(self.pid, how)
+        if pid == 0:
+            return False
+        healthy = time.monotonic() - self._since >= HEALTHY_S
+        self._pause = FIRST_PAUSE_S if healthy else min(MOST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause))
+        self._not_before = time.monotonic() + self._pause
+        self.pid = None
+        self._emptied_at = time.monotonic()
+        if how == os.WNOHANG:
+            log.warning("worker %d died (status %d)", self.number, status)
+        return True
+
+
+def _work(parent: int, seat: Seat) -> None:
+    """The life of one worker process; does not return."""
+    try:
+        for which in STOP_SIGNALS:
+            signal.signal(which, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        processes.die_with_parent(parent)
+        processes.adopt_orphans()
+        worker = LaneWorker(seat.slot(), connection=connect(seat.settings.redis_url), name=seat.name(os.getpid()),
+                            aim=seat.slot)
+        worker.work(logging_level="WARNING")
+    except Exception as error:
+        log.error("worker %d: %s: %s", seat.number, type(error).__name__, error)
+        os._exit(1)
+    finally:
+        os._exit(0)

@@ -1,0 +1,94 @@
+"""When the workers of a host go by another plan: the mix of what comes has shifted, and has stayed so."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+
+from jobsched import capacity, plan
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.domain import BoardLost
+from jobsched.plan import Slot
+
+log = logging.getLogger(__name__)
+
+#: How often the load is looked at, in seconds.
+LOOK_S = 2.0
+#: So many looks in a row have to agree: a load at the border of two plans does not send workers to and fro.
+AGREED = 3
+#: Who looks replaces dead workers as well: Redis gets so long for an answer, in seconds ...
+PATIENCE_S = 0.5
+#: ... and after none, this is the pause until the next look.
+AWAY_S = 10.0
+
+
+class Agreement:
+    """Turns what each look proposes into a change of the ``present`` plan."""
+
+    def __init__(self, present: Sequence[Slot]) -> None:
+        self.present = list(present)
+        self._proposed: Counter[Slot] = Counter()
+        self._looks = 0
+
+    def propose(self, slots: Sequence[Slot]) -> bool:
+        """Whether ``slots``, proposed AGREED times in a row, have now become the present plan.
+
+        Each worker's place in the plan stays his: see plan.handed_over.
+        """
+        proposed = Counter(slots)
+        self._looks = self._looks + 1 if proposed == self._proposed else 1
+        self._proposed = proposed
+        if proposed == Counter(self.present) or self._looks < AGREED:
+            return False
+        self.present = plan.handed_over(self.present, slots)
+        return True
+
+
+class Planner:
+    """The plan of a host's workers by the load, looked at every LOOK_S seconds. Redis never holds it up for long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._workers, self._bands = settings.workers, settings.bands
+        self._board = Board(connect(settings.redis_url, timeout_s=PATIENCE_S))
+        self._next_look = 0.0
+        first = self._look()
+        self._agreement = Agreement(plan.slots(self._workers, self._bands) if first is None else first)
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The slot of each worker."""
+        return self._agreement.present
+
+    def changed(self) -> bool:
+        """Look at the load if it is time to; whether the slots are others since."""
+        if time.monotonic() < self._next_look:
+            return False
+        proposed = self._look()
+        if proposed is None or not self._agreement.propose(proposed):
+            return False
+        log.info("the load has shifted: %s", plan.told(self.slots))
+        return True
+
+    def _look(self) -> list[Slot] | None:
+        """What the load asks for now; None when it is not known, or too little to tell."""
+        self._next_look = time.monotonic() + LOOK_S
+        try:
+            demands = capacity.read(self._board, self._bands)
+            everybody = max(self._workers, len(self._board.alive("worker")))  # on all hosts, which share the load
+        except BoardLost:
+            return None
+        except RedisError as error:
+            self._next_look = time.monotonic() + AWAY_S
+            log.debug("no look at the load: %s", error)
+            return None
+        if not capacity.tells(demands):
+            return None
+        load = capacity.work(demands, everybody)
+        ours = {band: value * self._workers / everybody for band, value in load.items()}
+        return plan.slots(self._workers, self._bands, ours)
