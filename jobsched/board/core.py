@@ -278,7 +278,7 @@ class Board(Reading):
 
         Does nothing above ``most_jobs`` waiting jobs: Redis can do nothing else meanwhile, for about 4 us a job.
         """
-        return int(self._run("recount", site, most_jobs))
+        return int(self._run("recount", site, most_jobs, self._clock()))
 
     def recount_lanes(self, most_sites: int) -> int:
         """Mend the lanes' counts; returns how many were wrong. Does nothing above ``most_sites`` waiting sites."""

@@ -33,10 +33,19 @@ taken = st.tuples(st.just("take"), LANES, st.integers(1, 6), st.sampled_from([0.
 settled = st.tuples(st.just("settle"), st.integers(0, 30), st.sampled_from([None, 0.0, 0.05, 17.0]))
 dropped = st.tuples(st.just("drop"), st.lists(st.integers(0, 30), max_size=4))
 adopted = st.tuples(st.just("adopt"), st.integers(0, 30))
-site_told = st.tuples(st.just("tell_site"), SITES, st.integers(1, 3), st.sampled_from([0.5, 1.0, 3.0]))
+site_told = st.tuples(st.just("tell_site"), st.builds(
+    SiteFacts, SITES, st.integers(1, 3), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from([None, None, 1, 2, 5]),
+    st.sampled_from([None, None, 0.7, 3.0, 10.0]), st.sampled_from([1, 1, 4]), st.sampled_from([False, False, True]),
+))
+site_forgotten = st.tuples(st.just("forget_site"), SITES)
 user_told = st.tuples(st.just("tell_user"), USERS, st.booleans())
-step = st.one_of(placed, placed, taken, taken, settled, dropped, adopted, again, site_told, user_told)
-steps = st.lists(step, min_size=4, max_size=30)
+time_passed = st.tuples(st.just("pass_time"), st.sampled_from([0.01, 0.1, 1 / 3, 1.0, 60.0, None]))
+released = st.just(("release",))
+lanes_paused = st.tuples(st.just("pause_lanes"), st.sets(LANES, max_size=2))
+policy_changed = st.tuples(st.just("go_by"), st.sampled_from(sorted(POLICIES)))
+step = st.one_of(placed, placed, placed, taken, taken, taken, settled, settled, dropped, adopted, again, site_told,
+                 site_told, site_forgotten, user_told, time_passed, released, lanes_paused, policy_changed)
+steps = st.lists(step, min_size=4, max_size=40)
 
 
 @dataclass
@@ -87,9 +96,31 @@ class Twins:
         ids = [index + 8 for index in indexes]
         assert self.board.drop(ids) == self.model.drop(dict.fromkeys(ids))
 
-    def tell_site(self, site: int, capacity: int, weight: float) -> None:
-        facts = SiteFacts(site, capacity, weight)
+    def tell_site(self, facts: SiteFacts) -> None:
         assert self.board.tell_sites([facts]) == self.model.tell_site(facts)
+
+    def forget_site(self, site: int) -> None:
+        if not self.model.pending(site) and not self.model.running(site):
+            self.board.forget_site(site)
+            self.model.forget_site(site)
+
+    def pass_time(self, seconds: float | None) -> None:
+        """None: until a rate lets a site go, and it is let go."""
+        due = min(self.model.due.values(), default=self.model.now)
+        self.board.now = self.model.now = max(self.model.now, due) if seconds is None else self.model.now + seconds
+        if seconds is None:
+            self.release()
+
+    def release(self) -> None:
+        assert self.board.release() == self.model.release() == self.board.next_due_s()
+
+    def pause_lanes(self, bands: set[str]) -> None:
+        assert self.board.pause_lanes(bands) == self.model.pause_lanes(bands)
+
+    def go_by(self, policy: str) -> None:
+        self.board.go_by(POLICIES[policy], BANDS, TIERS)
+        self.model.go_by(policy)
+        assert self.board.go_by(POLICIES[policy], BANDS, TIERS) == 0
 
     def tell_user(self, user: int, active: bool) -> None:
         assert self.board.tell_users([(user, active)]) == self.model.tell_user(user, active)
@@ -109,16 +140,19 @@ class Twins:
         waiting = [job.band for job in self.model.waiting.values()]
         assert self.board.lanes() == [
             LaneCount(band.name, len(self.model.scores(band.name)), waiting.count(band.name),
-                      self.model.flying(band.name))
+                      self.model.flying(band.name), band.name in self.model.paused)
             for band in BANDS
         ]
+        assert self.board.backlog() == {band.name: self.model.backlog(band.name) for band in BANDS}
         for site in (1, 2, 3):
             standing, pending = self.board.standing(site), self.model.pending(site)
             assert standing.pending == pending
             assert standing.running == self.model.running(site)
             if pending:
                 assert standing.points == self.model.points(site)
-            assert standing.places == {band: self.model.order(band).index(site) + 1 for band in pending}
+            assert standing.hold == self.model.hold(site)
+            assert standing.places == {
+                band: self.model.order(band).index(site) + 1 for band in pending if not standing.hold}
         assert self.board.known([job.id for job in self.jobs]) == set(self.model.waiting).union(
             *(flight.jobs for flight in self.model.flights.values()))
 

@@ -1,5 +1,5 @@
 -- Counts one site's jobs again from its lines and its slices in flight, and mends every number that differs.
--- ARGV     site, the most waiting jobs to look at; above it nothing is done
+-- ARGV     site, the most waiting jobs to look at; above it nothing is done; now (empty: Redis's clock)
 -- returns  how many numbers were wrong
 local site, wrong, counts = ARGV[1], 0, {}
 local facts = key('site', site)
@@ -52,6 +52,16 @@ for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
 end
 mend(facts, 'tiers', tiers)
 mend(facts, 'running', running)
+
+-- No site's tat is further ahead than its burst, and one job: what is further says that the clock was put back.
+local rate, burst, tat = unpack(call('HMGET', facts, 'rate', 'burst', 'tat'))
+if tat and (rate or '') ~= '' and tat - clock(ARGV[3]) > (burst + 1) / rate then
+  call('HDEL', facts, 'tat')
+  call('ZREM', key('due'), site)
+  wrong = wrong + 1
+end
+local held = waiting > 0 and holds(site) ~= nil
+if held ~= (call('HEXISTS', facts, 'held') == 1) then wrong = wrong + 1 end  -- refresh mends it
 
 dirty[site] = nil
 return wrong + refresh(site, true) + refresh_dirty()
