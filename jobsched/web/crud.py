@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
@@ -99,9 +99,14 @@ class Views:
         drafts, errors = validation.every(self._resource.draft, sent)
         if errors:
             with reading() as session:
-                errors += self._resource.faults(session, drafts)
-            raise Invalid(sorted(errors, key=_place))
+                self._refuse(session, drafts, errors)
         return drafts
+
+    def _refuse(self, session: Session, drafts: Mapping[str, Any], errors: Sequence[FieldError]) -> NoReturn:
+        """Raise Invalid with ``errors``, and with what else is wrong with the drafts, in their order."""
+        found = {error.pointer for error in errors}
+        more = [error for error in self._resource.faults(session, drafts) if error.pointer not in found]
+        raise Invalid(sorted([*errors, *more], key=_place))
 
     def _insert(self, session: Session, drafts: Mapping[str, Any], made: dict[str, Any]) -> Answer:
         rows = self._resource.insert(session, drafts)
@@ -115,8 +120,10 @@ class Views:
         try:
             with writing() as session:
                 fields = self._resource.fields(session, id)
-                draft = validation.one(self._resource.draft, sent, fields if is_patch else None)
-                row = self._resource.change(session, id, draft)
+                drafts, errors = validation.one(self._resource.draft, sent, fields if is_patch else None)
+                if errors:
+                    self._refuse(session, drafts, errors)
+                row = self._resource.change(session, id, drafts[""])
         except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
                 return refused_form(refused, partial(self._show, id), sent)

@@ -11,12 +11,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from jobsched.domain import FieldError, Invalid
-from jobsched.web.body import Body, Malformed, parse
+from jobsched.web.body import MOST_INTEGER, Body, Malformed, parse
 
 M = TypeVar("M", bound=BaseModel)
 
 #: The most objects of a list: one transaction writes them all, and SQLite's other writers wait for it.
 MOST_ITEMS = 50_000
+
+#: What stands for a faulty value that is required: nothing that is there.
+_STAND_INS: Mapping[Any, Any] = {int: MOST_INTEGER, str: "-"}
 
 _SAY = {
     "missing": "is required",
@@ -29,6 +32,8 @@ _SAY = {
 
 def every(schema: type[M], body: Body) -> tuple[dict[str, M], list[FieldError]]:
     """The body's one object, or each of its list, by its JSON pointer; and every fault.
+
+    What is right of a faulty object is there as well, with stand-ins for the rest.
 
     Raises Invalid when the body is neither an object nor a list of some.
     """
@@ -45,17 +50,16 @@ def every(schema: type[M], body: Body) -> tuple[dict[str, M], list[FieldError]]:
     return {f"/{i}": item for i, item in enumerate(items)}, []
 
 
-def one(schema: type[M], body: Body, onto: Mapping[str, Any] | None = None) -> M:
-    """The body's object, laid over the values ``onto`` when they are given. Raises Invalid with every fault."""
+def one(
+    schema: type[M], body: Body, onto: Mapping[str, Any] | None = None
+) -> tuple[dict[str, M], list[FieldError]]:
+    """As :func:`every`, for one object, laid over the values ``onto`` when they are given."""
     value = body.value
     if not isinstance(value, dict):
         raise Invalid([FieldError("", "must be an object")])
     if onto is not None:
         value = {name: old for name, old in onto.items() if name not in _spelt_out(schema, value)} | value
-    found, errors = _each(schema, {"": value}, body.is_form)
-    if errors:
-        raise Invalid(errors)
-    return found[""]
+    return _each(schema, {"": value}, body.is_form)
 
 
 def query(schema: type[M]) -> M:
@@ -88,45 +92,58 @@ def _each(schema: type[M], values: Mapping[str, Any], is_form: bool) -> tuple[di
     found: dict[str, M] = {}
     errors: list[FieldError] = []
     for pointer, value in values.items():
-        item = _item(schema, pointer, value, is_form)
-        if isinstance(item, list):
-            errors += item
-        else:
+        item, wrong = _item(schema, pointer, value, is_form)
+        errors += wrong
+        if item is not None:
             found[pointer] = item
     return found, errors
 
 
-def _item(schema: type[M], pointer: str, value: Any, is_form: bool) -> M | list[FieldError]:
+def _item(schema: type[M], pointer: str, value: Any, is_form: bool) -> tuple[M | None, list[FieldError]]:
+    errors: list[FieldError] = []
+    if is_form:
+        value, errors = _read_form(schema, value)
+    strict = False if is_form else None
     try:
-        if is_form:
-            return schema.model_validate(_read_form(schema, value), strict=False)
-        return schema.model_validate(value)
+        return schema.model_validate(value, strict=strict), errors
     except ValidationError as error:
-        return faults(pointer, error)
-    except Invalid as error:
-        return list(error.errors)
+        return _rest(schema, value, strict, error), errors + faults(pointer, error)
 
 
-def _read_form(schema: type[BaseModel], form: Mapping[str, Any]) -> dict[str, Any]:
-    """A form's strings as values: an empty one is an empty text, or nothing where no text belongs."""
+def _rest(schema: type[M], value: Any, strict: bool | None, error: ValidationError) -> M | None:
+    """What is right of a faulty object, with stand-ins for the rest: so that it can be looked at further."""
+    wrong = {found["loc"][0] for found in error.errors() if found["loc"]}
+    if not isinstance(value, dict) or not wrong:
+        return None
+    right = {name: item for name, item in value.items() if name not in wrong}
+    stand_ins = {name: _STAND_INS.get(field.annotation) for name, field in schema.model_fields.items()
+                 if name in wrong and field.is_required()}
+    try:
+        return schema.model_validate(stand_ins | right, strict=strict)
+    except ValidationError:
+        return None
+
+
+def _read_form(schema: type[BaseModel], form: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
+    """A form's strings as values, and what is wrong with those that should be JSON.
+
+    An empty one is an empty text, or nothing where no text belongs.
+    """
     values: dict[str, Any] = {}
+    errors: list[FieldError] = []
     for name, text in form.items():
         field = schema.model_fields.get(name)
         if text == "" and field is not None and not _is_text(field):
             if not field.is_required() and field.get_default() is None:
                 values[name] = None
-            continue
-        values[name] = _read_json(name, text) if field is not None and _is_json(field) else text
-    return values
-
-
-def _read_json(name: str, text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return parse(text)
-    except Malformed as error:
-        raise Invalid([FieldError(f"/{name}", str(error))]) from None
+        elif field is not None and _is_json(field) and isinstance(text, str):
+            try:
+                values[name] = parse(text)
+            except Malformed as error:
+                errors.append(FieldError(f"/{name}", str(error)))
+        else:
+            values[name] = text
+    return values, errors
 
 
 def _is_text(field: FieldInfo) -> bool:

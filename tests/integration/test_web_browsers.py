@@ -85,6 +85,12 @@ def test_a_bad_field_of_a_form_is_named(client: FlaskClient, subtests: pytest.Su
             assert pointers(client.post("/jobs", data=form)) == [pointer]
 
 
+def test_every_bad_field_of_a_form_is_named(client: FlaskClient) -> None:
+    add_user(client)
+    form = {"user": "99", "site": "1", "execution_time": "-1", "payload": "{", "run_at": "soon"}
+    assert sorted(pointers(client.post("/jobs", data=form))) == ["/execution_time", "/payload", "/run_at", "/user"]
+
+
 def test_a_file_is_no_field(client: FlaskClient) -> None:
     sent = {"name": "a", "logo": (__file__, "logo.png")}
     with open(__file__, "rb") as file:  # noqa: PTH123

@@ -61,17 +61,18 @@ def test_every_fault_of_a_batch_is_listed_and_nothing_is_created(client: FlaskCl
     batch: list[Any] = [
         good, {**good, "user": 99}, {**good, "site": 99, "task": "nonsense"}, {**good, "execution_time": 10.001},
         {**good, "execution_time": "x", "extra": 1}, {"user": 1}, 7, good,
+        {**good, "user": 99, "site": None, "run_at": "x"},
     ]
     assert pointers(client.post("/jobs", json=batch)) == [
         "/1/user", "/2/site", "/2/task", "/3/execution_time", "/4/execution_time", "/4/extra", "/5/site",
-        "/5/execution_time", "/6",
+        "/6", "/8/site", "/8/run_at", "/8/user",
     ]
     assert client.get("/jobs").json == []
     assert sum(lane.waiting for lane in board_of(client).lanes()) == 0
 
 
 def test_of_very_many_faults_the_first_are_listed(client: FlaskClient) -> None:
-    found = problem(client.post("/jobs", json=[{}] * 400), 422)
+    found = problem(client.post("/jobs", json=[{}] * 600), 422)
     assert len(found["errors"]) == 1000
     assert "1200" in found["detail"]
 
@@ -105,6 +106,12 @@ def test_a_refused_change_leaves_the_job_where_it_waits(client: FlaskClient) -> 
     id_ = add_job(client)["id"]
     assert pointers(client.patch(f"/jobs/{id_}", json={"user": 99, "task": "x"})) == ["/user", "/task"]
     assert on_board(client, "task_04") == 1
+
+
+def test_every_fault_of_a_change_is_listed(client: FlaskClient) -> None:
+    id_ = add_job(client)["id"]
+    faulty = {"user": 99, "task": "x", "execution_time": 0}
+    assert sorted(pointers(client.patch(f"/jobs/{id_}", json=faulty))) == ["/execution_time", "/task", "/user"]
 
 
 def test_a_waiting_job_can_be_deleted(client: FlaskClient) -> None:
