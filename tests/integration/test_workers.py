@@ -189,7 +189,7 @@ def test_workers_follow_the_mix_and_every_job_runs_once(
         (held_,) = post(settings, board, draft("hold", execution_time=5, **held(tmp_path)))
         wait_for_start(tmp_path)
         long = [draft("tally", book=str(book), execution_time=5, seconds=0.01) for _ in range(5)]
-        short = [draft("tally", book=str(book), execution_time=0.1, seconds=0.1) for _ in range(60)]
+        short = [draft("tally", book=str(book), execution_time=0.9, seconds=0.1) for _ in range(60)]
 
         ids = post(settings, board, *long, *short)
 
