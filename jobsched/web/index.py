@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, current_app
 
-from jobsched.web import current, dashboard, health, negotiate, openapi
+from jobsched.web import current, dashboard, health, metrics, negotiate, openapi
 from jobsched.web.openapi import Operation
 from jobsched.web.schemas import EndpointOut, HealthOut, ReadyOut
 
@@ -16,6 +16,8 @@ def install(app: Flask) -> None:
         ("/healthz", health.healthz, Operation("Whether the process is up", {200: HealthOut}, html=False)),
         ("/readyz", health.readyz, Operation(
             "Whether jobs that are submitted now will run", {200: ReadyOut}, html=False, troubles={503: ReadyOut})),
+        ("/metrics", metrics.metrics, Operation(
+            "Figures of lanes and workers, for Prometheus", {200: str}, html=False, plain=True)),
         ("/openapi.json", openapi.document, Operation("This interface", {200: dict[str, object]}, html=False)),
     ):
         app.add_url_rule(rule, view.__name__, operation.on(view), methods=["GET"])

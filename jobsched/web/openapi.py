@@ -46,6 +46,8 @@ class Operation:
     conflicts: bool = False
     #: Whether browsers get a page.
     html: bool = True
+    #: Whether the answer is text instead of JSON.
+    plain: bool = False
     #: Statuses of trouble that have a body of their own.
     troubles: Mapping[int, Any] | None = None
 
@@ -176,7 +178,7 @@ def _answer(status: int, type_: Any, operation: Operation, refs: _Refs) -> dict[
     if headers:
         answer["headers"] = headers
     if type_ is not None:
-        answer["content"] = {"application/json": {"schema": refs[type_]}}
+        answer["content"] = {"text/plain" if operation.plain else "application/json": {"schema": refs[type_]}}
         if operation.html:
             answer["content"]["text/html"] = {"schema": {"type": "string"}}
     return answer

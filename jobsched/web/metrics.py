@@ -1,0 +1,104 @@
+"""Figures for Prometheus, read from Redis and SQL at each scrape. Nothing is kept: every web process says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flask import Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobsched import capacity
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.database import reading
+from jobsched.domain import Band, BoardLost, Status
+from jobsched.models import Job, utcnow
+from jobsched.web import current
+
+
+def metrics() -> Response:
+    """All gauges, in the text format of Prometheus or that of OpenMetrics, as the client asks for."""
+    registry = CollectorRegistry()
+    registry.register(Gauges(current.board(), current.settings()))
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    response = Response(encode(registry), content_type=content_type)
+    response.vary.add("Accept")
+    return response
+
+
+class Gauges(Collector):
+    """The gauges of the moment. Those whose source is away are left out, and ``jobsched_..._up`` says so with 0."""
+
+    def __init__(self, board: Board, settings: Settings) -> None:
+        self._board, self._bands = board, settings.bands
+
+    def collect(self) -> Iterable[Metric]:
+        """One look at Redis, and one at SQL."""
+        yield from _source("redis", "Redis answers", RedisError, self._of_processes)
+        yield from _source("board", "the board has its rules", (RedisError, BoardLost), self._of_lanes)
+        yield from _source("database", "the database answers", SQLAlchemyError, self._of_ledger)
+
+    def _of_processes(self) -> Iterable[Metric]:
+        for kind in ("worker", "dispatcher"):
+            yield GaugeMetricFamily(f"jobsched_{kind}s_alive", f"Processes that have shown themselves lately: {kind}s.",
+                                    len(self._board.alive(kind)))
+
+    def _of_lanes(self) -> Iterable[Metric]:
+        demands = capacity.read(self._board, self._bands)
+        counts = {lane.band: lane for lane in self._board.lanes()}
+        lanes = [(one, counts[one.band.name]) for one in demands if one.band.name in counts]
+
+        def by_lane(name: str, what: str, value: Callable[..., float]) -> Metric:
+            return _by_lane(name, what, {one.band: value(one, count) for one, count in lanes})
+
+        yield by_lane("backlog_worker_seconds", "Estimated worker-seconds of the jobs that wait on the board.",
+                      lambda one, _: one.backlog_s)
+        yield by_lane("waiting_jobs", "Jobs that wait on the board.", lambda _, count: count.waiting)
+        yield by_lane("flying_jobs", "Jobs handed to workers, queued or running.", lambda _, count: count.flying)
+        yield by_lane("lane_paused", "1 while the lane is paused.", lambda _, count: count.paused)
+        yield by_lane("arrivals_per_second", "Jobs that came in a second, lately.", lambda one, _: one.arrivals_per_s)
+        yield by_lane("load", "Worker-seconds of work that came in a second, lately: how many workers it keeps busy.",
+                      lambda one, _: one.load)
+        yield GaugeMetricFamily(
+            "jobsched_workers_wanted", "Workers that keep up with the load, and do the backlog within 100 seconds.",
+            capacity.wanted(demands))
+
+    def _of_ledger(self) -> Iterable[Metric]:
+        yield _by_lane("oldest_wait_seconds", "How long the pending job that waits longest has waited; 0 without any.",
+                       oldest_waits(self._bands))
+
+
+def oldest_waits(bands: Sequence[Band]) -> Mapping[Band, float]:
+    """How long the pending job that waits longest has waited in each lane, in seconds: one seek at the index each."""
+    with reading() as session:
+        oldest = session.execute(select(*(
+            select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
+            .scalar_subquery() for band in bands
+        ))).one()
+    now = utcnow()
+    return {band: max(0.0, (now - since).total_seconds()) if since else 0.0
+            for band, since in zip(bands, oldest, strict=True)}
+
+
+def _source(name: str, what: str, away: type[Exception] | tuple[type[Exception], ...],
+            gauges: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
+    """What a source tells, after whether it does: 1 or 0."""
+    try:
+        told = list(gauges())
+        up = 1
+    except away:
+        told, up = [], 0
+    return [GaugeMetricFamily(f"jobsched_{name}_up", f"1 while {what}.", up), *told]
+
+
+def _by_lane(name: str, what: str, values: Mapping[Band, float]) -> Metric:
+    gauge = GaugeMetricFamily(f"jobsched_{name}", what, labels=["lane"])
+    for band, value in values.items():
+        gauge.add_metric([band.label], value)
+    return gauge
