@@ -6,21 +6,33 @@ needs an application context of the ledger.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobsched.board import Board, layout
 from jobsched.config import Settings
-from jobsched.database import reading
+from jobsched.connections import connect
+from jobsched.database import ledger_app, reading, writing
+from jobsched.domain import BoardLost
 from jobsched.failpoints import failpoint
-from jobsched.models import Control
+from jobsched.models import Control, db
 from jobsched.policy import POLICIES, Policy
 
 _POLICY = "policy"
 _PAUSED = "paused:"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The policy that is gone by, and whether it was chosen at run time."""
+
+    policy: Policy
+    chosen: bool
 
 
 def chosen_policy(session: Session) -> Policy | None:
@@ -58,7 +70,6 @@ def tell(board: Board, settings: Settings) -> int:
     Returns how many lanes and scores changed. Raises RedisError, or BoardLost for a board that has to be built first;
     then building it does the same.
     """
-    failpoint("controls.committed", effect="sql")
     chosen, paused = _read()
     changed = board.pause_lanes(paused)
     failpoint("controls.lanes_told")
@@ -76,6 +87,37 @@ def remind(board: Board, settings: Settings) -> int:
         return changed
     kept = POLICIES.get(rules.policy, POLICIES[settings.policy])
     return changed + board.go_by(chosen or kept, settings.bands, settings.tiers)
+
+
+def in_force(board: Board, settings: Settings) -> InForce:
+    """Where none was chosen the board's, for hosts may differ in settings; while it does not answer, that of ours."""
+    chosen, _ = _read()
+    if chosen:
+        return InForce(chosen, True)
+    try:
+        return InForce(POLICIES.get(board.rules().policy, POLICIES[settings.policy]), False)
+    except (RedisError, BoardLost):
+        return InForce(POLICIES[settings.policy], False)
+
+
+def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce, bool]:
+    """For the command line: the policy in force, after a ``change`` to ``name`` as in :func:`choose_policy`.
+
+    Also returns whether the board was told; else the next sweep tells it.
+    """
+    is_told = True
+    with ledger_app(settings).app_context(), connect(settings.redis_url) as redis:
+        board = Board(redis)
+        if change:
+            with writing() as session:
+                choose_policy(session, name)
+            try:
+                tell(board, settings)
+            except (RedisError, BoardLost):
+                is_told = False
+        now = in_force(board, settings)
+        db.engine.dispose()
+        return now, is_told
 
 
 def _read() -> tuple[Policy | None, set[str]]:

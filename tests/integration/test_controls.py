@@ -1,0 +1,337 @@
+"""What operators set at run time: SQL keeps it, the board goes by it, and the sweep sees to that."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from redis import Redis
+
+from jobsched import controls, lanes, submit
+from jobsched.board import PREFIX, Board
+from jobsched.config import Settings
+from jobsched.database import reading, writing
+from jobsched.dispatcher import IDLE_S, Dispatcher
+from jobsched.domain import bands_of
+from jobsched.models import Control, Job, Site
+from jobsched.policy import POLICIES
+from jobsched.repair import Sweeper
+from tests.engine import draft, insert, people, post
+from tests.support import BANDS, install
+
+pytestmark = pytest.mark.usefixtures("ledger", "task_names")
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def task_names() -> None:
+    import tests.engine_tasks  # noqa: F401
+
+
+@pytest.fixture
+def board(redis: Redis, ledger: object) -> Board:
+    people(sites=3)
+    return install(Board(redis), "balanced")
+
+
+@pytest.fixture
+def sweeper(settings: Settings, board: Board, redis: Redis) -> Sweeper:
+    sweeper = Sweeper(settings, board, redis)
+    sweeper.sweep()
+    return sweeper
+
+
+def choose(policy: str | None) -> None:
+    with writing() as session:
+        controls.choose_policy(session, policy)
+
+
+def pause(band: str, *, paused: bool = True) -> None:
+    with writing() as session:
+        controls.pause_lane(session, band, paused=paused)
+
+
+def change_site(site: int, **limits: object) -> None:
+    with writing() as session:
+        for name, value in limits.items():
+            setattr(session.get_one(Site, site), name, value)
+
+
+def paused_on(board: Board) -> set[str]:
+    return {lane.band for lane in board.lanes() if lane.paused}
+
+
+def queued(redis: Redis) -> int:
+    return sum(int(redis.llen(f"rq:queue:{band.queue}")) for band in BANDS)
+
+
+# In SQL
+
+
+def test_what_was_set_is_read_back(board: Board) -> None:
+    with reading() as session:
+        assert (controls.chosen_policy(session), controls.paused_lanes(session)) == (None, set())
+    for policy in ("fair", "fifo"):
+        choose(policy)
+        pause("task_02")
+        pause("task_04")
+        pause("task_04", paused=False)
+        with reading() as session:
+            assert (controls.chosen_policy(session), controls.paused_lanes(session)) == (POLICIES[policy], {"task_02"})
+    choose(None)
+    choose(None)
+    with reading() as session:
+        assert controls.chosen_policy(session) is None
+
+
+def test_what_was_set_is_seen_in_its_own_transaction(board: Board) -> None:
+    choose("fair")
+    with writing() as session:
+        assert controls.chosen_policy(session) is POLICIES["fair"]
+        controls.choose_policy(session, "fifo")
+        assert controls.chosen_policy(session) is POLICIES["fifo"]
+        controls.choose_policy(session, None)
+        assert controls.chosen_policy(session) is None
+
+
+def test_an_unknown_policy_is_refused(board: Board) -> None:
+    with pytest.raises(KeyError):
+        choose("best")
+
+
+def test_a_policy_that_this_version_does_not_know_counts_as_none(
+    board: Board, sweeper: Sweeper, settings: Settings
+) -> None:
+    with writing() as session:
+        session.add(Control(name="policy", value="of a later version"))
+    assert controls.tell(board, settings) == 0
+    board.redis.hset(f"{PREFIX}rules", mapping={"policy": "of a later version", "fingerprint": "its own"})
+    sweeper.sweep()
+    assert board.rules().policy == "balanced"
+
+
+def test_operators_who_set_the_same_at_once_all_succeed(board: Board, ledger: Flask) -> None:
+    def set_both(n: int) -> None:
+        with ledger.app_context():
+            pause("task_04", paused=n % 3 > 0)
+            choose(["fair", "fifo", None][n % 3])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(set_both, range(30)))
+    pause("task_04")
+    with reading() as session:
+        assert controls.paused_lanes(session) == {"task_04"}
+
+
+# From SQL to the board
+
+
+def test_the_board_is_told_what_was_set(board: Board, settings: Settings) -> None:
+    post(settings, board, *(draft(site=site, user=site, execution_time=1.0) for site in (1, 2) for _ in range(3)))
+    choose("fifo")
+    pause("task_04")
+    assert controls.tell(board, settings) > 0
+    assert (board.rules().policy, paused_on(board)) == ("fifo", {"task_04"})
+    assert controls.tell(board, settings) == 0
+    choose(None)
+    pause("task_04", paused=False)
+    controls.tell(board, settings)
+    assert (board.rules().policy, paused_on(board)) == (settings.policy, set())
+
+
+def test_a_sweep_tells_the_board_what_it_missed(board: Board, sweeper: Sweeper) -> None:
+    choose("fair")
+    pause("task_01")
+    assert sweeper.sweep()["controls"] > 0
+    assert (board.rules().policy, paused_on(board)) == ("fair", {"task_01"})
+    assert sweeper.sweep()["controls"] == 0
+
+
+def test_a_sweep_leaves_the_policy_that_nobody_chose(board: Board, settings: Settings, redis: Redis) -> None:
+    """Hosts whose settings differ would change it to and fro."""
+    other = dataclasses.replace(settings, policy="fifo")
+    assert Sweeper(other, board, redis).sweep()["controls"] == 0
+    assert board.rules().policy == "balanced"
+
+
+@on_sqlite
+def test_a_sweep_by_other_bands_tells_what_is_paused_and_goes_on(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    (job,) = insert(settings, draft(execution_time=1.0))
+    choose("fair")
+    pause("task_01")
+    other = dataclasses.replace(settings, bands=bands_of([0.5, 10.0]))
+    assert Sweeper(other, board, redis).sweep()["not_on_the_board"] == 1
+    assert (board.rules().policy, paused_on(board), board.known([job])) == ("balanced", {"task_01"}, {job})
+
+
+def test_a_pass_that_was_cut_off_is_completed_by_a_sweep(
+    board: Board, sweeper: Sweeper, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = post(settings, board, *(draft(execution_time=seconds) for seconds in (0.9, 0.2, 0.5)))
+    choose("shortest")
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "_rescore", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            controls.tell(board, settings)
+    assert board.rules().rescoring
+    assert sweeper.sweep()["controls"] > 0
+    assert board.rules().rescoring is None
+    slices = board.take("task_04", 3, budget_s=0.0, lease_s=9.0)
+    assert [fence.job for slice_ in slices for fence in slice_.jobs] == [jobs[1], jobs[2], jobs[0]]
+
+
+def test_a_board_that_is_built_again_goes_by_what_was_set(
+    board: Board, sweeper: Sweeper, settings: Settings, redis: Redis
+) -> None:
+    post(settings, board, *(draft(site=site, user=site, execution_time=1.0) for site in (1, 2, 3) for _ in range(2)))
+    choose("fair")
+    pause("task_03")
+    change_site(1, paused=True)
+    change_site(2, max_running=1, rate_per_s=0.001, burst=2)
+    redis.flushall()
+    assert sweeper.sweep()["lost_board"] == 6
+    assert (board.rules().policy, paused_on(board)) == ("fair", {"task_03"})
+    assert board.standing(1).hold == "paused"
+    sites = [slice_.site for slice_ in board.take("task_04", 9, budget_s=0.0, lease_s=9.0)]
+    assert sorted(sites) == [2, 3, 3]
+    assert board.standing(2).hold == "max_running"
+    assert sweeper.sweep()["facts"] == 0
+
+
+def test_a_sweep_tells_the_limits_that_the_board_missed(board: Board, sweeper: Sweeper, settings: Settings) -> None:
+    post(settings, board, *(draft(site=1, execution_time=1.0) for _ in range(3)))
+    change_site(1, paused=True)
+    assert sweeper.sweep()["facts"] == 1
+    assert board.standing(1).hold == "paused"
+    change_site(1, paused=False, max_running=2)
+    sweeper.sweep()
+    assert len(board.take("task_04", 9, budget_s=0.0, lease_s=9.0)) == 2
+
+
+# Dispatchers
+
+
+@on_sqlite
+def test_a_dispatcher_hands_over_nothing_of_a_paused_lane_or_site(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    dispatcher = Dispatcher(settings, board, redis)
+    pause("task_04")
+    change_site(1, paused=True)
+    dispatcher.tick()
+    post(settings, board, draft(execution_time=1.0), draft(site=2, user=2, execution_time=1.0), draft())
+    dispatcher.tick()
+    assert queued(redis) == 0
+    pause("task_04", paused=False)
+    controls.tell(board, settings)
+    dispatcher.tick()
+    assert queued(redis) == 1
+    assert board.standing(1).pending == {"task_04": 1, "task_01": 1}
+
+
+@on_sqlite
+def test_a_dispatcher_sleeps_no_longer_than_until_the_next_site_is_due(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    board.now = 1_700_000_000.0
+    change_site(1, rate_per_s=5.0)
+    change_site(2, rate_per_s=2.0)
+    dispatcher = Dispatcher(settings, board, redis)
+    assert dispatcher.tick() == min(IDLE_S, settings.repair_every_s)
+    post(settings, board, *(draft(site=site, user=site) for site in (1, 2) for _ in range(5)))
+    redis.sadd("rq:workers:band-1ms", *(f"rq:worker:{n}" for n in range(50)))
+    handed = []
+    for _ in range(6):
+        delay = dispatcher.tick()
+        handed.append((round(board.now - 1_700_000_000.0, 3), queued(redis)))
+        board.now += delay
+    assert handed == [(0.0, 2), (0.2, 3), (0.4, 4), (0.5, 5), (0.6, 6), (0.8, 7)]
+
+
+@on_sqlite
+def test_a_start_by_other_settings_changes_the_policy_in_place(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    Dispatcher(settings, board, redis).tick()
+    epoch = board.rules().epoch
+    Dispatcher(dataclasses.replace(settings, policy="fifo"), board, redis).tick()
+    assert (board.rules().policy, board.rules().epoch) == ("fifo", epoch)
+    choose("fair")
+    Dispatcher(dataclasses.replace(settings, policy="shortest"), board, redis).tick()
+    assert board.rules().policy == "fair"
+
+
+def of_a_former_version(redis: Redis, jobs: list[int]) -> None:
+    """Have the board be as the version before this one kept it: other fields, and no word of its shape."""
+    redis.hdel(f"{PREFIX}rules", "shape")
+    redis.hset(f"{PREFIX}rules", "layout", "of another shape")
+    for job in jobs:
+        redis.hset(f"{PREFIX}jobs", str(job), "1 1 task_04 1.0 0 1700000000.0 -")
+
+
+def test_a_board_of_a_former_version_is_built_again_at_a_start(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    jobs = post(settings, board, *(draft(execution_time=1.0) for _ in range(3)))
+    of_a_former_version(redis, jobs)
+    Dispatcher(settings, board, redis).tick()
+    assert board.known(jobs) == set(jobs)
+    assert queued(redis) == 1
+    assert board.recount(1) + board.recount_lanes(9) == 0
+
+
+@on_sqlite
+def test_a_dispatcher_that_meets_a_board_of_a_former_version_builds_it_again(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    dispatcher = Dispatcher(settings, board, redis)
+    dispatcher.tick()
+    jobs = post(settings, board, *(draft(execution_time=1.0) for _ in range(3)))
+    of_a_former_version(redis, jobs)
+    dispatcher.tick()
+    dispatcher.tick()
+    assert board.known(jobs) == set(jobs)
+    assert queued(redis) == 1
+
+
+@pytest.mark.parametrize("wish", [
+    lambda settings, board, job: post(settings, board, draft(execution_time=1.0)),
+    lambda settings, board, job: submit.drop(board, [job]),
+    lambda settings, board, job: submit.place(board, insert_rows(settings)),
+])
+@on_sqlite
+def test_clients_are_served_while_the_board_is_of_a_former_version(
+    board: Board, settings: Settings, redis: Redis, wish: Callable[[Settings, Board, int], object]
+) -> None:
+    """The rows are what counts; the board gets them when it is built again."""
+    (job,) = post(settings, board, draft(execution_time=1.0))
+    of_a_former_version(redis, [job, job + 1])
+    before = redis.hgetall(f"{PREFIX}jobs")
+    wish(settings, board, job)
+    assert redis.hgetall(f"{PREFIX}jobs") == before
+
+
+def insert_rows(settings: Settings) -> list[Job]:
+    with writing() as session:
+        return list(submit.insert_jobs(session, {"": draft(execution_time=1.0)}, settings))
+
+
+@on_sqlite
+def test_a_slice_of_a_held_site_that_is_lost_frees_its_cap(
+    board: Board, sweeper: Sweeper, settings: Settings, redis: Redis
+) -> None:
+    change_site(1, max_running=1)
+    sweeper.sweep()
+    jobs = post(settings, board, draft(execution_time=1.0), draft(execution_time=1.0))
+    (slice_,) = board.take("task_04", 2, budget_s=0.0, lease_s=0.001)
+    assert board.standing(1).hold == "max_running"
+    assert not lanes.waits_in_queue(redis, BANDS[3], slice_.id)
+    board.now = float(board._time()) + 1.0
+    assert sweeper.expired_leases() == 1
+    assert (board.standing(1).hold, board.standing(1).running) == (None, 0)
+    assert board.known(jobs) == set(jobs)
