@@ -76,7 +76,10 @@ def longest(redis: Redis, load: Workload, policy: str) -> float:
 
 
 class Bound:
-    """The bounds of docs/fairness.md for one lane that has all the workers."""
+    """The bounds of docs/fairness.md for one lane that has all the workers.
+
+    They count to the start of a slice; L more to that of a job inside it.
+    """
 
     def __init__(self, load: Workload) -> None:
         self.load = load
@@ -176,7 +179,7 @@ def test_a_job_waits_for_its_own_users_line_and_its_fair_share_of_the_colleagues
         queued = sum(load.length[other] for other in range(job)
                      if load.user[other] == user and trace.start[other] >= at)
         own_s = queued + (users - 1) * (queued + 2 * longest_s)  # Y
-        assert trace.start[job] - at <= bound.tags(1, HEAD_STARTS[policy], own_s) + 1e-9
+        assert trace.start[job] - at <= bound.tags(1, HEAD_STARTS[policy], own_s) + bound.L
 
 
 @pytest.mark.parametrize("policy", HEAD_STARTS)
@@ -213,7 +216,7 @@ def test_no_job_is_passed_by_what_arrives_later_than_the_policy_allows(redis: Re
 
     bound = Bound(load)
     for job, said in enumerate(load.estimate):
-        assert trace.start[job] - load.at[job] <= bound.order(job, trace, ahead(said)) + 1e-9
+        assert trace.start[job] - load.at[job] <= bound.order(job, trace, ahead(said)) + bound.L
 
 
 def test_a_point_is_worth_a_second_and_at_most_a_thousand_count() -> None:
