@@ -90,6 +90,16 @@ def repair() -> None:
 
 
 @main.command()
+@click.option("--workers", type=click.IntRange(1, 1024), help="Workers to give to lanes.  [default: JOBSCHED_WORKERS]")
+@click.option("--wait", "wait_s", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
+              help="A target for the mean wait: also print the workers that it takes.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object instead of a table.")
+def plan(**options: Any) -> None:
+    """Show how many workers each lane should get for the load seen lately."""
+    _function("outlook", "main")(_settings_of_running(), **options)
+
+
+@main.command()
 def info() -> None:
     """Show RQ's queues and workers, of the stack that runs in this home or of REDIS_URL."""
     from rq.cli.cli import main as rq

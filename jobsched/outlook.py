@@ -1,0 +1,156 @@
+"""The command ``jobsched plan``: how many workers each lane should get, and how many a target takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from jobsched import capacity, plan
+from jobsched.board import Board
+from jobsched.capacity import Demand
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.domain import Band, JobschedError
+from jobsched.plan import Slot
+
+#: The width of a table that is not for a terminal.
+_WIDTH = 120
+#: What means that were not measured are.
+_ASSUMED = {
+    "estimated": "nothing has ended in this lane lately: the mean estimate of what waits there",
+    "bound": "nothing has ended in this lane lately, and nothing waits: the bound of the band",
+}
+
+
+class NoAnswer(JobschedError):
+    """Redis, which knows the load, is away."""
+
+
+@dataclass(frozen=True)
+class LanePlan:
+    """A lane's demand, how many workers have it as their own, how many help it, and how many the target takes."""
+
+    demand: Demand
+    own: int
+    helps: int
+    needed: int | None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The plan of some workers; ``seen`` is whether any load was. ``wanted`` workers keep up with it.
+
+    ``wait_s`` is the target for the mean wait, if there is one.
+    """
+
+    slots: Sequence[Slot]
+    seen: bool
+    wanted: int
+    lanes: Sequence[LanePlan]
+    wait_s: float | None
+
+    @property
+    def needed(self) -> int:
+        """The workers that the target takes, where each lane has its own."""
+        return sum(lane.needed or 0 for lane in self.lanes)
+
+
+def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_json: bool) -> None:
+    """Print the outlook as a table or as JSON. Raises NoAnswer, and BoardLost when no dispatcher has started yet."""
+    board = Board(connect(settings.redis_url, patient=False))
+    try:
+        demands = capacity.read(board, settings.bands)
+    except RedisError as error:
+        raise NoAnswer(f"Redis does not answer ({type(error).__name__}): it knows the load") from error
+    found = outlook(demands, workers or settings.workers, settings.bands, wait_s)
+    console = Console(highlight=False)
+    if as_json:
+        console.out(json.dumps(as_numbers(found), indent=1))
+        return
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
+    console.print(table(found))
+    for line in notes(found):
+        console.print(line)
+
+
+def outlook(demands: Sequence[Demand], workers: int, bands: Sequence[Band], wait_s: float | None) -> Outlook:
+    """The plan of ``workers`` for the demand in each lane, and what the target takes."""
+    load = capacity.work(demands, workers)
+    slots = plan.slots(workers, bands, load)
+    lanes = [
+        LanePlan(lane, sum(lane.band in slot.own for slot in slots), sum(lane.band in slot.helps for slot in slots),
+                 None if wait_s is None else capacity.needed(lane, wait_s))
+        for lane in demands
+    ]
+    return Outlook(slots, sum(load.values()) >= plan.LEAST, capacity.wanted(demands), lanes, wait_s)
+
+
+def as_numbers(found: Outlook) -> dict[str, Any]:
+    """An outlook for JSON; times are in seconds, loads in worker-seconds a second."""
+    target = {} if found.wait_s is None else {"wait_s": found.wait_s, "needed": found.needed}
+    return {
+        "workers": len(found.slots), "seen": found.seen, "wanted": found.wanted, **target,
+        "lanes": [_row(lane) for lane in found.lanes],
+        "slots": [{"own": [band.label for band in slot.own], "helps": [band.label for band in slot.helps]}
+                  for slot in found.slots],
+    }
+
+
+def _row(lane: LanePlan) -> dict[str, Any]:
+    asks = lane.demand
+    row = {
+        "lane": asks.band.label, "arrivals_per_s": asks.arrivals_per_s, "mean_s": asks.mean_s,
+        "mean_from": asks.mean_from, "scv": asks.scv, "load": asks.load, "backlog_s": asks.backlog_s,
+        "own": lane.own, "helps": lane.helps,
+    }
+    return row if lane.needed is None else {**row, "needed": lane.needed}
+
+
+def table(found: Outlook) -> Table:
+    """An outlook for people: a row a lane, and their sums."""
+    workers = f"{len(found.slots)} worker{'s' * (len(found.slots) != 1)}"
+    title = f"{workers}, by the load of the last minutes" if found.seen else \
+        f"Nothing has come lately: {workers}, as if every lane got equally many jobs"
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    drawn.add_column("lane", no_wrap=True)
+    target = () if found.wait_s is None else (f"for {found.wait_s:g} s",)
+    for column in ("arrivals/s", "mean s", "load", "backlog s", "own", "helpers", *target):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    for lane in found.lanes:
+        asks = lane.demand
+        mark = "*" if asks.mean_from in _ASSUMED else ""
+        mean = "-" if asks.mean_s is None else f"{mark}{asks.mean_s:.3g}"
+        drawn.add_row(asks.band.label, _number(asks.arrivals_per_s), mean, _number(asks.load), _number(asks.backlog_s),
+                      str(lane.own), str(lane.helps), *([str(lane.needed)] if target else []))
+    drawn.add_section()
+    drawn.add_row("all", *_sums(found.lanes), "", "", *([str(found.needed)] if target else []))
+    return drawn
+
+
+def notes(found: Outlook) -> list[str]:
+    """What stands below the table."""
+    said = [f"plan: {plan.told(found.slots)}; whoever has longer lanes helps the shorter ones",
+            f"to keep up, and do what waits within 100 s: {found.wanted} workers"]
+    if found.wait_s is not None:
+        said.append(f"for a mean wait of {found.wait_s:g} s, if every lane had workers to itself: {found.needed}")
+    said += [f"* {lane.demand.band.label}: {_ASSUMED[lane.demand.mean_from]}"
+             for lane in found.lanes if lane.demand.mean_from in _ASSUMED]
+    return said
+
+
+def _sums(lanes: Sequence[LanePlan]) -> tuple[str, str, str, str]:
+    asks = [lane.demand for lane in lanes]
+    return (_number(sum(lane.arrivals_per_s for lane in asks)), "", _number(sum(lane.load for lane in asks)),
+            _number(sum(lane.backlog_s for lane in asks)))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
