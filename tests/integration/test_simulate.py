@@ -196,6 +196,16 @@ def test_the_command_prints_a_row_for_each_policy(redis_kind: str) -> None:
         assert row["mean_slowdown"] >= 1
 
 
+def test_every_run_that_has_marks_is_done_and_each_mark_is_told() -> None:
+    result = run("marks", "--jobs", "40")
+
+    for case in ("flood", "heavy", "pareto-1.0", "pareto-1.5", "lognormal", "split", "lie-short", "lie-long, one lane"):
+        assert case in result.stdout
+    for what in ("Jain's index", "p99 of slowdown", "load per worker", "what the site gains"):
+        assert what in result.stdout
+    assert result.exit_code == (1 if " NO " in result.stdout else 0)
+
+
 def test_both_kinds_of_redis_give_the_same_figures() -> None:
     rows = [json.loads(run("heavy", "--jobs", "40", "--policy", "balanced", "--no-baselines", "--json", "--redis",
                            kind).stdout) for kind in ("real", "fake")]
