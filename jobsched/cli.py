@@ -90,6 +90,21 @@ def repair() -> None:
 
 
 @main.command()
+@click.argument("name", required=False, type=click.Choice(list(POLICIES)))
+@click.option("--default", is_flag=True, help="Go back to the one that JOBSCHED_POLICY names.")
+def policy(name: str | None, default: bool) -> None:
+    """Show by which policy it is decided who goes next, or go by NAME from now on."""
+    if name and default:
+        raise click.UsageError("either NAME or --default")
+    now, is_told = _function("controls", "main")(_settings_of_running(), name, change=bool(name or default))
+    for known in POLICIES.values():
+        click.echo(f"{'*' if known.name == now.policy.name else ' '} {known.name:<10}{known.purpose}")
+    click.echo("chosen at run time" if now.chosen else "as the settings say")
+    if not is_told:
+        click.echo("jobsched: no board answers: the next sweep tells it", err=True)
+
+
+@main.command()
 @click.option("--workers", type=click.IntRange(1, 1024), help="Workers to give to lanes.  [default: JOBSCHED_WORKERS]")
 @click.option("--wait", "wait_s", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
               help="A target for the mean wait: also print the workers that it takes.")

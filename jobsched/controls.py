@@ -70,6 +70,7 @@ def tell(board: Board, settings: Settings) -> int:
     Returns how many lanes and scores changed. Raises RedisError, or BoardLost for a board that has to be built first;
     then building it does the same.
     """
+    failpoint("controls.committed", effect="sql")
     chosen, paused = _read()
     changed = board.pause_lanes(paused)
     failpoint("controls.lanes_told")

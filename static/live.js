@@ -20,7 +20,7 @@
 
   pause.addEventListener("click", () => {
     paused = !paused;
-    pause.textContent = paused ? "Resume" : "Pause";
+    pause.textContent = paused ? "Resume updates" : "Pause updates";
     say(paused ? "paused" : "live", paused ? "Paused" : "Live");
     if (!paused) live().dispatchEvent(new Event("refresh"));
   });

@@ -31,18 +31,19 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
             f"List {resource.plural}, newest first", {200: some}, query=resource.query, pages=True)),
         (many, "POST", views.create, Operation(
             f"Create one {resource.noun}, or a list of them: all or none",
-            {201: resource.item | some, 303: None}, body=resource.draft, many=True, idempotent=True)),
+            {201: resource.item | some, 303: None}, body=resource.draft, many=True, idempotent=True,
+            bounded=resource.bounded)),
         (one, "GET", views.show, Operation(f"Show a {resource.noun}", {200: resource.detail})),
         (one, "PUT", views.replace, Operation(
             f"Replace a {resource.noun}: what is left out goes back to its default", {200: resource.detail},
-            body=resource.draft)),
+            body=resource.draft, bounded=resource.bounded)),
         (one, "PATCH", views.patch, Operation(
             f"Change the given fields of a {resource.noun}", {200: resource.detail}, body=resource.draft,
-            partial=True)),
+            partial=True, bounded=resource.bounded)),
         (one, "DELETE", views.delete, Operation(f"Delete a {resource.noun}", {204: None}, conflicts=True)),
         (one, "POST", views.form, Operation(
             "For browsers' forms, which can only POST: the field _method says PUT, PATCH or DELETE",
-            {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True)),
+            {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True, bounded=resource.bounded)),
     ):
         made.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])
     return made
@@ -129,7 +130,9 @@ class Views:
                 return refused_form(refused, partial(self._show, id), sent)
             raise
         self._resource.tell_changed(row)
-        return negotiate.see_other(self._address(id)) if negotiate.wants_html() else self._show(id)
+        if negotiate.wants_html():
+            return negotiate.see_other(negotiate.back(self._address(id)))
+        return self._show(id)
 
     def _list(self, status: int = 200, **context: Any) -> Response:
         resource = self._resource

@@ -27,7 +27,7 @@ _PENDING = Job.status == Status.PENDING.value
 class SiteFigures:
     """What is counted of a site. ``pending`` and ``places`` are by band name; ``place`` 1 has the most points.
 
-    ``hold`` is what keeps it from being served, as far as it is known.
+    ``hold`` is what keeps it from being served, as far as it is known; ``in_flight`` None: not known.
     """
 
     total_users: int
@@ -37,6 +37,7 @@ class SiteFigures:
     place: int | None
     places: Mapping[str, int]
     hold: Hold | None
+    in_flight: int | None
 
 
 def of_sites(
@@ -45,11 +46,18 @@ def of_sites(
     """The figures of sites: where they stand from the board while it answers, else from SQL, without places."""
     ids = [site.id for site in sites]
     users, jobs = count_by(session, UserRecord.site_id, ids), count_by(session, Job.site_id, ids)
-    standings = _standings(board, ids) if board is not None else {}
-    standings |= _standings_from_sql(session, [site for site in sites if site.id not in standings], settings)
-    return {
-        site.id: _figures(site, standings[site.id], users.get(site.id, 0), jobs.get(site.id, 0)) for site in sites
-    }
+    known = _standings(board, ids) if board is not None else {}
+    counted = _standings_from_sql(session, [site for site in sites if site.id not in known], settings)
+    found = {}
+    for site in sites:
+        now = known.get(site.id) or counted[site.id]
+        # The board holds back only what waits; a site is paused also while nothing does.
+        hold = cast("Hold | None", "paused" if site.paused else now.hold)
+        found[site.id] = SiteFigures(
+            users.get(site.id, 0), jobs.get(site.id, 0), now.pending, now.points, now.place, now.places, hold,
+            now.running if site.id in known else None,
+        )
+    return found
 
 
 def pending_of_users(session: Session, users: Collection[int]) -> dict[int, int]:
@@ -81,12 +89,6 @@ def portions(ids: Collection[int]) -> list[list[int]]:
     """``ids`` in lists of at most PORTION."""
     ordered = sorted(ids)
     return [ordered[start : start + PORTION] for start in range(0, len(ordered), PORTION)]
-
-
-def _figures(site: Site, now: SiteStanding, users: int, jobs: int) -> SiteFigures:
-    # The board holds back only what waits; a site is paused also while nothing does.
-    hold = cast("Hold | None", "paused" if site.paused else now.hold)
-    return SiteFigures(users, jobs, now.pending, now.points, now.place, now.places, hold)
 
 
 def _standings(board: Board, ids: Sequence[int]) -> dict[int, SiteStanding]:

@@ -28,6 +28,7 @@ class Jobs(Resource[JobIn, JobQuery]):
 
     path, noun, plural = "jobs", "job", "jobs"
     list_page, item_page = "jobs.html", "job.html"
+    bounded = True
     model, item, detail = Job, JobOut, JobOut
     draft, query = JobIn, JobQuery
 
@@ -188,5 +189,6 @@ for _name, _view, _summary in (
     ("cancel", cancel, "Cancel a job that waits"),
     ("retry", retry, "Run a failed or cancelled job again"),
 ):
-    _operation = Operation(_summary, {200: JobOut, 303: None}, idempotent=True, conflicts=True)
+    _operation = Operation(_summary, {200: JobOut, 303: None}, idempotent=True, conflicts=True,
+                           bounded=_name == "retry")
     moves.add_url_rule(f"/{_name}", _name, _operation.on(_view), methods=["POST"])

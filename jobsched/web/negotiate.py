@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, render_template, request
 
@@ -42,6 +43,15 @@ def no_content() -> Response:
 def see_other(location: str) -> Response:
     """Where a browser goes after its form was taken, so that a reload does not send it again."""
     return _varying(Response(status=303, headers={"Location": location}, mimetype="text/html"))
+
+
+def back(otherwise: str) -> str:
+    """The page of ours that a browser's form was sent from, else ``otherwise``."""
+    came_from = urlsplit(request.referrer or "")
+    if came_from.netloc != request.host:
+        return otherwise
+    path = "/" + came_from.path.lstrip("/\\")  # "//host" would lead away
+    return f"{path}?{came_from.query}" if came_from.query else path
 
 
 def _varying(response: Response) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -22,6 +22,11 @@ VERSION = "3.1.0"
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {"$ref": "#/components/responses/Problem"}
+_BUSY = {"$ref": "#/components/responses/Busy"}
+#: What stands in paths, by name.
+_IN_PATHS: Mapping[str, dict[str, Any]] = {
+    "id": {"type": "integer", "minimum": 1, "maximum": MOST_INTEGER}, "name": {"type": "string", "minLength": 1},
+}
 _HEADERS = {
     "Location": "the address of what was created, when that is one",
     "Link": 'the next page: rel="next"; absent on the last one',
@@ -44,6 +49,8 @@ class Operation:
     pages: bool = False
     idempotent: bool = False
     conflicts: bool = False
+    #: Whether a site may have no room for it.
+    bounded: bool = False
     #: Whether browsers get a page.
     html: bool = True
     #: Whether the answer is text instead of JSON.
@@ -61,11 +68,11 @@ class Operation:
         call.operation = self  # type: ignore[attr-defined]
         return call
 
-    def problems(self, method: str, has_id: bool) -> list[int]:
+    def problems(self, method: str, is_one: bool) -> list[int]:
         """The statuses that the operation may refuse with."""
         unsafe = method != "GET"
         found = {403} if unsafe else set()
-        if has_id:
+        if is_one:
             found |= {404}
         if self.body or self.form:
             found |= {400, 413, 415, 422}
@@ -75,6 +82,8 @@ class Operation:
             found |= {422}
         if self.body or self.conflicts:
             found |= {409}
+        if self.bounded:
+            found |= {429}
         return sorted(found)
 
 
@@ -112,11 +121,18 @@ def describe(app: Flask) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {"Problem": {
-                "description": "Not done; nothing was changed",
-                "content": {"application/problem+json": {"schema": refs[ProblemOut]}},
-            }},
+            "responses": _refusals(refs[ProblemOut]),
         },
+    }
+
+
+def _refusals(schema: Any) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": schema}}
+    seconds = {"description": "whole seconds until a new attempt", "schema": {"type": "integer", "minimum": 1}}
+    return {
+        "Problem": {"description": "Not done; nothing was changed", "content": content},
+        "Busy": {"description": "A site has as many waiting jobs as it may; nothing was changed", "content": content,
+                 "headers": {"Retry-After": seconds}},
     }
 
 
@@ -148,20 +164,20 @@ def _schemas(found: list[Operation]) -> tuple[dict[str, Any], _Refs]:
 
 
 def _operation(path: str, method: str, operation: Operation, refs: _Refs) -> dict[str, Any]:
-    has_id = "{id}" in path
+    names = re.findall(r"{(\w+)}", path)
     answers: dict[str, Any] = {
         str(status): _answer(status, type_, operation, refs) for status, type_ in operation.answers.items()
     }
-    for status in operation.problems(method, has_id):
-        answers[str(status)] = _PROBLEM
+    for status in operation.problems(method, bool(names)):
+        answers[str(status)] = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _PROBLEM
     for status, type_ in (operation.troubles or {}).items():
         answers[str(status)] = _answer(status, type_, operation, refs)
-    name = path.strip("/").replace("{id}", "item").replace("/", "_").replace(".", "_") or "index"
+    name = re.sub(r"{\w+}", "item", path.strip("/")).replace("/", "_").replace(".", "_") or "index"
     described: dict[str, Any] = {
         "operationId": f"{method.lower()}_{name}".replace("-", "_"),
         "summary": operation.summary,
         "tags": [path.split("/")[1] or "index"],
-        "parameters": _parameters(has_id, operation),
+        "parameters": _parameters(names, operation),
         "responses": {**answers, "default": _PROBLEM},
     }
     if operation.body is not None or operation.form:
@@ -184,11 +200,10 @@ def _answer(status: int, type_: Any, operation: Operation, refs: _Refs) -> dict[
     return answer
 
 
-def _parameters(has_id: bool, operation: Operation) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if has_id:
-        schema = {"type": "integer", "minimum": 1, "maximum": MOST_INTEGER}
-        found.append({"name": "id", "in": "path", "required": True, "schema": schema})
+def _parameters(names: Sequence[str], operation: Operation) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _IN_PATHS[name]} for name in names
+    ]
     if operation.query is not None:
         query = operation.query.model_json_schema()
         for name, schema in query["properties"].items():

@@ -14,6 +14,7 @@ from jobsched import tasks
 from jobsched.database import reading
 from jobsched.domain import TERMINAL, WAITING, Band, Status
 from jobsched.models import Site, UserRecord, utcnow
+from jobsched.policy import POLICIES, Policy
 from jobsched.web import current, presentation
 from jobsched.web.timeline import Way, timeline
 
@@ -23,7 +24,8 @@ MOST_CHOICES = 200
 _ENDPOINTS = {
     "home": "index", "sites": "sites.list", "site": "sites.show", "user_records": "user_records.list",
     "user_record": "user_records.show", "jobs": "jobs.list", "job": "jobs.show", "cancel": "moves.cancel",
-    "retry": "moves.retry",
+    "retry": "moves.retry", "pause_lane": "controls.post_pause", "resume_lane": "controls.post_resume",
+    "policy": "controls.post_choose",
 }
 
 
@@ -73,6 +75,15 @@ class Choices:
     @property
     def tasks(self) -> Sequence[str]:
         return tasks.names()
+
+    @property
+    def policies(self) -> Sequence[Policy]:
+        return list(POLICIES.values())
+
+    @property
+    def default_policy(self) -> str:
+        """The one that the settings name."""
+        return current.settings().policy
 
     @property
     def bands(self) -> Sequence[Band]:

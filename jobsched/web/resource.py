@@ -31,6 +31,8 @@ class Resource(ABC, Generic[Draft, Query]):
     plural: ClassVar[str]
     list_page: ClassVar[str]
     item_page: ClassVar[str]
+    #: Whether a site may have too many of them (429).
+    bounded: ClassVar[bool] = False
     model: ClassVar[Any]
     #: What one of a list is, and what one alone is.
     item: ClassVar[Any]

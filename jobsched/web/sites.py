@@ -113,6 +113,7 @@ def _show(site: Site, now: figures.SiteFigures) -> SiteOut:
         "max_pending": site.max_pending,
         "paused": site.paused,
         "hold": now.hold,
+        "in_flight": now.in_flight,
         "created_at": stamp(site.created_at),
         "total_users": now.total_users,
         "total_jobs": now.total_jobs,

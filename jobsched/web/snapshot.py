@@ -14,6 +14,7 @@ from rq import Queue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from jobsched import controls
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost, Status
@@ -33,7 +34,10 @@ _BOARD_LOST = "The board has not been set up yet: a dispatcher does it, from the
 
 @dataclass(frozen=True)
 class Lane:
-    """One lane. ``waiting``, ``queued`` (RQ jobs) and ``sites`` come from Redis: None while it is away."""
+    """One lane. ``waiting``, ``queued`` (RQ jobs), ``sites`` and ``backlog_s`` come from Redis: None while it is away.
+
+    ``backlog_s`` is the work that waits, in estimated worker-seconds.
+    """
 
     band: Band
     running: int
@@ -41,6 +45,8 @@ class Lane:
     waiting: int | None
     queued: int | None
     sites: int | None
+    backlog_s: float | None
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -102,13 +108,14 @@ class LatestJob:
 class Snapshot:
     """The dashboard's content. ``note`` says in plain words what could not be read, and why.
 
-    ``orders`` and ``workers`` are None when they are not known; ``running`` holds the jobs at work by their slice.
+    ``chosen`` is the policy that was chosen at run time. ``orders`` and ``workers`` are None when they are not known; ``running`` holds the jobs at work by their slice.
     """
 
     at: datetime
     counts: Mapping[Status, int]
     lanes: tuple[Lane, ...]
     policy: Policy
+    chosen: Policy | None
     orders: tuple[Order, ...] | None
     workers: tuple[Worker, ...] | None
     running: Mapping[str, Sequence[int]]
@@ -124,6 +131,7 @@ class Pulse:
 
     policy: str
     lanes: Mapping[str, LaneCount] = field(default_factory=dict)
+    backlog: Mapping[str, float] = field(default_factory=dict)
     queued: Mapping[str, int] = field(default_factory=dict)
     rankings: Mapping[str, Sequence[Ranked]] = field(default_factory=dict)
     workers: tuple[Worker, ...] | None = ()
@@ -164,7 +172,7 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
     try:
         lanes = {lane.band: lane for lane in board.lanes()}
         rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
-        return Pulse(board.rules().policy, lanes, queued, rankings, workers)
+        return Pulse(board.rules().policy, lanes, board.backlog(), queued, rankings, workers)
     except BoardLost:
         return Pulse(settings.policy, queued=queued, workers=workers, note=_BOARD_LOST)
 
@@ -182,6 +190,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         counts=counts.get(lambda: count_by_status(session)),
         lanes=_lanes(session, beat, bands, now),
         policy=POLICIES[beat.policy],
+        chosen=controls.chosen_policy(session),
         orders=_orders(session, beat, bands, now),
         workers=beat.workers,
         running=_running(session, [worker.slice for worker in beat.workers or () if worker.slice]),
@@ -207,12 +216,14 @@ def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) 
         select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
         .scalar_subquery() for band in bands
     ))).one()
+    paused = controls.paused_lanes(session)
     lanes = []
     for band, since in zip(bands, oldest, strict=True):
         lane = beat.lanes.get(band.name)
         lanes.append(Lane(
             band, running.get(band.name, 0), None if since is None else max(0.0, (now - since).total_seconds()),
             lane.waiting if lane else None, beat.queued.get(band.name), lane.sites if lane else None,
+            beat.backlog.get(band.name), band.name in paused,
         ))
     return tuple(lanes)
 

@@ -90,7 +90,7 @@ def test_a_hidden_tab_asks_for_nothing_and_catches_up_when_it_is_seen_again(page
 def test_the_page_can_be_paused(page: Page, still: str, api: Api) -> None:
     api.add_user()
     page.goto(still)
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause updates").click()
     expect(page.get_by_text("Paused")).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -98,7 +98,7 @@ def test_the_page_can_be_paused(page: Page, still: str, api: Api) -> None:
     job = api.add_job()
     assert asked == []
 
-    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Resume updates").click()
     expect(page.get_by_role("link", name=f"#{job}", exact=True)).to_be_visible()
 
 

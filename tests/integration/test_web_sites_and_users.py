@@ -19,7 +19,7 @@ def test_a_site_is_created_with_its_address(client: FlaskClient) -> None:
     site = created(response)
     assert {name: site[name] for name in fields} == fields
     assert response.headers["Location"] == site["links"]["self"] == f"/sites/{site['id']}"
-    assert client.get(response.headers["Location"]).json == {**site, "estimates": []}
+    assert client.get(response.headers["Location"]).json == {**site, "estimates": [], "in_flight": 0}
 
 
 def test_both_spellings_of_record_capacity_are_taken_and_given(client: FlaskClient) -> None:

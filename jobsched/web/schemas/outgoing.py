@@ -66,6 +66,8 @@ class SiteOut(TypedDict):
     max_pending: Annotated[int | None, Field(description="jobs that wait, also scheduled ones; null: no limit")]
     paused: Annotated[bool, Field(description="not served; what is in flight goes on")]
     hold: Annotated[Hold | None, Field(description="what keeps its waiting jobs from being served")]
+    in_flight: Annotated[int | None, Field(
+        description="jobs handed to a worker's queue that have not ended; null while the board does not answer")]
     created_at: Stamp
     total_users: int
     total_jobs: int

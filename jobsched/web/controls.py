@@ -1,0 +1,152 @@
+"""What operators set at run time over HTTP: which lanes are paused, and by which policy it is decided who goes next.
+
+SQL keeps it, then the board is told. Both are shown and set on the dashboard, which is where browsers are led.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import cast
+
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from jobsched import controls
+from jobsched.board import LaneCount
+from jobsched.database import reading, writing
+from jobsched.domain import Band, Invalid, Status
+from jobsched.models import Job
+from jobsched.policy import POLICIES
+from jobsched.submit import if_redis_answers
+from jobsched.web import body, current, negotiate, validation
+from jobsched.web.openapi import Operation
+from jobsched.web.problems import Problem
+from jobsched.web.schemas import LaneOut, PolicyIn, PolicyOut, PolicyRow
+
+
+def lanes() -> Response:
+    """Every lane, the quickest first."""
+    if negotiate.wants_html():
+        return negotiate.see_other(_dashboard())
+    with reading() as session:
+        return negotiate.json_answer(negotiate.dumps(_lanes(session)))
+
+
+def pause(name: str) -> Response:
+    """Stop a lane."""
+    return _pause(name, paused=True)
+
+
+def resume(name: str) -> Response:
+    """Let a lane go on."""
+    return _pause(name, paused=False)
+
+
+def policy() -> Response:
+    """Which policy there is, and which others."""
+    if negotiate.wants_html():
+        return negotiate.see_other(_dashboard())
+    return negotiate.json_answer(negotiate.dumps(_policy()))
+
+
+def choose() -> Response:
+    """Go by another policy."""
+    drafts, errors = validation.one(PolicyIn, body.read())
+    if errors:
+        raise Invalid(errors)
+    with writing() as session:
+        controls.choose_policy(session, drafts[""].policy)
+    tell()
+    if negotiate.wants_html():
+        return negotiate.see_other(negotiate.back(_dashboard()))
+    return policy()
+
+
+def tell() -> None:
+    """Bring the board in line with what was set; without Redis the sweep will."""
+    with if_redis_answers("tell the board what was set"):
+        controls.tell(current.board(), current.settings())
+
+
+def _pause(name: str, *, paused: bool) -> Response:
+    band = _band(name)
+    with writing() as session:
+        controls.pause_lane(session, band.name, paused=paused)
+    tell()
+    if negotiate.wants_html():
+        return negotiate.see_other(negotiate.back(_dashboard()))
+    with reading() as session:
+        found = next(lane for lane in _lanes(session) if lane["name"] == band.name)
+    return negotiate.json_answer(negotiate.dumps(found))
+
+
+def _band(name: str) -> Band:
+    bands = current.settings().bands
+    for band in bands:
+        if name in (band.name, band.label):
+            return band
+    known = ", ".join(f"{band.name} ({band.label})" for band in bands)
+    raise Problem(404, f"no lane {name}: there are {known}")
+
+
+def _lanes(session: Session) -> list[LaneOut]:
+    counts: dict[str, LaneCount] = {}
+    backlog: Mapping[str, float] = {}
+    with if_redis_answers("read how full the lanes are"):
+        counts = {lane.band: lane for lane in current.board().lanes()}
+        backlog = current.board().backlog()
+    pending = {} if counts else _pending(session)
+    paused = controls.paused_lanes(session)
+    return [_lane(band, counts.get(band.name), backlog.get(band.name), pending.get(band.name, 0), band.name in paused)
+            for band in current.settings().bands]
+
+
+def _lane(band: Band, count: LaneCount | None, backlog_s: float | None, pending: int, paused: bool) -> LaneOut:
+    root, here = request.script_root, f"{request.script_root}/lanes/{band.name}"
+    move = "resume" if paused else "pause"
+    return {
+        "name": band.name,
+        "label": band.label,
+        "queue": band.queue,
+        "waiting": count.waiting if count else pending,
+        "flying": count.flying if count else None,
+        "sites": count.sites if count else None,
+        "backlog_s": backlog_s,
+        "paused": paused,
+        "links": {"jobs": f"{root}/jobs?band={band.name}", move: f"{here}/{move}"},
+    }
+
+
+def _pending(session: Session) -> dict[str, int]:
+    rows = select(Job.band, func.count()).where(Job.status == Status.PENDING.value).group_by(Job.band)
+    return {band: int(n) for band, n in session.execute(rows)}
+
+
+def _policy() -> PolicyOut:
+    now = controls.in_force(current.board(), current.settings())
+    return {
+        "policy": now.policy.name,
+        "chosen_at_run_time": now.chosen,
+        "policies": [cast("PolicyRow", asdict(known)) for known in POLICIES.values()],
+    }
+
+
+def _dashboard() -> str:
+    return url_for("index")
+
+
+made = Blueprint("controls", __name__)
+for _rule, _method, _view, _operation in (
+    ("/lanes", "GET", lanes, Operation("List the lanes, the quickest first", {200: list[LaneOut], 303: None})),
+    ("/lanes/<name>/pause", "POST", pause, Operation(
+        "Stop a lane, by its name or label; what is with a worker goes on", {200: LaneOut, 303: None})),
+    ("/lanes/<name>/resume", "POST", resume, Operation("Let a lane go on", {200: LaneOut, 303: None})),
+    ("/policy", "GET", policy, Operation("Show who goes next, and the policies", {200: PolicyOut, 303: None})),
+    ("/policy", "PUT", choose, Operation(
+        "Go by another policy: all that waits is scored again", {200: PolicyOut, 303: None}, body=PolicyIn)),
+    ("/policy", "POST", choose, Operation(
+        "As PUT, for browsers' forms", {200: PolicyOut, 303: None}, body=PolicyIn)),
+):
+    made.add_url_rule(_rule, f"{_method.lower()}_{_view.__name__}", _operation.on(_view), methods=[_method])
