@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from jobsched import lanes, ledger, submit
+from jobsched import controls, lanes, ledger, submit
 from jobsched.database import writing
 from jobsched.domain import bands_of, tiers_of
 from jobsched.models import Job, Site, UserRecord, utcnow
@@ -98,6 +98,30 @@ def delete_site(system: System) -> None:
     _post(system, 1)
 
 
+@comes_to("web.sites_committed", "web.sites_told")
+def pause_site(system: System) -> None:
+    _post(system, 2)
+    system.ask("PATCH", "/sites/1", {"paused": True, "max_running": 1})
+    with writing() as session:
+        session.execute(update(Site).where(Site.id == 1).values(paused=False))
+
+
+@comes_to("controls.committed", "controls.lanes_told")
+def pause_lane(system: System) -> None:
+    _post(system, 2)
+    assert system.ask("POST", "/lanes/task_01/pause")["paused"]
+    with writing() as session:
+        controls.pause_lane(session, "task_01", paused=False)
+
+
+@comes_to("controls.committed", "controls.lanes_told", "rescore.begun", "rescore.lines_scored", "rescore.lanes_scored",
+          "rescore.done")
+def choose_policy(system: System) -> None:
+    _post(system, 2)
+    _post(system, 1, site=2, execution_time=0.5)
+    assert system.ask("PUT", "/policy", {"policy": "shortest"})["policy"] == "shortest"
+
+
 @comes_to("web.users_committed", "web.users_told")
 def change_user(system: System) -> None:
     _post(system, 2)
@@ -105,6 +129,19 @@ def change_user(system: System) -> None:
 
 
 # Dispatcher and worker
+
+
+@comes_to("dispatch.released")
+def let_a_site_go(system: System) -> None:
+    """It is held by its rate, and due."""
+    with writing() as session:
+        session.execute(update(Site).where(Site.id == 1).values(rate_per_s=20.0, max_running=2))
+    system.sweeper().facts()
+    _post(system, 3)
+    system.dispatch()
+    eventually(lambda: system.board.next_due_s() == 0.0, every_s=0.005)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
 
 
 @comes_to("dispatch.taken", "dispatch.enqueued")
@@ -121,6 +158,15 @@ def run(system: System) -> None:
     _post(system, 2)
     refused, _ = *_post(system, 1, task="refused"), *_post(system, 1, task="refused_once")
     system.ends[refused] = "failed"
+    system.dispatch()
+    system.worker(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("run.performed", "run.committed", "run.recorded", "run.settled", "run.demoted_placed")
+def overrun(system: System) -> None:
+    _post(system, 1)
+    _post(system, 1, task="outlasting")
     system.dispatch()
     system.worker(armed=True)
     _wait_until_fired(system)
@@ -253,6 +299,19 @@ def change_facts_behind_the_boards_back(system: System) -> None:
         session.execute(update(UserRecord).where(UserRecord.id == 1).values(is_active=False))
     system.dispatcher(armed=True)
     _wait_until_fired(system)
+
+
+@comes_to("controls.lanes_told", "rescore.begun", "rescore.lines_scored", "rescore.lanes_scored", "rescore.done",
+          "repair.controls_told")
+def set_controls_behind_the_boards_back(system: System) -> None:
+    _post(system, 3)
+    with writing() as session:
+        controls.choose_policy(session, "shortest")
+        controls.pause_lane(session, "task_01", paused=True)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+    with writing() as session:
+        controls.pause_lane(session, "task_01", paused=False)
 
 
 @comes_to("repair.recounted", "repair.lanes_recounted")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from redis import Redis
 from sqlalchemy import select
 
+from jobsched import controls
 from jobsched.board import Board
 from jobsched.database import reading
-from jobsched.domain import BoardLost
-from jobsched.models import Site, UserRecord
+from jobsched.domain import BoardLost, SiteFacts
+from jobsched.models import SITE_FACTS, UserRecord
 from tests.promise.stage import SITES
 
 #: What may stand there nevertheless: rules, facts, virtual times, who is alive. Counts are looked at besides.
-_STANDS = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:")
+_STANDS = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:", "due", "load:", "aims")
+#: What the board keeps of a site, as :func:`_told` has it.
+_FACTS = ["capacity", "weight", "max_running", "rate", "burst", "paused"]
 
 
 def strays(redis: Redis) -> list[str]:
@@ -22,19 +25,33 @@ def strays(redis: Redis) -> list[str]:
     for key in ("jobsched:lanes", *(f"jobsched:site:{site}" for site in SITES)):
         counts = {str(field, "utf-8"): value for field, value in redis.hgetall(key).items()}
         found += [f"{key} {field} is {int(value)}" for field, value in counts.items()
-                  if field.startswith(("waiting:", "flying:", "running", "tiers")) and int(value)]
+                  if field.startswith(("waiting:", "flying:", "work:", "running", "held", "tiers")) and int(value)]
     return found
 
 
 def wrong_facts(board: Board) -> list[str]:
-    """Where the board's facts of sites and users differ from SQL."""
+    """Where the board's facts of sites and users differ from SQL, and what operators have set."""
     with reading() as session:
-        sites = {site.id: site.record_capacity for site in session.scalars(select(Site))}
+        sites = {row.id: _told(SiteFacts(*row)) for row in session.execute(select(*SITE_FACTS))}
         inactive = set(session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False))))
+        policy, paused = controls.chosen_policy(session), controls.paused_lanes(session)
     try:
-        told = {site: board.standing(site).record_capacity for site in sites}
+        rules, lanes = board.rules(), board.lanes()
     except BoardLost as lost:
         return [str(lost)]
+    told = {site: [str(value or b"", "utf-8") for value in board.redis.hmget(f"jobsched:site:{site}", _FACTS)]
+            for site in sites}
     known = {int(user) for user in board.redis.smembers("jobsched:inactive")}
-    found = [f"the board holds users {known} to be inactive, not {inactive}"] if known != inactive else []
-    return found + ([f"the board has record capacities {told}, not {sites}"] if told != sites else [])
+    return [
+        f"the board has {what} {found}, not {right}" for what, found, right in (
+            ("facts of sites", told, sites), ("inactive users", known, inactive),
+            ("paused lanes", {lane.band for lane in lanes if lane.paused}, paused),
+            ("the policy", rules.policy, policy.name if policy else rules.policy),
+            ("to be scored again", rules.rescoring, None),
+        ) if found != right
+    ]
+
+
+def _told(site: SiteFacts) -> list[str]:
+    limits = ["" if limit is None else repr(limit) for limit in (site.max_running, site.rate_per_s)]
+    return [str(site.record_capacity), repr(site.weight), *limits, str(site.burst), str(int(site.paused))]

@@ -14,7 +14,7 @@ from tests.promise import audit
 
 SITES = (1, 2)
 USERS = (1, 2)
-_TABLES = ("audit", "idempotency_keys", "jobs", "user_records", "sites")
+_TABLES = ("audit", "controls", "idempotency_keys", "jobs", "user_records", "sites")
 
 
 @dataclass(frozen=True)
