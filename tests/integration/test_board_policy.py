@@ -203,6 +203,23 @@ def test_of_two_policies_at_once_the_later_stands(at: int, board: Board) -> None
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_the_end_of_a_pass_is_not_that_of_a_later_policys(board: Board) -> None:
+    fill(board)
+    first, second = Meddled(board.redis), Meddled(board.redis)
+
+    def change_again() -> None:
+        with pytest.raises(Interrupted):
+            go_by(second, "fifo")
+
+    second.meddle(2, interrupt)
+    first.meddle(5, change_again)
+    go_by(first, "shortest")
+    assert board.rules().rescoring, "the sweep has to make the second pass again"
+    go_by(board, "fifo")
+    assert wrongly_scored(board, "fifo") == []
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_a_pass_is_over_when_anybody_has_made_it(board: Board) -> None:
     """Else two that take long could begin anew for ever, each finding the other's under way."""
     fill(board)

@@ -194,7 +194,7 @@ def test_a_board_that_is_built_again_goes_by_what_was_set(
     change_site(1, paused=True)
     change_site(2, max_running=1, rate_per_s=0.001, burst=2)
     redis.flushall()
-    assert sweeper.sweep()["lost_board"] == 6
+    assert sweeper.rebuild() == 6
     assert (board.rules().policy, paused_on(board)) == ("fair", {"task_03"})
     assert board.standing(1).hold == "paused"
     sites = [slice_.site for slice_ in board.take("task_04", 9, budget_s=0.0, lease_s=9.0)]
