@@ -41,6 +41,15 @@ def refused_once(payload: dict[str, Any], run: Run) -> str:
 
 
 @task
+def outlasting(payload: dict[str, Any], run: Run) -> str:
+    """Outlast the lane at the first start."""
+    _note(run)
+    while run.attempt == 1:
+        time.sleep(0.005)
+    return run.key
+
+
+@task
 def held(payload: dict[str, Any], run: Run) -> str:
     """Run until the file ``until`` is there."""
     _note(run)

@@ -14,11 +14,11 @@ from flask import Flask
 
 from jobsched import ledger
 from jobsched.database import patiently, reading, writing
-from jobsched.domain import TRANSITIONS, Fence, Status, bands_of
+from jobsched.domain import TRANSITIONS, Fence, Status
 from jobsched.ledger import Outcome, move
 from jobsched.models import utcnow
 from tests.engine import job, slice_of
-from tests.support import BANDS, make_job, make_site, make_user
+from tests.support import make_job, make_user
 
 pytestmark = pytest.mark.usefixtures("ledger")
 
@@ -383,35 +383,3 @@ def test_running_tells_the_longest_running_jobs_first() -> None:
 
     with reading() as session:
         assert [f.job for f in ledger.running(session, NOW + timedelta(seconds=9), 2)] == [jobs[1], jobs[2]]
-
-
-# Bands
-
-
-def test_assign_bands_moves_waiting_jobs_into_the_bands_that_hold_them() -> None:
-    site = make_site()
-    user = make_user(site)
-    times = {0.0005: "task_01", 0.005: "task_01", 0.05: "task_02", 0.5: "task_02", 5.0: "task_03", 10.0: "task_03"}
-    jobs = {make_job(user, execution_time=seconds).id: band for seconds, band in times.items()}
-    ended = make_job(user, execution_time=5.0, status=Status.COMPLETED).id
-    scheduled = make_job(user, execution_time=5.0, status=Status.SCHEDULED).id
-    bands = bands_of([0.005, 0.5, 2.0])  # the last takes what no band holds
-
-    with writing() as session:
-        # 0.0005 is task_01 before and after; 0.005 was task_02, 0.05 task_03, 0.5 task_04, 5 and 10 and 5 task_05
-        assert ledger.assign_bands(session, bands) == 6
-        assert ledger.assign_bands(session, bands) == 0
-
-    assert {id_: job(id_).band for id_ in jobs} == jobs
-    assert (job(ended).band, job(scheduled).band) == ("task_05", "task_03")
-
-
-def test_assign_bands_to_more_bands_splits_them() -> None:
-    user = make_user()
-    jobs = {make_job(user, execution_time=seconds, band="task_01").id: band.name
-            for seconds, band in zip((0.001, 0.01, 0.1, 1.0, 10.0), BANDS, strict=True)}
-
-    with writing() as session:
-        assert ledger.assign_bands(session, BANDS) == 4
-
-    assert {id_: job(id_).band for id_ in jobs} == jobs

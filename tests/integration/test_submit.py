@@ -15,10 +15,10 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.database import reading, writing
 from jobsched.domain import Conflict, Invalid, NotFound, Status, WaitingJob
-from jobsched.models import Job, utcnow
+from jobsched.models import Job, UserRecord, utcnow
 from jobsched.submit import JobDraft
 from tests.engine import cut, dead_redis, draft, drafts, insert, job, people, post, slice_of, statuses
-from tests.support import install
+from tests.support import install, make_job
 
 pytestmark = pytest.mark.usefixtures("ledger", "task_names")
 
@@ -91,6 +91,74 @@ def test_an_execution_time_that_is_no_time_is_a_fault(settings: Settings, second
         submit.insert_jobs(session, drafts(draft(execution_time=seconds)), settings)
 
     assert [error.pointer for error in faults.value.errors] == ["/0/execution_time"]
+
+
+# Estimates
+
+
+def completed(*seconds: float) -> None:
+    """Jobs of the task echo at some other site, which took so long."""
+    with reading() as session:
+        elsewhere = session.get_one(UserRecord, 3)
+    for one in seconds:
+        make_job(elsewhere, status=Status.COMPLETED, task="echo", run_time=one)
+
+
+def unsaid(task: str = "echo", *, site: int = 1) -> JobDraft:
+    return JobDraft(1, site, None, task)
+
+
+def test_a_time_that_nobody_said_is_estimated_from_history(settings: Settings, board: Board) -> None:
+    completed(0.02, 0.03)
+
+    estimated, said = post(settings, board, unsaid(), draft(execution_time=0.5))
+
+    row = job(estimated)
+    assert (row.execution_time, row.estimated, row.band) == (0.03, True, "task_03")
+    assert (job(said).execution_time, job(said).estimated) == (0.5, False)
+    assert board.standing(1).pending == {"task_03": 1, "task_04": 1}
+
+
+def test_an_estimate_beyond_the_last_band_is_cut_to_its_bound(settings: Settings) -> None:
+    completed(99.0)
+
+    (id_,) = insert(settings, unsaid())
+
+    assert (job(id_).execution_time, job(id_).band) == (10.0, "task_05")
+
+
+def test_without_history_the_time_is_needed_and_nothing_is_created(settings: Settings) -> None:
+    completed(0.1)
+
+    with pytest.raises(Invalid) as faults, writing() as session:
+        submit.insert_jobs(session, drafts(unsaid(), unsaid("tally"), unsaid("no_such_task"), unsaid(site=88)),
+                           settings)
+
+    assert [error.pointer for error in faults.value.errors] == ["/1/execution_time", "/2/task", "/3/site"]
+    assert "no job of task 'tally' has completed yet" in faults.value.errors[0].detail
+    assert statuses() == {"completed": 1}
+
+
+def test_a_changed_job_without_a_time_is_estimated_anew(settings: Settings, board: Board) -> None:
+    completed(0.02)
+    (id_,) = post(settings, board, draft(execution_time=0.5))
+
+    with writing() as session:
+        changed = submit.change(session, board, id_, unsaid(), settings)
+    submit.replace(board, changed)
+
+    assert (changed.execution_time, changed.estimated, changed.band) == (0.02, True, "task_03")
+    assert board.standing(1).pending == {"task_03": 1}
+
+
+def test_a_changed_job_that_says_its_time_is_not_estimated_any_more(settings: Settings, board: Board) -> None:
+    completed(0.02)
+    (id_,) = post(settings, board, unsaid())
+
+    with writing() as session:
+        changed = submit.change(session, board, id_, draft(execution_time=0.5), settings)
+
+    assert (changed.execution_time, changed.estimated) == (0.5, False)
 
 
 def test_nothing_to_create_is_nothing(settings: Settings) -> None:

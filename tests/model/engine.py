@@ -13,13 +13,15 @@ from redis import Redis
 from rq.exceptions import NoSuchJobError
 from sqlalchemy import select
 
-from jobsched import failpoints, lanes, runner
+from jobsched import failpoints, lanes, outcomes, runner
 from jobsched.board import Board
 from jobsched.connections import connect
 from jobsched.database import reading
 from jobsched.domain import BoardLost, Conflict, Fence, Slice, Status
+from jobsched.lease import Overrun
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import Job, db
+from jobsched.outcomes import Start
 from jobsched.repair import Sweeper
 from jobsched.submit import JobDraft
 from tests.model.clock import Clock
@@ -39,6 +41,8 @@ class Worker:
     slice: Slice
     #: What it has started and not recorded yet.
     open: list[StartedJob] = field(default_factory=list)
+    #: What it has stopped, to be put into the next lane.
+    demoted: list[int] = field(default_factory=list)
     #: Until when the board has promised to leave the slice to it.
     safe_until: float = float("-inf")
 
@@ -150,12 +154,14 @@ class Engine:
     def finish(self, worker: Worker, count: int, end: str) -> None:
         """Record how the next ``count`` starts of the worker ended."""
         jobs, worker.open = worker.open[:count], worker.open[count:]
-        outcomes = [self._outcome(job, end) for job in jobs]
-        assert len(outcomes) - runner.record(outcomes) == self.model.finish(outcomes)
+        ends = [self._outcome(job, end) for job in jobs]
+        worker.demoted += [outcome.job for outcome in ends if outcome.band]
+        assert len(ends) - runner.record(ends) == self.model.finish(ends)
 
     def settle(self, worker: Worker, used_s: float) -> None:
         with suppress(BoardLost):
             self.board.settle(worker.slice.id, used_s)
+            worker.run._place(worker.demoted)
         self.workers.remove(worker)
 
     def renew(self, worker: Worker) -> None:
@@ -191,16 +197,17 @@ class Engine:
 
     # What holds
 
-    def found(self) -> dict[int, tuple[str, int, int]]:
-        """What SQL holds of each job: status, attempt, the most attempts."""
+    def found(self) -> dict[int, tuple[str, int, int, str]]:
+        """What SQL holds of each job: status, attempt, the most attempts, band."""
         with reading() as session:
-            jobs = session.execute(select(Job.id, Job.status, Job.attempt, Job.max_attempts))
-            return {job.id: (job.status, job.attempt, job.max_attempts) for job in jobs}
+            jobs = session.execute(select(Job.id, Job.status, Job.attempt, Job.max_attempts, Job.band))
+            return {job.id: (job.status, job.attempt, job.max_attempts, job.band) for job in jobs}
 
     def check_ledger(self) -> None:
         """SQL is where the model is."""
         jobs = self.model.jobs
-        assert self.found() == {id_: (job.status, job.attempt, job.max_attempts) for id_, job in jobs.items()}
+        assert self.found() == {
+            id_: (job.status, job.attempt, job.max_attempts, job.band) for id_, job in jobs.items()}
         assert all(job.attempt <= job.max_attempts for job in self.model.jobs.values())
 
     def check_board(self) -> None:
@@ -244,8 +251,11 @@ class Engine:
         return all(job.ended for job in self.model.jobs.values()) and not strays(self.redis)
 
     def _outcome(self, job: StartedJob, end: str) -> Outcome:
-        """How a start ends; in a retry only when an attempt is left."""
+        """How a start ends; in a retry only when an attempt is left, in the next lane only when there is one."""
         now = self.clock.now
+        if end in ("overran", "overran for good"):
+            start = Start(job, now, now, 0.3, may_repeat=end == "overran")
+            return outcomes.of_error(start, Overrun(), self.settings)
         status = Status.FAILED if end == "scheduled" and job.attempt >= job.max_attempts else Status(end)
         run_at = now + timedelta(seconds=4) if status is Status.SCHEDULED else None
         return Outcome(job.id, job.attempt, status, now, now, 0.001, None, None, run_at)

@@ -18,6 +18,7 @@ class ModelJob:
     attempt: int
     max_attempts: int
     run_at: datetime | None = None
+    band: str = "task_01"
 
     @property
     def waits(self) -> bool:
@@ -63,7 +64,10 @@ class LedgerModel:
             job = self.jobs.get(outcome.job)
             if job and (job.status, job.attempt) == ("running", outcome.attempt):
                 recorded += 1
-                self.jobs[outcome.job] = replace(job, status=outcome.status.value, run_at=outcome.run_at or job.run_at)
+                free = outcome.band is not None and not outcome.counts  # an overrun that costs no attempt
+                self.jobs[outcome.job] = replace(
+                    job, status=outcome.status.value, run_at=outcome.run_at or job.run_at,
+                    band=outcome.band or job.band, max_attempts=job.max_attempts + free)
                 self.completed += [outcome.job] * (outcome.status == "completed")
         return recorded
 
@@ -72,7 +76,7 @@ class LedgerModel:
         job = self.jobs.get(fence.job)
         return job is not None and (job.status, job.attempt) == ("running", fence.attempt)
 
-    def sweep(self, found: dict[int, tuple[str, int, int]], now: datetime, left_alone: Iterable[int], *,
+    def sweep(self, found: dict[int, tuple[str, int, int, str]], now: datetime, left_alone: Iterable[int], *,
               whole: bool) -> list[str]:
         """Take over what a sweep has done to statuses and attempts; returns where it did what it may not.
 
@@ -81,9 +85,11 @@ class LedgerModel:
         """
         safe, faults = set(left_alone), []
         for id_, job in list(self.jobs.items()):
-            status, attempt, _ = found.get(id_, ("gone", 0, 0))
-            if attempt != job.attempt or status not in self._after_a_sweep(job, now, safe=id_ in safe, whole=whole):
-                faults.append(f"job {id_} was {job}, and is {status} at attempt {attempt} after a sweep")
+            status, attempt, most, band = found.get(id_, ("gone", 0, 0, ""))
+            kept = (attempt, most, band) == (job.attempt, job.max_attempts, job.band)
+            if not kept or status not in self._after_a_sweep(job, now, safe=id_ in safe, whole=whole):
+                faults.append(f"job {id_} was {job}, and is {status} at attempt {attempt} of {most} in {band} after a "
+                              "sweep")
             self.jobs[id_] = replace(job, status=status, attempt=attempt)
         return faults
 

@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from jobsched import failpoints, submit
 from jobsched.database import writing
-from jobsched.domain import BoardLost, SiteFacts
+from jobsched.domain import BoardLost, SiteFacts, band_of
 from jobsched.models import Site, UserRecord
 from tests.failpoints import names
 from tests.model.clock import Clock
@@ -31,7 +31,7 @@ SECONDS = st.sampled_from([0.0004, 0.001, 0.003, 0.05])
 LATER_S = st.sampled_from([0.0, 0.0, 0.0, 5.0, 30.0])
 #: Whether the board hears of what was committed: Redis may be away, or the process die.
 HEARD = st.sampled_from([True, True, True, False])
-ENDS = st.sampled_from(["completed", "completed", "failed", "scheduled"])
+ENDS = st.sampled_from(["completed", "completed", "failed", "scheduled", "overran", "overran for good"])
 IN_SWEEP = [name for name in names.names() if name.startswith(("repair.", "wake."))]
 
 some_jobs = precondition(lambda self: self.engine.model.jobs)
@@ -53,7 +53,8 @@ class Machine(RuleBasedStateMachine):
         draft = engine.draft(site, user, seconds, later_s)
         with writing() as session:
             rows = submit.insert_jobs(session, {f"/{i}": draft for i in range(copies)}, engine.settings)
-        job = ModelJob("scheduled" if later_s else "pending", 0, engine.settings.max_attempts, draft.run_at)
+        job = ModelJob("scheduled" if later_s else "pending", 0, engine.settings.max_attempts, draft.run_at,
+                       band_of(seconds, engine.settings.bands).name)
         for row in rows:
             engine.model.add(row.id, job)
         if heard:
@@ -101,7 +102,8 @@ class Machine(RuleBasedStateMachine):
 
         job = self._rewritten(which, write)
         if job is not None:
-            engine.put(job, status="scheduled" if later_s else "pending", run_at=draft.run_at)
+            engine.put(job, status="scheduled" if later_s else "pending", run_at=draft.run_at,
+                       band=band_of(seconds, engine.settings.bands).name)
             if heard:
                 submit.replace(engine.board, engine.row(job))
 

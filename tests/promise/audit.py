@@ -15,11 +15,11 @@ from jobsched.domain import TRANSITIONS, Status
 _TABLE = """
 CREATE TABLE audit (
     n {serial}, job BIGINT NOT NULL, was VARCHAR(12) NOT NULL, became VARCHAR(12) NOT NULL,
-    attempt_was INTEGER NOT NULL, attempt INTEGER NOT NULL
+    attempt_was INTEGER NOT NULL, attempt INTEGER NOT NULL, band_was VARCHAR(20) NOT NULL, band VARCHAR(20) NOT NULL
 )"""
 _INSERT = """
-INSERT INTO audit (job, was, became, attempt_was, attempt)
-VALUES (OLD.id, OLD.status, NEW.status, OLD.attempt, NEW.attempt);"""
+INSERT INTO audit (job, was, became, attempt_was, attempt, band_was, band)
+VALUES (OLD.id, OLD.status, NEW.status, OLD.attempt, NEW.attempt, OLD.band, NEW.band);"""
 _SQLITE = [
     _TABLE.format(serial="INTEGER PRIMARY KEY AUTOINCREMENT"),
     f"""CREATE TRIGGER audit_jobs AFTER UPDATE ON jobs
@@ -42,6 +42,8 @@ class Step:
     became: str
     attempt_was: int
     attempt: int
+    band_was: str
+    band: str
 
 
 def install(connection: Connection) -> None:
@@ -53,7 +55,8 @@ def install(connection: Connection) -> None:
 def steps(connection: Connection) -> dict[int, list[Step]]:
     """The account, by job, in order."""
     found: defaultdict[int, list[Step]] = defaultdict(list)
-    for row in connection.execute(text("SELECT job, was, became, attempt_was, attempt FROM audit ORDER BY n")):
+    columns = ", ".join(Step.__dataclass_fields__)
+    for row in connection.execute(text(f"SELECT {columns} FROM audit ORDER BY n")):
         found[row.job].append(Step(*row))
     return found
 
@@ -63,6 +66,11 @@ def faults(account: dict[int, list[Step]]) -> list[str]:
     return [f"job {job}: {fault}" for job, taken in account.items() for fault in _of_job(taken)]
 
 
+def _overran(step: Step) -> bool:
+    """Whether a step is that of a start which outlasted its band: into a longer one."""
+    return (step.was, step.became) == ("running", "pending") and step.band > step.band_was
+
+
 def _of_job(taken: list[Step]) -> list[str]:
     found = []
     for step in taken:
@@ -70,6 +78,8 @@ def _of_job(taken: list[Step]) -> list[str]:
             found.append(f"went from {step.was} to {step.became}")
         if step.attempt - step.attempt_was != (step.became == Status.RUNNING.value):
             found.append(f"{step.was} to {step.became} took the attempt from {step.attempt_was} to {step.attempt}")
+        if Status.RUNNING.value in (step.was, step.became) and step.band != step.band_was and not _overran(step):
+            found.append(f"{step.was} to {step.became} took it from {step.band_was} to {step.band}")
     if sum(step.became == Status.COMPLETED.value for step in taken) > 1:
         found.append("completed twice")
     return found
