@@ -76,6 +76,7 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
         return
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
+    console.print(headline(found), style="bold")
     console.print(table(found))
     for line in notes(found):
         console.print(line)
@@ -114,12 +115,16 @@ def _row(lane: LanePlan) -> dict[str, Any]:
     return row if lane.needed is None else {**row, "needed": lane.needed}
 
 
+def headline(found: Outlook) -> str:
+    """For whom the plan is, and by what."""
+    if found.seen:
+        return f"{_workers(len(found.slots))}, by the load of the last minutes"
+    return f"Nothing has come lately: {_workers(len(found.slots))}, as if every lane got equally many jobs"
+
+
 def table(found: Outlook) -> Table:
     """An outlook for people: a row a lane, and their sums."""
-    workers = f"{len(found.slots)} worker{'s' * (len(found.slots) != 1)}"
-    title = f"{workers}, by the load of the last minutes" if found.seen else \
-        f"Nothing has come lately: {workers}, as if every lane got equally many jobs"
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    drawn = Table(box=SIMPLE_HEAD)
     drawn.add_column("lane", no_wrap=True)
     target = () if found.wait_s is None else (f"for {found.wait_s:g} s",)
     for column in ("arrivals/s", "mean s", "load", "backlog s", "own", "helpers", *target):
@@ -138,9 +143,10 @@ def table(found: Outlook) -> Table:
 def notes(found: Outlook) -> list[str]:
     """What stands below the table."""
     said = [f"plan: {plan.told(found.slots)}; whoever has longer lanes helps the shorter ones",
-            f"to keep up, and do what waits within 100 s: {found.wanted} workers"]
+            f"to keep up, and do what waits within 100 s: {_workers(found.wanted)}"]
     if found.wait_s is not None:
-        said.append(f"for a mean wait of {found.wait_s:g} s, if every lane had workers to itself: {found.needed}")
+        target = f"for a mean wait of {found.wait_s:g} s, if every lane had workers to itself"
+        said.append(f"{target}: {_workers(found.needed)}")
     said += [f"* {lane.demand.band.label}: {_ASSUMED[lane.demand.mean_from]}"
              for lane in found.lanes if lane.demand.mean_from in _ASSUMED]
     return said
@@ -150,6 +156,10 @@ def _sums(lanes: Sequence[LanePlan]) -> tuple[str, str, str, str]:
     asks = [lane.demand for lane in lanes]
     return (_number(sum(lane.arrivals_per_s for lane in asks)), "", _number(sum(lane.load for lane in asks)),
             _number(sum(lane.backlog_s for lane in asks)))
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

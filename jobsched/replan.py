@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from redis.exceptions import RedisError
-
 from jobsched import capacity, plan
 from jobsched.board import Board
 from jobsched.config import Settings
@@ -80,15 +78,15 @@ class Planner:
         self._next_look = time.monotonic() + LOOK_S
         try:
             demands = capacity.read(self._board, self._bands)
+            if not capacity.tells(demands):
+                return None
             everybody = max(self._workers, len(self._board.alive("worker")))  # on all hosts, which share the load
+            load = capacity.work(demands, everybody)
+            ours = {band: value * self._workers / everybody for band, value in load.items()}
+            return plan.slots(self._workers, self._bands, ours)
         except BoardLost:
             return None
-        except RedisError as error:
+        except Exception as error:  # whatever Redis answers: the workers are there, and go on by the plan they have
             self._next_look = time.monotonic() + AWAY_S
-            log.debug("no look at the load: %s", error)
+            log.debug("no look at the load: %s: %s", type(error).__name__, error)
             return None
-        if not capacity.tells(demands):
-            return None
-        load = capacity.work(demands, everybody)
-        ours = {band: value * self._workers / everybody for band, value in load.items()}
-        return plan.slots(self._workers, self._bands, ours)

@@ -104,6 +104,16 @@ def test_a_redis_that_is_away_or_deaf_leaves_the_plan_as_it_is(settings: Setting
         assert list(planner.slots) == slots(settings.workers, BANDS)
 
 
+def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:
+    planner = Planner(settings)
+    for nonsense in ("nan", "inf", "many", "1e308"):
+        board.redis.hset("jobsched:load:task_03", mapping=dict.fromkeys(
+            ("at", "since", "arrived", "ended", "used", "squares"), nonsense))
+
+        assert not planner.changed()
+    assert list(planner.slots) == slots(settings.workers, BANDS)
+
+
 def test_a_lost_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:
     ran(board, 0.5, 0.5)
     planner = Planner(settings)
