@@ -57,7 +57,8 @@ def main(settings: Settings) -> None:
             died = [name for name in [seat.fill() for seat in crew] if name]
             if any(seat.just_emptied() for seat in crew):
                 kill_strays({seat.pid for seat in crew})
-            end_leases(redis, died)
+            if died:
+                end_leases(redis, died)
             if planner.changed():
                 for seat, slot in zip(crew, planner.slots, strict=True):
                     seat.give(slot)
