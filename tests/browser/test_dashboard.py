@@ -91,7 +91,7 @@ def test_the_page_can_be_paused(page: Page, still: str, api: Api) -> None:
     api.add_user()
     page.goto(still)
     page.get_by_role("button", name="Pause updates").click()
-    expect(page.get_by_text("Paused")).to_be_visible()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate("document.getElementById('live').dispatchEvent(new Event('refresh'))")

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.integration.web import ON_SQLITE, add_job, add_site, add_user
+from jobsched.domain import Status
+from tests.integration.web import ON_SQLITE, add_job, add_site, add_user, set_status
 
 pytestmark = ON_SQLITE
 
@@ -47,13 +48,21 @@ def test_each_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("path", "address"), [
     ("/", "/"), ("/sites", "/sites"), ("/sites/{id}", "/sites/1"), ("/user-records", "/user-records"),
     ("/user-records/{id}", "/user-records/1"), ("/jobs", "/jobs"), ("/jobs/{id}", "/jobs/1"), ("/healthz", "/healthz"),
-    ("/readyz", "/readyz"),
+    ("/readyz", "/readyz"), ("/lanes", "/lanes"), ("/policy", "/policy"),
 ])
 def test_answers_are_as_described(client: FlaskClient, document: dict[str, Any], path: str, address: str) -> None:
     add_job(client, user=add_user(client, email="a@b.example", dob="1990-01-01"), payload={"a": 1})
     response = client.get(address)
     described = document["paths"][path]["get"]["responses"][str(response.status_code)]
     check(document, described["content"]["application/json"]["schema"], response.json)
+
+
+def test_a_site_with_estimates_is_as_described(client: FlaskClient, document: dict[str, Any]) -> None:
+    job = add_job(client, user=add_user(client))
+    set_status(client, job["id"], Status.COMPLETED, run_time=0.4)
+    response = client.get("/sites/1")
+    assert response.json["estimates"][0]["estimate_s"] == 0.4
+    check(document, {"$ref": "#/components/schemas/SiteDetail"}, response.json)
 
 
 def test_problems_are_as_described(client: FlaskClient, document: dict[str, Any]) -> None:

@@ -23,7 +23,10 @@ content_types = st.sampled_from([
 ])
 near_site = st.fixed_dictionaries({"name": texts | some_json}, optional={
     "domain": texts, "url": texts | some_json, "description": texts, "record_capacity": st.integers(-1, 4) | some_json,
-    "record_capicity": st.integers(1, 3) | some_json,
+    "record_capicity": st.integers(1, 3) | some_json, "weight": st.floats(0, 101) | some_json,
+    "max_running": st.none() | st.integers(0, 10_001) | some_json, "rate_per_s": st.floats(0, 10_001) | some_json,
+    "burst": st.integers(0, 10_001) | some_json, "max_pending": st.none() | st.integers(0, 1_000_001) | some_json,
+    "paused": st.booleans() | some_json,
 })
 near_user = st.fixed_dictionaries({"site": st.integers(0, 2) | some_json, "name": texts}, optional={
     "email": texts, "dob": texts | st.dates().map(str), "is_active": st.booleans() | some_json, "phone": texts,
@@ -73,7 +76,8 @@ def test_near_misses_change_or_are_refused(client: FlaskClient, path: str) -> No
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @checked
 @given(
-    st.sampled_from(["/", "/sites", "/sites/1", "/jobs", "/jobs/1", "/jobs/1/cancel", "/user-records/1", "/x"]),
+    st.sampled_from(["/", "/sites", "/sites/1", "/jobs", "/jobs/1", "/jobs/1/cancel", "/user-records/1", "/lanes",
+                     "/lanes/1s/pause", "/lanes/x/resume", "/policy", "/x"]),
     st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]),
     st.binary(max_size=60),
     content_types,
