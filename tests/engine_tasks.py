@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def cling(payload: dict[str, Any]) -> None:
 
 @task
 def outlast(payload: dict[str, Any], run: Run) -> str:
-    """Work without an end until the attempt ``ends_at``; with ``once``, first say that this must not repeat.
+    """Work until the attempt ``ends_at``, whatever Exception comes; with ``once``, first say that it must not repeat.
 
     Stopped, it does as ``stopped`` says: end as anything does, ``swallow`` it, or ``break`` on its way out.
     """
@@ -138,7 +139,8 @@ def outlast(payload: dict[str, Any], run: Run) -> str:
         run.must_not_repeat()
     try:
         while run.attempt < payload["ends_at"]:
-            time.sleep(0.005)
+            with suppress(Exception):
+                time.sleep(0.005)
     except BaseException:
         if payload.get("stopped") == "break":
             raise OSError("broke") from None

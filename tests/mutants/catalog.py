@@ -41,6 +41,7 @@ _BOARD, _FLIGHT = "integration/test_board.py::test_", "integration/test_board_fl
 _COUNTS, _ORDER = "integration/test_board_counts.py::test_", "integration/test_board_order.py::test_"
 _LIMITS, _POLICY = "integration/test_board_limits.py::test_", "integration/test_board_policy.py::test_"
 _CONTROLS = "integration/test_controls.py::test_"
+_OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_ledger_bands.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 
 MUTANTS = (
@@ -228,6 +229,21 @@ MUTANTS = (
     _mutant("a time limit that except Exception swallows", "lease.py",
             "class TimeLimitExceeded(BaseException)", "class TimeLimitExceeded(Exception)",
             f"{_RUNNER}a_task_is_stopped_at_its_limit"),
+    _mutant("an overrun that except Exception swallows", "lease.py",
+            "class Overrun(BaseException):", "class Overrun(Exception):",
+            f"{_OVERRUNS}a_start_that_overruns_is_put_into_the_next_lane_and_its_neighbours_are_left_alone"),
+    _mutant("an overrun that costs an attempt", "ledger.py",
+            '"b_more": int(not o.counts)', '"b_more": 0',
+            f"{_BANDS}an_overrun_waits_in_its_new_band_and_costs_an_attempt_only_when_it_counts"),
+    _mutant("an overrun of work that must not repeat which costs none", "outcomes.py",
+            "counts=not start.may_repeat)", "counts=False)",
+            f"{_OVERRUNS}work_that_must_not_repeat_makes_the_overrun_an_attempt"),
+    _mutant("a job that overran and waits for the sweep", "runner.py",
+            "        self._now.board.place(waiting)\n", "",
+            f"{_OVERRUNS}a_start_that_overruns_is_put_into_the_next_lane_and_its_neighbours_are_left_alone"),
+    _mutant("a job that overran and is sent back when the board is built", "ledger.py",
+            "Job.band != band.name, not_(demoted))", "Job.band != band.name)",
+            f"{_BANDS}a_job_that_overran_is_not_sent_back_into_its_first_band"),
     _mutant("a lost lease that except Exception swallows", "lease.py",
             "class LeaseLost(BaseException)", "class LeaseLost(Exception)",
             f"{_RUNNER}a_task_that_catches_every_exception_is_stopped_as_well"),
