@@ -116,3 +116,10 @@ def test_who_asks_for_openmetrics_gets_it(client: FlaskClient) -> None:
 
     assert response.mimetype == "application/openmetrics-text"
     assert {family.name for family in open_metrics(response.text)} >= OF_THE_BOARD
+
+
+@ON_SQLITE
+def test_the_interface_describes_it_as_text(client: FlaskClient) -> None:
+    described = client.get("/openapi.json").json["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+
+    assert list(described) == ["text/plain"]
