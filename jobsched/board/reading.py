@@ -76,20 +76,27 @@ class LaneLoad:
 
 @dataclass(frozen=True)
 class Flying:
-    """A job that was handed to a worker's queue, in a slice."""
+    """A job that was handed to a worker's queue, in a slice of a lane.
+
+    Half of such jobs start within ``half_s`` seconds, nine of ten within ``most_s``; None once the slice has started.
+    """
 
     slice: str
+    band: str
     started: bool
+    half_s: float | None
+    most_s: float | None
 
 
 @dataclass(frozen=True)
 class Waiting:
     """A job on its line. Places count from 1, the next; ``site_place`` is None for a site that is held.
 
-    The four parts add up to the site's score. ``hold`` says what keeps the site out of the lanes (``paused``,
-    ``max_running``, ``rate``), ``due`` when its rate lets it go (epoch seconds). ``crew`` is how many workers listen
-    to the lane, None where no dispatcher has said it. Half of such jobs start within ``half_s`` seconds, nine of ten
-    within ``most_s``; None where nothing would start the job as things are.
+    ``boost``, ``share``, ``age`` and ``size`` add up to the site's score; ``virtual`` of its share and ``ages`` of its
+    age are what a site that begins to wait now has as well. The site is held when it is ``paused``, when as many of its
+    jobs are ``running`` as may, or until ``due``, when its rate lets it go (epoch seconds). Workers have ``flying``
+    jobs of the lane; ``crew`` is how many of them listen to it, None where no dispatcher has said it. Half of such jobs
+    start within ``half_s`` seconds, nine of ten within ``most_s``; None where nothing would start the job as it is.
     """
 
     site: int
@@ -98,16 +105,20 @@ class Waiting:
     length: int
     site_place: int | None
     sites: int
+    policy: str
     points: int
     boost: float
     share: float
     age: float
     size: float
-    hold: str | None
+    virtual: float
+    ages: float
     running: int
     max_running: int | None
+    paused: bool
     due: float | None
     lane_paused: bool
+    flying: int
     crew: int | None
     half_s: float | None
     most_s: float | None
@@ -168,7 +179,15 @@ class Reading(Scripts):
         told = dict(zip(answer[::2], answer[1::2], strict=True))
         if not told:
             return None
-        return Flying(told["slice"], told["started"] == "1") if "slice" in told else _waiting(told)
+        return _flying(told) if "slice" in told else _waiting(told)
+
+    def prospect(self, site: int, band: str, execution_time: float) -> tuple[float, float] | None:
+        """When a job of ``execution_time`` seconds would start if it were placed now: half and nine of ten such jobs.
+
+        In seconds from now; None where nothing would start it as things are.
+        """
+        answer = [float(value) for value in self._run("prospect", site, band, repr(execution_time), self._clock())]
+        return (answer[0], answer[1]) if answer else None
 
     def standing(self, site: int) -> SiteStanding:
         """Where a site stands: its points with their parts, what waits by band, its place in each lane."""
@@ -231,6 +250,11 @@ def _hold(running: int, paused: str, max_running: str) -> str:
     return "max_running" if max_running and running >= int(max_running) else "rate"
 
 
+def _flying(told: Mapping[str, str]) -> Flying:
+    half, most = (float(told[name]) if name in told else None for name in ("half", "most"))
+    return Flying(told["slice"], told["band"], told["started"] == "1", half, most)
+
+
 def _waiting(told: Mapping[str, str]) -> Waiting:
     def number(name: str) -> float | None:
         return float(told[name]) if told.get(name) else None
@@ -241,10 +265,11 @@ def _waiting(told: Mapping[str, str]) -> Waiting:
 
     return Waiting(
         site=int(told["site"]), band=told["band"], place=whole("place") or 0, length=whole("length") or 0,
-        site_place=whole("site_place") or None, sites=whole("sites") or 0, points=whole("points") or 0,
-        boost=float(told["boost"]), share=float(told["share"]), age=float(told["age"]), size=float(told["size"]),
-        hold=told["hold"] or None, running=whole("running") or 0, max_running=whole("max_running"),
-        due=number("due"), lane_paused=told["lane_paused"] == "1", crew=whole("crew"),
+        site_place=whole("site_place") or None, sites=whole("sites") or 0, policy=told["policy"],
+        points=whole("points") or 0, boost=float(told["boost"]), share=float(told["share"]), age=float(told["age"]),
+        size=float(told["size"]), virtual=float(told["virtual"]), ages=float(told["ages"]),
+        running=whole("running") or 0, max_running=whole("max_running"), paused=told["paused"] == "1",
+        due=number("due"), lane_paused=told["lane_paused"] == "1", flying=whole("flying") or 0, crew=whole("crew"),
         half_s=number("half"), most_s=number("most"),
     )
 

@@ -24,7 +24,8 @@ _LUA = Path(__file__).parent / "lua"
 _PRELUDES = {
     **dict.fromkeys(("take", "settle", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
                      "recount_lanes"), ("lib",)),
-    **dict.fromkeys(("place", "renew", "why"), ("lib", "expect")),
+    **dict.fromkeys(("place", "renew"), ("lib", "expect", "learn")),
+    **dict.fromkeys(("why", "prospect"), ("lib", "expect")),
 }
 
 

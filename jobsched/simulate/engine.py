@@ -134,36 +134,39 @@ class Simulation:
         self._room = {band.name: self._window(band) for band in house.bands}
         self._waiting = dict.fromkeys(names, 0)
         self._unplaced: list[int] = []
-        self._inspector = Inspector(self._board, len(workload))
         self._order = count()
         self._ends: list[tuple[float, int, Slice, _Worker, float]] = []
         self._start = array("d", bytes(8 * len(workload)))
         self._finish = array("d", bytes(8 * len(workload)))
+        self._inspector = Inspector(self._board, self._start)
 
     def run(self, advance: Callable[[int], object] = lambda _: None) -> Trace:
         """Run until all jobs have ended. ``advance`` is told how many jobs have arrived since it was last told."""
         at, jobs, arrived, told = self._workload.at, len(self._workload), 0, 0
         while arrived < jobs or self._ends:
             now = min(at[arrived] if arrived < jobs else float("inf"), self._ends[0][0] if self._ends else float("inf"))
-            self._inspector.look_until(now)
+            self._inspect(now)
             self._board.now = now
+            before = arrived
             while arrived < jobs and at[arrived] <= now:
                 self._arrive(arrived)
                 arrived += 1
+            self._inspector.arrived(range(before, arrived), now)
             while self._ends and self._ends[0][0] <= now:
                 self._end(now)
             self._dispatch(now)
-            self._inspect(now)
             if arrived - told >= 1000 or arrived == jobs > told:
                 advance(arrived - told)
                 told = arrived
         self._redis.close()
         return Trace(self._policy.name, self._start, self._finish, looks=self._inspector.looks)
 
-    def _inspect(self, now: float) -> None:
-        if self._inspector.curious:
+    def _inspect(self, until: float) -> None:
+        """Look at the jobs whose moment comes before the next event."""
+        if self._inspector.next_look < until:
             self._place()
-            self._inspector.look_at_fresh(now)
+            while self._inspector.next_look < until:
+                self._inspector.look()
 
     def _window(self, band: Band) -> int:
         listeners = sum(band.name in worker.lanes for worker in self._workers)
@@ -171,7 +174,6 @@ class Simulation:
 
     def _arrive(self, job: int) -> None:
         self._unplaced.append(job)
-        self._inspector.arrived(job)
         self._waiting[self._house.bands[self._bands[job]].name] += 1
 
     def _place(self) -> None:

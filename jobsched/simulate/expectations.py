@@ -6,6 +6,7 @@ Balabdaoui, Raftery: "Probabilistic forecasts, calibration and sharpness", 2007)
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from statistics import median
 from jobsched.board import Board, Waiting
 from jobsched.simulate.workloads import Workload
 
-#: About so many jobs of a workload are asked about, but at most one in ONE_IN of a large one.
-SAMPLE, ONE_IN = 4000, 20
+#: At most so many jobs of a workload are asked about, each so long after it has arrived, in seconds.
+SAMPLE, MOMENT_S = 4000, 0.01
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Look:
     at: float
     half_s: float
     most_s: float
+    on_board: bool
     later: bool
 
 
@@ -45,46 +47,46 @@ class Kept:
 
 
 class Inspector:
-    """Asks the board about a sample of jobs, drawn from ``seed``, for as long as they wait on it."""
+    """Asks the board about a sample of jobs a moment after they have arrived, and again later, while they wait.
 
-    def __init__(self, board: Board, jobs: int, seed: int = 0) -> None:
+    ``start`` is when each job has started, 0 until it has.
+    """
+
+    def __init__(self, board: Board, start: array[float], seed: int = 0) -> None:
         self.looks: list[Look] = []
-        self._board = board
+        self._board, self._start = board, start
         self._rng = Random(seed)
-        self._share = min(1.0, max(SAMPLE / max(jobs, 1), 1 / ONE_IN / 10))
-        self._fresh: list[int] = []
-        self._later: list[tuple[float, int]] = []
+        self._arrived = self._first = 0
+        self._due: list[tuple[float, float, int, bool]] = []
 
     @property
-    def curious(self) -> bool:
-        """Whether a job that has just arrived is to be looked at: it has to be on the board then."""
-        return bool(self._fresh)
+    def next_look(self) -> float:
+        """When the next look is due, in seconds."""
+        return self._due[0][0] if self._due else math.inf
 
-    def arrived(self, job: int) -> None:
-        """A job has arrived; it may belong to the sample."""
-        if self._rng.random() < self._share:
-            self._fresh.append(job)
+    def arrived(self, jobs: Iterable[int], now: float) -> None:
+        """Jobs have arrived."""
+        for job in jobs:
+            self._arrived += 1
+            heappush(self._due, (now + MOMENT_S, self._rng.random(), job, False))
 
-    def look_until(self, now: float) -> None:
-        """Ask again about those whose moment has come before ``now``."""
-        while self._later and self._later[0][0] < now:
-            self._board.now, job = heappop(self._later)
-            self._ask(job, self._board.now, later=True)
-
-    def look_at_fresh(self, now: float) -> None:
-        """Ask about those that have just arrived, and wait. For every other one, choose a later moment as well."""
-        for job in self._fresh:
-            look = self._ask(job, now, later=False)
-            if look and self._rng.random() < 0.5:
-                heappush(self._later, (now + self._rng.random() * look.most_s, job))
-        self._fresh.clear()
-
-    def _ask(self, job: int, now: float, *, later: bool) -> Look | None:
+    def look(self) -> None:
+        """Ask about the job whose moment is next. For every other one, choose a later moment as well."""
+        now, _, job, later = heappop(self._due)
+        if 0 < self._start[job] <= now or (not later and not self._has_room()):
+            return
+        self._board.now = now
         told = self._board.why(job)
-        if not isinstance(told, Waiting) or told.half_s is None or told.most_s is None:
-            return None
-        self.looks.append(Look(job, now, told.half_s, told.most_s, later))
-        return self.looks[-1]
+        if told is None or told.half_s is None or told.most_s is None:
+            return
+        self.looks.append(Look(job, now, told.half_s, told.most_s, isinstance(told, Waiting), later))
+        self._first += not later
+        if not later and self._rng.random() < 0.5:
+            heappush(self._due, (now + self._rng.random() * told.most_s, 0.0, job, True))
+
+    def _has_room(self) -> bool:
+        """Whether the sample is still small enough: what is asked is spread over the whole of the arrivals."""
+        return self._first < SAMPLE * self._arrived / len(self._start)
 
 
 def kept(load: Workload, start: array[float], looks: Sequence[Look]) -> Mapping[str, Kept]:
@@ -95,6 +97,8 @@ def kept(load: Workload, start: array[float], looks: Sequence[Look]) -> Mapping[
     groups: dict[str, Iterable[Look]] = {
         "all": looks,
         "quiet": [look for look in looks if load.site[look.job] not in load.busy],
+        "board": [look for look in looks if look.on_board],
+        "queue": [look for look in looks if not look.on_board],
         "first": [look for look in looks if not look.later],
         "later": [look for look in looks if look.later],
     }

@@ -1,21 +1,28 @@
--- When a waiting job is expected to start. Loaded in front of the scripts that ask, and of the one that sees it start.
+-- When a waiting job is expected to start. Loaded in front of the scripts that tell it, and of learn.lua.
 --
--- The work that goes first, over the workers of the lane, is a raw guess: it knows nothing of what is still to come, of
--- workers that help other lanes, of what a slice costs. How far such guesses were off lately is learnt: some jobs are
--- asked about when they are placed, and when one starts, the multipliers of its kind of guess move by a step, up when
--- it started later than told, down when sooner, in a proportion that leaves the quantile where it belongs (stochastic
--- approximation of a quantile: Robbins, Monro, 1951; for predictions: Gibbs, Candes, "Adaptive Conformal Inference
--- Under Distribution Shift", 2021).
+-- The work that goes first, over the pace at which such work was done lately, is a raw guess: it knows nothing of what
+-- is still to come, and of how evenly slices follow each other. It is told multiplied by how far such guesses were off.
 --
--- asked   hash  job -> "at raw kind"
--- aims    hash  <kind>:50, <kind>:90 (logarithms of the multipliers), <kind>:n (starts seen); a kind is a band, or
---               <band>:<half decade of the raw guess>
-local QUANTILES = {['50'] = 0.5, ['90'] = 0.9}
-local FIRST_AIMS = {['50'] = 0, ['90'] = math.log(3)}
-local LEAST_STEP = 0.1   -- of a logarithm
+-- How a guess is told is learnt in learn.lua. What is kept of it:
+-- asked      hash  job -> "at raw kind", with " late" once it has waited for longer than its p90
+-- asked:due  zset  those that may still come in time, by when they would be late
+-- aims       hash  <kind>:50, <kind>:90 (logarithms of the multipliers), <kind>:n:50, <kind>:n:90 (steps made); a kind
+--                  is a band, <band>:<half decade of the raw guess>, <band>:queued, or <band>:queued:<half decade of
+--                  the time that its slice has been in a worker's queue>; <band>:pace (see pace), <band>:slice (its
+--                  usual estimate); <band>:asked:<how> (when last). A waiting site's pace is in its hash, pace:<band>
+local FIRST_AIMS = {['50'] = 0, ['90'] = math.log(4)}
 local RIVALS = 16        -- sites of the lane that are looked at; of more, so many in equal distances
 local LEAST_RAW_S = 0.01
-local MOST_ASKED, ASK_ONE_IN = 10000, 4
+local MOMENT_S = 0.01    -- nobody asks about a job sooner after it was placed, and then it may be gone from its line
+local PRIOR_S = 0.2      -- so much of seeing counts as much as what is expected unseen
+local FIRST_SLICE_S = 0.1
+
+-- A pace is how much estimated work was started a second while more was waiting: "at work time" (see advance). A
+-- lane's is counted against its free crew, so that it follows at once when workers come or go.
+local function pace(packed, expected)
+  local _, work, time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
+  return ((work or 0) + PRIOR_S * expected) / ((time or 0) + PRIOR_S)
+end
 
 local function rivals(band)  -- some sites of the lane with their scores, and how many each stands for
   local lane = key('lane', band)
@@ -30,32 +37,32 @@ local function rivals(band)  -- some sites of the lane with their scores, and ho
   return some, sites / RIVALS
 end
 
-local function line_of(id, job)  -- what stands before a job in its own line, and in all, in jobs and in seconds
-  local line = key('line', job.site, job.band)
-  local before, length = call('ZRANK', line, on_line(id)), call('ZCARD', line)
+local function line_of(job, before)  -- what stands before a job in its own line, and in all, in jobs and in seconds
+  local length = call('ZCARD', key('line', job.site, job.band))
   local work = (call('HGET', key('site', job.site), 'work:' .. job.band) or 0) / 1e6
-  return {before = before, own = work * before / length, work = work}
+  return {before = before, length = length, own = work * before / math.max(1, length), work = work}
 end
 
 local function goes_first(site, score_there, job, ours)  -- seconds of a rival's work that go before a job
   local work = (call('HGET', key('site', site), 'work:' .. job.band) or 0) / 1e6
-  if tonumber(rules.share) > 0 then  -- it is served until its score is below what ours will be when it is the job's turn
+  if tonumber(rules.share) > 0 then  -- it is served until its score is below what ours will be at the job's turn
     local weight = call('HGET', key('site', site), 'weight') or 1
-    return math.min(work, math.max(0, (score_there - ours.score) * weight / rules.share))
+    return math.min(work, math.max(0, (score_there - ours) * weight / rules.share))
   end
   local points = call('ZSCORE', key('points'), site) or 0
   local boost = rules[job.band .. ':boost'] * math.min(points, rules.points_cap)
   local line = key('line', site, job.band)
-  return work * call('ZCOUNT', line, '-inf', exact(boost - ours.score)) / math.max(1, call('ZCARD', line))
+  return work * call('ZCOUNT', line, '-inf', exact(boost - ours)) / math.max(1, call('ZCARD', line))
 end
 
-local function score_in_turn(id, job, own)  -- the site's score when all that stands before the job has been served
+local function score_in_turn(job, line)  -- the site's score when all that stands before the job has been served
   local points = tonumber(call('ZSCORE', key('points'), job.site) or 0)
-  if tonumber(rules.share) > 0 then
-    local weight = call('HGET', key('site', job.site), 'weight') or 1
-    return score(job.site, job.band, points) - rules.share * own / weight
+  if tonumber(rules.share) == 0 then
+    return rules[job.band .. ':boost'] * math.min(points, rules.points_cap) - line_score(job)
   end
-  return rules[job.band .. ':boost'] * math.min(points, rules.points_cap) - line_score(job)
+  local facts = call('HMGET', key('site', job.site), 'weight', 'tag:' .. job.band)
+  local missed = line.length == 0 and (call('HGET', key('lanes'), 'v:' .. job.band) or 0) - (facts[2] or 0) or 0
+  return score(job.site, job.band, points) - rules.share * (line.own / (facts[1] or 1) + math.max(0, missed))
 end
 
 local function held_for(job, line, crew, now)  -- the least that the site's own limits make the job wait
@@ -69,67 +76,79 @@ local function held_for(job, line, crew, now)  -- the least that the site's own 
   return least
 end
 
-local function guess(id, job, now)  -- the raw seconds until a waiting job starts; nil when nothing would start it
-  local crew = tonumber(rules['crew:' .. job.band] or 1)
-  if crew == 0 or rules['paused:' .. job.band] or holds(job.site) == 'paused' then return nil end
+local function keeps_busy(lane, crew)  -- how many of so many workers a longer lane keeps busy, and whether more waits
+  local counts = call('HMGET', key('lanes'), 'waiting:' .. lane, 'flying:' .. lane)
+  local theirs = math.min(crew, tonumber(rules['crew:' .. lane] or 0))
+  if tonumber(counts[1] or 0) > 0 then return theirs, true end
+  return math.min(theirs, tonumber(counts[2] or 0)), false
+end
+
+local function free_crew(band)  -- the workers of a lane, less those that longer lanes keep busy; they work there first
+  local crew = tonumber(rules['crew:' .. band] or 1)
+  local longer, busy, shared = false, 0, 1
+  for _, other in ipairs(bands) do
+    if longer then
+      local theirs, waits = keeps_busy(other, crew)
+      busy = math.max(busy, theirs)
+      if waits and theirs == crew then shared = shared + 1 end  -- it is their own lane as well
+    end
+    longer = longer or other == band
+  end
+  return math.max(crew - busy, crew / (1 + shared))
+end
+
+local function work_before(job, line)  -- of all sites, as the board is now, in seconds
   local lanes = call('HMGET', key('lanes'), 'waiting:' .. job.band, 'flying:' .. job.band, 'work:' .. job.band)
-  local all = (lanes[3] or 0) / 1e6
-  local line = line_of(id, job)
-  local ours, others = {score = score_in_turn(id, job, line.own)}, 0
+  local all, others = (lanes[3] or 0) / 1e6, 0
+  local ours = score_in_turn(job, line)
   local some, each = rivals(job.band)
   for i = 1, #some, 2 do
     if some[i] ~= job.site then others = others + each * goes_first(some[i], some[i + 1], job, ours) end
   end
-  others = math.min(others, math.max(0, all - line.work))
   local flying = (lanes[2] or 0) * all / math.max(1, lanes[1] or 1)
-  return math.max(LEAST_RAW_S, held_for(job, line, crew, now), (line.own + others + flying) / crew)
+  return line.own + math.min(others, math.max(0, all - line.work)) + flying
+end
+
+local function guess(job, before, now)  -- the raw seconds until the job behind so many of its line starts
+  local crew = tonumber(rules['crew:' .. job.band] or 1)
+  if crew == 0 or rules['paused:' .. job.band] or holds(job.site) == 'paused' then return nil end  -- nothing starts it
+  local line = line_of(job, before)
+  local speed = free_crew(job.band) * pace(call('HGET', key('aims'), job.band .. ':pace'), 1)
+  local raw = math.max(LEAST_RAW_S, work_before(job, line) / speed)
+  local known = tonumber(rules.share) > 0 and call('HGET', key('site', job.site), 'pace:' .. job.band)
+  if known then  -- what the site is served while others come and go
+    local own = line.own + job.seconds
+    raw = math.max(LEAST_RAW_S, own / pace(known, own / raw))
+  end
+  return math.max(raw, held_for(job, line, crew, now))
 end
 
 local function kind_of(band, raw)
   return band .. ':' .. math.floor(2 * math.log10(raw))
 end
 
-local function aim(kind, band, quantile)  -- what a raw guess of this kind is multiplied by
-  local logs = call('HMGET', key('aims'), kind .. ':' .. quantile, band .. ':' .. quantile)
+local function queued_kind(band, elapsed)
+  return band .. ':queued:' .. math.floor(2 * math.log10(math.max(elapsed, MOMENT_S)))
+end
+
+local function aim(kind, parent, quantile)  -- what a raw guess of this kind is multiplied by
+  local logs = call('HMGET', key('aims'), kind .. ':' .. quantile, parent .. ':' .. quantile)
   return math.exp(logs[1] or logs[2] or FIRST_AIMS[quantile])
 end
 
-local function expected(band, raw)  -- the seconds within which half of such jobs start, and nine of ten
-  local kind = kind_of(band, raw)
-  local half = raw * aim(kind, band, '50')
-  return half, math.max(half, raw * aim(kind, band, '90'))
+local function expected(kind, parent, raw)  -- the seconds within which half of such jobs start, and nine of ten
+  local half = raw * aim(kind, parent, '50')
+  return half, math.max(half, raw * aim(kind, parent, '90'))
 end
 
-local function ask(id, now)  -- remember what a job that was just placed would be told, for some
-  if tonumber(id) % ASK_ONE_IN ~= 0 or call('HLEN', key('asked')) >= MOST_ASKED then return end
-  local job = entry(id)
-  local raw = guess(id, job, now)
-  if raw then call('HSET', key('asked'), id, exact(now) .. ' ' .. exact(raw) .. ' ' .. kind_of(job.band, raw)) end
+local function expected_of_waiting(band, raw)
+  return expected(kind_of(band, raw), band, raw)
 end
 
-local function learn(kind, band, raw, waited)
-  local seen = call('HINCRBY', key('aims'), kind .. ':n', 1)
-  local step = math.max(LEAST_STEP, 1 / math.sqrt(seen))
-  for name, quantile in pairs(QUANTILES) do
-    local field = kind .. ':' .. name
-    local log = call('HGET', key('aims'), field) or call('HGET', key('aims'), band .. ':' .. name) or FIRST_AIMS[name]
-    local late = waited > raw * math.exp(log)
-    call('HSET', key('aims'), field, exact(log + step * (quantile - (late and 0 or 1))))
-  end
+local function slice_s(band)  -- how long a slice of the lane takes, about
+  return tonumber(call('HGET', key('aims'), band .. ':slice') or FIRST_SLICE_S)
 end
 
-local function started(ids, now)  -- jobs of a slice begin to run, one after the other
-  local told = call('HMGET', key('asked'), unpack(ids))
-  local offset = 0
-  for i, id in ipairs(ids) do
-    if told[i] then
-      local at, raw, kind = string.match(told[i], '^(%S+) (%S+) (%S+)$')
-      local band = string.match(kind, '^[^:]+')
-      learn(kind, band, tonumber(raw), now + offset - at)
-      learn(band, band, tonumber(raw), now + offset - at)
-      call('HDEL', key('asked'), id)
-    end
-    local job = entry(id)
-    offset = offset + (job and job.seconds or 0)
-  end
+local function expected_of_queued(band, elapsed)
+  return expected(queued_kind(band, elapsed), band .. ':queued', slice_s(band))
 end

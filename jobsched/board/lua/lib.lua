@@ -15,7 +15,8 @@
 -- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line,
 --                           tag is the start tag in its line
 -- flight            zset    slices by the end of their lease
--- slice:<id>        hash    site, band, jobs, seconds (estimated), finish (the site's tag after it), started
+-- slice:<id>        hash    site, band, jobs, seconds (estimated), finish (the site's tag after it), taken (when),
+--                           started
 -- points            zset    sites with waiting jobs, by points
 -- due               zset    sites that their rate holds, by when it lets them go
 -- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time;
@@ -211,12 +212,16 @@ local function count(job, by)  -- one job more (1) or less (-1) on a line
   end
 end
 
+local function forget_asked(id)
+  if call('HDEL', key('asked'), id) == 1 then call('ZREM', key('asked', 'due'), id) end
+end
+
 local function leave_line(id, job)  -- takes a waiting job off its line; returns whether it was there
   local line = key('line', job.site, job.band)
   if call('ZREM', line, on_line(id)) == 0 then return false end
   if call('EXISTS', line) == 0 then call('DEL', key('tags', job.site, job.band)) end
   count(job, -1)
-  call('HDEL', key('asked'), id)
+  forget_asked(id)
   return true
 end
 

@@ -3,7 +3,7 @@
 --          job: id, site, user, band, execution_time, attempt, enqueued_at
 -- returns  how many were placed
 local now, arriving = clock(ARGV[1]), ARGV[2] == '1'
-local placed, arrived, newest = 0, {}, nil
+local placed, arrived, newest = 0, {}, {}
 
 local function start_tag(job)  -- users share their site's turn by start tags of their own
   local tags = key('tags', job.site, job.band)
@@ -25,14 +25,16 @@ for i = 3, #ARGV, 7 do
     count(job, 1)
     placed = placed + 1
     arrived[job.band] = (arrived[job.band] or 0) + 1
-    newest = id
+    newest[job.band] = id
   end
 end
 refresh_dirty()
 if placed > 0 then
   if arriving then
-    for band, jobs in pairs(arrived) do observe(band, now, {arrived = jobs}) end
-    ask(newest, now)
+    for band, jobs in pairs(arrived) do
+      observe(band, now, {arrived = jobs})
+      ask_placed(newest[band], band, now)
+    end
   end
   ring()
 end

@@ -22,7 +22,7 @@ local ended = 0
 for id in string.gmatch(facts[3], '%S+') do
   local job = entry(id)
   if job and job.slice == ARGV[1] then call('HDEL', key('jobs'), id) end
-  call('HDEL', key('asked'), id)
+  forget_asked(id)
   ended = ended + 1
 end
 call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)

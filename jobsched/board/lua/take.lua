@@ -77,7 +77,7 @@ local function cut(site)
   if gcra then spend(site, gcra, #ids) end
   if #ids > 0 then
     call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '),
-         'seconds', exact(seconds), 'finish', charge(site, seconds))
+         'seconds', exact(seconds), 'finish', charge(site, seconds), 'taken', exact(now))
     call('ZADD', key('flight'), exact(now + ARGV[5]), slice)
     call('HINCRBY', key('site', site), 'running', #ids)
     call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
