@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from jobsched.domain import Band
 from jobsched.simulate.engine import Trace
+from jobsched.simulate.expectations import Kept, kept
 from jobsched.simulate.stability import left_waiting
 from jobsched.simulate.workloads import Workload
 
@@ -48,7 +49,8 @@ class Result:
 
     ``jain_1s`` is None where no two sites ever competed. ``timeline`` is the mean slowdown of the quiet sites' jobs
     that arrived in each of TIMELINE equal parts of the workload, None where none did. ``gain`` is told where all jobs
-    came at once, ``left_waiting`` where they did not.
+    came at once, ``left_waiting`` where they did not. ``told`` is
+    what was kept of what the board said of starts, by group; nothing where there is no board.
     """
 
     policy: str
@@ -64,6 +66,7 @@ class Result:
     timeline: tuple[float | None, ...]
     gain: float | None
     left_waiting: float | None
+    told: Mapping[str, Kept]
 
 
 def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
@@ -84,6 +87,7 @@ def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
         timeline=_timeline(load.at, slow, quiet),
         gain=gain(load, trace) if load.busy and not any(load.at) else None,
         left_waiting=left_waiting(load, trace, bands) if any(load.at) else None,
+        told=kept(load, trace.start, trace.looks),
     )
 
 

@@ -25,6 +25,9 @@ def row(result: Result) -> dict[str, Any]:
     numbers |= _flat("quiet_", "slowdown", result.quiet_slowdown) | _flat("quiet_", "wait_s", result.quiet_wait_s)
     numbers |= {"jain_1s": result.jain_1s, "max_passed_over_s": result.max_passed_over_s,
                 "makespan_s": result.makespan_s, "gain": result.gain, "left_waiting": result.left_waiting}
+    for group, told in result.told.items():
+        who = "" if group == "all" else f"{group}_"
+        numbers |= {f"{who}told": told.looks, f"{who}p50_held": told.p50_held, f"{who}p90_held": told.p90_held}
     numbers["bands"] = {
         band: {"jobs": spread.count} | _flat("", "slowdown", spread) | _flat("", "wait_s", result.wait_s_by_band[band])
         for band, spread in result.slowdown_by_band.items()
@@ -37,8 +40,9 @@ def _flat(who: str, what: str, spread: Spread) -> dict[str, float]:
 
 
 def tables(outcome: Outcome, bands: Sequence[Band]) -> list[Table]:
-    """The results for a terminal: slowdown and fairness, then waits, then slowdown by band."""
-    return [_slowdowns(outcome), _waits(outcome.results), _by_band(outcome.results, bands)]
+    """The results for a terminal: slowdown and fairness, waits, what was told of starts, slowdown by band."""
+    told = [_told(outcome.results)] if any(result.told for result in outcome.results) else []
+    return [_slowdowns(outcome), _waits(outcome.results), *told, _by_band(outcome.results, bands)]
 
 
 def _slowdowns(outcome: Outcome) -> Table:
@@ -61,6 +65,19 @@ def _waits(results: Sequence[Result]) -> Table:
         spread, calm = result.wait_s, result.quiet_wait_s
         times = [spread.mean, spread.p50, spread.p99, spread.max, calm.mean, calm.p99, result.makespan_s]
         table.add_row(result.policy, *map(_seconds, times))
+    return table
+
+
+def _told(results: Sequence[Result]) -> Table:
+    """What was kept of the expected starts: each p90 should hold for nine of ten."""
+    groups = ("all", "quiet", "board", "queue", "first", "later")
+    titles = ("p90 held", "of quiet sites", "on the board", "in a queue", "at first", "later")
+    table = _table("when it will start: how often that was kept", "told", "p50 held", *titles)
+    for result in results:
+        if result.told:
+            every = result.told["all"]
+            held = [f"{result.told[group].p90_held:.1%}" if group in result.told else "-" for group in groups]
+            table.add_row(result.policy, f"{every.looks:,}", f"{every.p50_held:.1%}", *held)
     return table
 
 
