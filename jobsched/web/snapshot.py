@@ -108,7 +108,8 @@ class LatestJob:
 class Snapshot:
     """The dashboard's content. ``note`` says in plain words what could not be read, and why.
 
-    ``chosen`` is the policy that was chosen at run time. ``orders`` and ``workers`` are None when they are not known; ``running`` holds the jobs at work by their slice.
+    ``chosen`` is the policy that was chosen at run time, if one was. ``orders`` and ``workers`` are None when they are
+    not known; ``running`` holds the jobs at work by their slice.
     """
 
     at: datetime

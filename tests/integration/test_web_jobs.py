@@ -93,6 +93,30 @@ def test_a_change_of_execution_time_moves_the_job_to_its_new_lane(client: FlaskC
     assert (on_board(client, "task_05"), on_board(client, "task_01")) == (0, 1)
 
 
+def test_an_execution_time_may_be_left_to_history(client: FlaskClient) -> None:
+    wish = {"user": 1, "site": 1}
+    assert pointers(client.post("/jobs", json=wish)) == ["/execution_time"]
+    first = add_job(client)["id"]
+    set_status(client, first, Status.COMPLETED, run_time=0.04)
+    made = created(client.post("/jobs", json=wish))
+    assert (made["execution_time"], made["estimated"], made["band"], made["overruns"]) == (0.04, True, "100ms", 0)
+    again = client.post(made["links"]["self"], data={"_method": "PATCH", "execution_time": "", "payload": "{}"}).json
+    assert (again["execution_time"], again["estimated"]) == (0.04, True)
+    said = client.patch(made["links"]["self"], json={"execution_time": 0.5}).json
+    assert (said["execution_time"], said["estimated"], said["band"]) == (0.5, False, "1s")
+
+
+def test_an_estimate_outlives_its_history(client: FlaskClient) -> None:
+    first = add_job(client)["id"]
+    set_status(client, first, Status.COMPLETED, run_time=0.04)
+    made = created(client.post("/jobs", json={"user": 1, "site": 1}))
+    set_status(client, first, Status.FAILED, run_time=None)
+    changed = client.patch(made["links"]["self"], json={"payload": {"a": 1}}).json
+    assert (changed["execution_time"], changed["estimated"], changed["payload"]) == (0.04, True, {"a": 1})
+    elsewhere = add_site(client)
+    assert pointers(client.patch(made["links"]["self"], json={"site": elsewhere})) == ["/execution_time"]
+
+
 def test_put_replaces_a_job(client: FlaskClient) -> None:
     id_ = add_job(client, payload={"a": 1}, run_at="2090-01-01T00:00:00Z")["id"]
     patched = client.patch(f"/jobs/{id_}", json={"execution_time": 1}).json
