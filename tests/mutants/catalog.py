@@ -87,9 +87,9 @@ MUTANTS = (
             '    session.connection().connection.commit()\n    failpoint("submit.inserted", effect="sql")\n',
             _walk("create", "submit.inserted", "raise")),
     _mutant("a batch of which only the good ones are created", "submit.py",
-            "    if errors := faults(session, drafts, settings):\n        raise Invalid(errors)\n    if not drafts:",
-            "    if errors := faults(session, drafts, settings):\n        bad = {e.pointer.rsplit('/', 1)[0] for e in "
-            "errors}\n        drafts = {k: d for k, d in drafts.items() if k not in bad}\n    if not drafts:",
+            "        raise Invalid(errors)\n    if not drafts:",
+            "        bad = {e.pointer.rsplit('/', 1)[0] for e in errors}\n"
+            "        drafts = {k: d for k, d in drafts.items() if k not in bad}\n    if not drafts:",
             f"{_SUBMIT}one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer"),
     _mutant("place before the commit", "web/crud.py",
             "answer = idempotency.once(lambda session: self._insert(session, drafts, made))",
