@@ -1,7 +1,8 @@
-"""A start that outlasts its lane: put into the next one, failed, or let run, as JOBSCHED_OVERRUN says."""
+"""A start that outlasts its lane: put into the next one, failed, or let run, as JOBSCHED_OVERRUN says; or its limit."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -276,6 +277,31 @@ def test_where_it_is_allowed_a_start_goes_on_past_its_bound(
     (row,) = run()
 
     assert (row.status, row.band, row.overruns) == ("completed", "task_01", 0)
+
+
+# The time limit
+
+
+@pytest.mark.parametrize("task", ["endless", "stubborn"])
+@only_sqlite
+def test_a_task_is_stopped_at_its_limit(settings: Settings, board: Board, run: Run, task: str) -> None:
+    post(settings, board, draft(task))
+
+    (row,) = run()
+
+    assert (row.status, row.error) == ("failed", "took longer than its limit of 0.2 s")
+
+
+@pytest.mark.parametrize("task", ["endless", "outlast"])
+@only_sqlite
+def test_no_alarm_is_left_behind(settings: Settings, board: Board, run: Run, task: str) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    post(settings, board, draft(task, ends_at=NEVER), draft())
+
+    run()
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 # A worker process

@@ -194,28 +194,6 @@ def test_a_task_that_this_worker_does_not_know_fails_and_says_which_it_knows(
     assert "no task 'gone'; registered are: " in str(job(id_).error)
 
 
-# The time limit
-
-
-@pytest.mark.parametrize("task", ["endless", "stubborn"])
-@only_sqlite
-def test_a_task_is_stopped_at_its_limit(run: Run, task: str) -> None:
-    (row,) = run(draft(task))
-
-    assert (row.status, row.error) == ("failed", "took longer than its limit of 0.2 s")
-
-
-@only_sqlite
-def test_no_alarm_is_left_behind(run: Run) -> None:
-    import signal
-
-    before = signal.getsignal(signal.SIGALRM)
-    run(draft("endless"), draft())
-
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert signal.getsignal(signal.SIGALRM) is before
-
-
 # Retries
 
 

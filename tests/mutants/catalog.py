@@ -228,7 +228,7 @@ MUTANTS = (
             f"{_RUNNER}a_task_whose_slice_was_taken_back_is_stopped"),
     _mutant("a time limit that except Exception swallows", "lease.py",
             "class TimeLimitExceeded(BaseException)", "class TimeLimitExceeded(Exception)",
-            f"{_RUNNER}a_task_is_stopped_at_its_limit"),
+            f"{_OVERRUNS}a_task_is_stopped_at_its_limit"),
     _mutant("an overrun that except Exception swallows", "lease.py",
             "class Overrun(BaseException):", "class Overrun(Exception):",
             f"{_OVERRUNS}a_start_that_overruns_is_put_into_the_next_lane_and_its_neighbours_are_left_alone"),
