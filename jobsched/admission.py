@@ -43,7 +43,8 @@ def admit(session: Session, jobs: Mapping[str, int]) -> None:
 
 def bounds(session: Session, sites: Collection[int], *, lock: bool = False) -> dict[int, int | None]:
     """``max_pending`` of those of ``sites`` that exist; locks them in the order of their ids, if asked to."""
-    ids, found = sorted(sites), dict[int, "int | None"]()
+    ids = sorted(sites)
+    found: dict[int, int | None] = {}
     for start in range(0, len(ids), PORTION):
         rows = select(Site.id, Site.max_pending).where(Site.id.in_(ids[start : start + PORTION]))
         if lock:  # not against the foreign keys of others' jobs, which are not to wait for this
