@@ -11,16 +11,16 @@ from typing import Any
 
 from redis import Redis
 from rq.exceptions import NoSuchJobError
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from jobsched import failpoints, lanes, outcomes, runner
 from jobsched.board import Board
 from jobsched.connections import connect
-from jobsched.database import reading
-from jobsched.domain import BoardLost, Conflict, Fence, Slice, Status
+from jobsched.database import reading, writing
+from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
 from jobsched.lease import Overrun
 from jobsched.ledger import Outcome, StartedJob
-from jobsched.models import Job, db
+from jobsched.models import Control, Job, Site, db
 from jobsched.outcomes import Start
 from jobsched.repair import Sweeper
 from jobsched.submit import JobDraft
@@ -109,14 +109,25 @@ class Engine:
 
     def dispatch(self, slices: int, *, hands_over: bool = True) -> None:
         """Fill every lane's queue; without handing over, the dispatcher dies first."""
-        for band in self.settings.bands:
-            try:
-                taken = self.board.take(band.name, slices, budget_s=0.002, lease_s=LEASE_S)
-            except BoardLost:
-                self.sweep(self.sweepers[0].rebuild, whole=False)
-                return
-            if hands_over and taken:
-                lanes.enqueue(self.redis, band, taken)
+        try:
+            self.board.release()
+            for band in self.settings.bands:
+                taken = self._take(band, slices)
+                if hands_over and taken:
+                    lanes.enqueue(self.redis, band, taken)
+        except BoardLost:
+            self.sweep(self.sweepers[0].rebuild, whole=False)
+
+    def _take(self, band: Band, slices: int) -> list[Slice]:
+        """Take, and hold the board to the limits that it has been told."""
+        taken = self.board.take(band.name, slices, budget_s=0.002, lease_s=LEASE_S)
+        assert not (taken and self.redis.hexists("jobsched:rules", f"paused:{band.name}"))
+        for site in {slice_.site for slice_ in taken}:
+            told = self.redis.hmget(f"jobsched:site:{site}", ["paused", "max_running", "running"])
+            paused, cap, running = (value or b"" for value in told)
+            assert paused != b"1", f"site {site} is paused, and served"
+            assert not cap or int(running) <= int(cap), f"{running!r} jobs of site {site} run, not at most {cap!r}"
+        return taken
 
     def sweep(self, sweep: Callable[[], object], *, whole: bool = True) -> None:
         """Sweep, and hold it to what it may do, and, when it is not cut short, to what it must."""
@@ -211,14 +222,19 @@ class Engine:
         assert all(job.attempt <= job.max_attempts for job in self.model.jobs.values())
 
     def check_board(self) -> None:
-        """The board's counts are those of its lines."""
+        """The board's counts are those of its lines; and its scores, unless it is half way to another policy."""
         with suppress(BoardLost):
+            if self.board.rules().rescoring:
+                return
             assert [self.board.recount(site) for site in SITES] == [0 for _ in SITES]
             assert self.board.recount_lanes(100) == 0
 
     def come_to_rest(self) -> None:
         """Leave the engine alone, with dispatchers and workers that do their work; all that is unfinished ends."""
         self.workers.clear()
+        with writing() as session:  # what is paused would wait for ever; caps stay
+            session.execute(update(Site).values(paused=False, rate_per_s=None))
+            session.execute(delete(Control).where(Control.name != "policy"))
         for _ in range(12):
             self.pass_time(LEASE_S + 1)
             self.sweep(self.sweepers[0].sweep)
@@ -229,6 +245,7 @@ class Engine:
                 worker = self.start(slice_)
                 self.finish(worker, len(worker.open), "completed")
                 self.settle(worker, 0.001)
+                self.dispatch(50)  # a site at its cap goes on
 
     def check_rest(self) -> None:
         """Every job has ended, once, and a recount of the board from SQL finds nothing."""

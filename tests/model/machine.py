@@ -6,6 +6,7 @@ be trouble, and too little work be under way for the trouble to hit.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import update
 
-from jobsched import failpoints, submit
+from jobsched import controls, failpoints, submit
 from jobsched.database import writing
 from jobsched.domain import BoardLost, SiteFacts, band_of
-from jobsched.models import Site, UserRecord
+from jobsched.models import SITE_FACTS, Site, UserRecord
+from jobsched.policy import POLICIES
 from tests.failpoints import names
 from tests.model.clock import Clock
 from tests.model.engine import Engine, Worker
@@ -32,7 +34,8 @@ LATER_S = st.sampled_from([0.0, 0.0, 0.0, 5.0, 30.0])
 #: Whether the board hears of what was committed: Redis may be away, or the process die.
 HEARD = st.sampled_from([True, True, True, False])
 ENDS = st.sampled_from(["completed", "completed", "failed", "scheduled", "overran", "overran for good"])
-IN_SWEEP = [name for name in names.names() if name.startswith(("repair.", "wake."))]
+IN_SWEEP = [name for name in names.names() if name.startswith(("repair.", "wake.", "rescore."))]
+IN_CONTROLS = [name for name in names.names() if name.startswith(("controls.", "rescore."))]
 
 some_jobs = precondition(lambda self: self.engine.model.jobs)
 some_workers = precondition(lambda self: self.engine.workers)
@@ -118,15 +121,34 @@ class Machine(RuleBasedStateMachine):
         if job is not None:
             del self.engine.model.jobs[job]
 
-    @rule(site=SITE, capacity=st.integers(1, 3), user=USER, active=st.booleans(), heard=HEARD)
-    def change_facts(self, site: int, capacity: int, user: int, active: bool, heard: bool) -> None:
+    @rule(site=st.builds(
+        SiteFacts, SITE, st.integers(1, 3), st.sampled_from([1.0, 2.5]), st.sampled_from([None, None, 1, 3]),
+        st.sampled_from([None, None, 1.0]), st.integers(1, 4), st.sampled_from([False, False, True]),
+    ), user=USER, active=st.booleans(), heard=HEARD)
+    def change_facts(self, site: SiteFacts, user: int, active: bool, heard: bool) -> None:
         with writing() as session:
-            session.execute(update(Site).where(Site.id == site).values(record_capacity=capacity))
+            session.execute(update(Site).where(Site.id == site.id).values(
+                dict(zip(SITE_FACTS, dataclasses.astuple(site), strict=True))))
             session.execute(update(UserRecord).where(UserRecord.id == user).values(is_active=active))
         with suppress(BoardLost):
             if heard:
-                self.engine.board.tell_sites([SiteFacts(site, capacity)])
+                self.engine.board.tell_sites([site])
                 self.engine.board.tell_users([(user, active)])
+
+    @rule(policy=st.sampled_from([None, *POLICIES]), band=st.sampled_from(["task_01", "task_01", "task_02"]),
+          paused=st.booleans(), heard=HEARD, fails_at=st.one_of(st.none(), st.sampled_from(IN_CONTROLS)))
+    def change_controls(self, policy: str | None, band: str, paused: bool, heard: bool, fails_at: str | None) -> None:
+        with writing() as session:
+            controls.choose_policy(session, policy)
+            controls.pause_lane(session, band, paused=paused)
+        if fails_at:
+            self.engine.arm(fails_at)
+        try:
+            with suppress(BoardLost, failpoints.FailpointError):
+                if heard:
+                    controls.tell(self.engine.board, self.engine.settings)
+        finally:
+            failpoints.arm("")
 
     # Dispatchers
 
