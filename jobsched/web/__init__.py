@@ -13,7 +13,7 @@ from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.connections import connect
 from jobsched.database import ledger_app
-from jobsched.web import body, controls, crud, guard, index, pages, problems
+from jobsched.web import body, controls, crud, guard, index, pages, problems, why
 from jobsched.web.jobs import Jobs, moves
 from jobsched.web.prefix import Prefix
 from jobsched.web.sites import Sites
@@ -50,6 +50,7 @@ def application(settings: Settings | None = None) -> Flask:
         app.register_blueprint(crud.blueprint(resource))
     app.register_blueprint(moves)
     app.register_blueprint(controls.made)
+    app.register_blueprint(why.made)
     app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
     return app
 

@@ -14,7 +14,7 @@ from redis import Redis
 from rq import Worker as RqWorker
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.utils import parse_composite_key, utcparse
-from rq.worker_registration import get_keys
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def crew(redis: Redis) -> list[Worker]:
         if facts
     )
     return sorted(found, key=lambda worker: (len(worker.queues), worker.queues, worker.name))
+
+
+def listening(redis: Redis, queue: str) -> int:
+    """How many living workers listen to a queue; a dead one's registration ends soon after it. Raises RedisError."""
+    keys = redis.smembers(WORKERS_BY_QUEUE_KEY % queue)
+    return int(redis.exists(*keys)) if keys else 0
 
 
 def _worker(name: str, facts: Mapping[str, bytes], executions: set[bytes]) -> Worker:

@@ -15,7 +15,7 @@ from jobsched.database import reading
 from jobsched.domain import TERMINAL, WAITING, Band, Status
 from jobsched.models import Site, UserRecord, utcnow
 from jobsched.policy import POLICIES, Policy
-from jobsched.web import current, presentation
+from jobsched.web import current, presentation, why
 from jobsched.web.timeline import Way, timeline
 
 #: Up to so many sites or user records are offered as a list; of more, the id is typed.
@@ -38,6 +38,7 @@ def install(app: Flask) -> None:
         env.filters[filter_.__name__] = filter_
     env.filters["when"] = _when
     env.filters["timeline"] = _timeline
+    env.filters["why"] = why.explain
     env.globals |= {
         "to": to, "choices": Choices(), "WAITING": [status.value for status in WAITING],
         "TERMINAL": [status.value for status in TERMINAL],

@@ -10,9 +10,10 @@
 --                  is a band, <band>:<half decade of the raw guess>, <band>:queued, or <band>:queued:<half decade of
 --                  the time that its slice has been in a worker's queue>; <band>:pace (see pace), <band>:slice (its
 --                  usual estimate); <band>:asked:<how> (when last). A waiting site's pace is in its hash, pace:<band>
-local FIRST_AIMS = {['50'] = 0, ['90'] = math.log(4)}
+local FIRST_AIMS = {['50'] = 1, ['90'] = 4}           -- before anything is learnt: times the raw guess,
+local FIRST_LEAST_S = {['50'] = 0.005, ['90'] = 0.05}  -- but at least so long
 local RIVALS = 16        -- sites of the lane that are looked at; of more, so many in equal distances
-local LEAST_RAW_S = 0.01
+local LEAST_RAW_S = 0.001
 local MOMENT_S = 0.01    -- nobody asks about a job sooner after it was placed, and then it may be gone from its line
 local PRIOR_S = 0.2      -- so much of seeing counts as much as what is expected unseen
 local FIRST_SLICE_S = 0.1
@@ -131,14 +132,15 @@ local function queued_kind(band, elapsed)
   return band .. ':queued:' .. math.floor(2 * math.log10(math.max(elapsed, MOMENT_S)))
 end
 
-local function aim(kind, parent, quantile)  -- what a raw guess of this kind is multiplied by
+local function aim(kind, parent, quantile, raw)  -- what a raw guess of this kind is multiplied by
   local logs = call('HMGET', key('aims'), kind .. ':' .. quantile, parent .. ':' .. quantile)
-  return math.exp(logs[1] or logs[2] or FIRST_AIMS[quantile])
+  if not (logs[1] or logs[2]) then return math.max(FIRST_AIMS[quantile], FIRST_LEAST_S[quantile] / raw) end
+  return math.exp(logs[1] or logs[2])
 end
 
 local function expected(kind, parent, raw)  -- the seconds within which half of such jobs start, and nine of ten
-  local half = raw * aim(kind, parent, '50')
-  return half, math.max(half, raw * aim(kind, parent, '90'))
+  local half = raw * aim(kind, parent, '50', raw)
+  return half, math.max(half, raw * aim(kind, parent, '90', raw))
 end
 
 local function expected_of_waiting(band, raw)

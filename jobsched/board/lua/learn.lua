@@ -7,7 +7,8 @@
 -- else the quick ones would be heard first.
 local QUANTILES = {['50'] = 0.55, ['90'] = 0.94}  -- a little more than told: what is learnt comes late
 local LEAST_STEP = 0.2   -- of a logarithm
-local MOST_ASKED, ASK_EVERY_S = 10000, 0.02  -- in each lane
+local MOST_ASKED, ASK_EVERY_S = 10000, 0.005  -- in each lane
+local AGAIN_S = 1        -- who has less before him is asked only when he is placed: seen later, he is about to go
 local LONG_S = 10        -- of those who wait longer, fewer are asked: all that are asked wait at once
 local MOST_LATE = 4      -- that one call looks at
 local PACE_LATELY_S = 30
@@ -34,17 +35,17 @@ local function some(now, salt)  -- any number from 0 to 1
   return now * (salt or 7919) % 1
 end
 
-local function ask(id, at, now)  -- remember what a job would be told, to be asked about at some moment
+local function ask(id, at, now, least)  -- remember what a job is told, unless it is soon
   local job = entry(id)
   local raw = guess(job, call('ZRANK', key('line', job.site, job.band), on_line(id)), now)
-  if not raw or some(now, 6151) > LONG_S / raw or call('HLEN', key('asked')) >= MOST_ASKED then return end
+  if not raw or raw < least or some(now, 6151) > LONG_S / raw or call('HLEN', key('asked')) >= MOST_ASKED then return end
   local kind = kind_of(job.band, raw)
   call('HSET', key('asked'), id, table.concat({exact(at), exact(raw), kind}, ' '))
-  call('ZADD', key('asked', 'due'), exact(at + raw * aim(kind, job.band, '90')), id)
+  call('ZADD', key('asked', 'due'), exact(at + raw * aim(kind, job.band, '90', raw)), id)
 end
 
 local function ask_placed(id, band, now)
-  if may_ask('placed', band, now) then ask(id, now + MOMENT_S, now) end
+  if may_ask('placed', band, now) then ask(id, now + MOMENT_S, now, 0) end
 end
 
 local function ask_waiting(band, now)  -- any job that waits in a lane: any site, any place in its line
@@ -56,24 +57,24 @@ local function ask_waiting(band, now)  -- any job that waits in a lane: any site
   local line = key('line', site, band)
   place = math.floor(some(now, 104729) * call('ZCARD', line))
   local member = call('ZRANGE', line, place, place)[1]
-  if member then ask(string.sub(member, 2), now, now) end
-end
-
-local function step(kind, parent, name, late)  -- move a multiplier up or down
-  local seen = call('HINCRBY', key('aims'), kind .. ':n:' .. name, 1)
-  local size = math.max(LEAST_STEP, 1 / math.sqrt(seen))
-  local field = kind .. ':' .. name
-  call('HSET', key('aims'), field, exact(
-    math.log(aim(kind, parent, name)) + size * (QUANTILES[name] - (late and 0 or 1))))
+  if member then ask(string.sub(member, 2), now, now, AGAIN_S) end
 end
 
 local function is_late(kind, parent, name, raw, waited)
-  return waited > raw * aim(kind, parent, name)
+  return waited > raw * aim(kind, parent, name, raw)
+end
+
+local function step(kind, parent, name, raw, late)  -- move a multiplier up or down
+  local seen = call('HINCRBY', key('aims'), kind .. ':n:' .. name, 1)
+  local size = math.max(LEAST_STEP, 1 / math.sqrt(seen))
+  local log = math.log(aim(kind, parent, name, raw)) + size * (QUANTILES[name] - (late and 0 or 1))
+  call('HSET', key('aims'), kind .. ':' .. name, exact(log))
 end
 
 local function learn(kind, parent, raw, waited, known_late)
   for name in pairs(QUANTILES) do
-    if not (known_late and name == '90') then step(kind, parent, name, is_late(kind, parent, name, raw, waited)) end
+    local late = is_late(kind, parent, name, raw, waited)
+    if not (known_late and name == '90') then step(kind, parent, name, raw, late) end
   end
 end
 
@@ -89,11 +90,11 @@ local function learn_of_late(now)  -- who has waited for longer than told is lat
     local told = told_of(id)
     call('ZREM', key('asked', 'due'), id)
     if told and is_late(told.kind, told.band, '90', told.raw, now - told.at) then
-      step(told.kind, told.band, '90', true)
-      step(told.band, told.band, '90', true)
+      step(told.kind, told.band, '90', told.raw, true)
+      step(told.band, told.band, '90', told.raw, true)
       call('HSET', key('asked'), id, table.concat({exact(told.at), exact(told.raw), told.kind, 'late'}, ' '))
     elseif told then
-      call('ZADD', key('asked', 'due'), exact(told.at + told.raw * aim(told.kind, told.band, '90')), id)
+      call('ZADD', key('asked', 'due'), exact(told.at + told.raw * aim(told.kind, told.band, '90', told.raw)), id)
     end
   end
 end

@@ -49,6 +49,57 @@ class JobOut(TypedDict):
     links: Links
 
 
+class ReasonOut(TypedDict):
+    """Something that holds a job."""
+
+    code: Annotated[str, Field(description="one of those that docs/api.md lists")]
+    text: str
+    until: Annotated[Stamp | None, Field(description="when it ends, where that is known")]
+
+
+class PlaceOut(TypedDict):
+    """A place in an order."""
+
+    place: Annotated[int, Field(description="1 is next")]
+    of: int
+
+
+class ScoreOut(TypedDict):
+    """The parts of the site's score in its lane; what all its sites have alike is left out."""
+
+    policy: str
+    points: int
+    total: float
+    boost: Annotated[float, Field(description="for the site's points")]
+    share: Annotated[float, Field(description="for what it had; 0 for a site that begins to wait now")]
+    age: Annotated[float, Field(description="for how long its first job has waited")]
+    size: Annotated[float, Field(description="for how long its first job takes")]
+
+
+class ExpectedOut(TypedDict):
+    """When a job is expected to start."""
+
+    p50: Annotated[Stamp, Field(description="half of such jobs have started by then")]
+    p90: Annotated[Stamp, Field(description="nine of ten have")]
+    p50_s: Annotated[float, Field(description="the same in seconds from at")]
+    p90_s: float
+
+
+class WhyOut(TypedDict):
+    """Why a job waits."""
+
+    job: int
+    at: Stamp
+    status: Status
+    lane: Annotated[str, Field(description="the label of its lane, as 10s")]
+    line: Annotated[PlaceOut | None, Field(description="among the jobs of its site in the lane, while it waits there")]
+    lane_order: Annotated[PlaceOut | None, Field(description="its site's, among the sites of the lane; null when held")]
+    score: ScoreOut | None
+    reasons: list[ReasonOut]
+    expected: Annotated[ExpectedOut | None, Field(description="null when nothing would start it as things are")]
+    links: Links
+
+
 class SiteOut(TypedDict):
     """A site, and where it stands now."""
 

@@ -1,0 +1,121 @@
+"""``GET /jobs/<id>/why``: why a job waits, and when it is expected to start. A few point reads, and one script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from jobsched import controls
+from jobsched.board import Board, Flying, Waiting
+from jobsched.config import Settings
+from jobsched.database import reading
+from jobsched.domain import BoardLost, NotFound, Status
+from jobsched.models import Job, Site, utcnow
+from jobsched.web import current, negotiate
+from jobsched.web.crew import listening
+from jobsched.web.openapi import Operation
+from jobsched.web.schemas import ExpectedOut, PlaceOut, ScoreOut, WhyOut, stamp, stamp_or_none
+from jobsched.why import Expected, Facts, expected, reasons
+
+
+def why(id: int) -> Response:
+    """Why one job waits; a browser is led to its page, which says it as well."""
+    if negotiate.wants_html():
+        return negotiate.see_other(f"{request.script_root}/jobs/{id}")
+    return negotiate.json_answer(negotiate.dumps(explain(id)))
+
+
+def explain(id_: int) -> WhyOut:
+    """The answer as JSON. Raises NotFound."""
+    with reading() as session:
+        facts = gather(session, id_, current.settings(), current.board())
+    place = facts.place if isinstance(facts.place, Waiting) and facts.status is Status.PENDING else None
+    found = reasons(facts)
+    return {
+        "job": id_,
+        "at": stamp(facts.now),
+        "status": facts.status,
+        "lane": facts.label,
+        "line": _place(place.place, place.length) if place else None,
+        "lane_order": _place(place.site_place, place.sites) if place and place.site_place else None,
+        "score": _score(place) if place else None,
+        "reasons": [{"code": r.code, "text": r.text, "until": stamp_or_none(r.until)} for r in found],
+        "expected": _expected(expected(facts), facts),
+        "links": {"job": f"{request.script_root}/jobs/{id_}"},
+    }
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What Redis told; see :class:`jobsched.why.Facts`."""
+
+    place: Waiting | Flying | None = None
+    trouble: str | None = None
+    workers: int | None = None
+    dispatchers: int | None = None
+    prospect: tuple[float, float] | None = None
+
+
+def gather(session: Session, id_: int, settings: Settings, board: Board) -> Facts:
+    """All that is known of a job; without Redis what SQL knows. Raises NotFound."""
+    job = session.get(Job, id_)
+    if job is None:
+        raise NotFound("job", id_)
+    site = session.get_one(Site, job.site_id)
+    told = _ask(board, job, settings) if Status(job.status) in (Status.PENDING, Status.SCHEDULED) else _Told()
+    return Facts(
+        now=utcnow(), status=Status(job.status), label=_label(settings, job.band), attempt=job.attempt,
+        max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
+        site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
+        trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,
+        sweep_every_s=settings.repair_every_s,
+    )
+
+
+def _ask(board: Board, job: Job, settings: Settings) -> _Told:
+    queue = next((band.queue for band in settings.bands if band.name == job.band), "")
+    try:
+        place = board.why(job.id)
+        return _Told(
+            place, workers=listening(board.redis, queue), dispatchers=len(board.alive("dispatcher")),
+            prospect=board.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
+        )
+    except BoardLost:
+        return _Told(trouble="board_lost")
+    except RedisError:
+        return _Told(trouble="redis_away")
+
+
+def _label(settings: Settings, band: str) -> str:
+    return next((one.label for one in settings.bands if one.name == band), band)
+
+
+def _place(place: int, of: int) -> PlaceOut:
+    return {"place": place, "of": of}
+
+
+def _score(place: Waiting) -> ScoreOut:
+    """The parts of the site's score. What all sites of the lane have alike is left out."""
+    parts = (place.boost, place.share - place.virtual, place.age - place.ages, place.size)
+    boost, share, age, size = (part + 0.0 for part in parts)  # no minus before a zero
+    return {"policy": place.policy, "points": place.points, "total": boost + share + age + size, "boost": boost,
+            "share": share, "age": age, "size": size}
+
+
+def _expected(told: Expected | None, facts: Facts) -> ExpectedOut | None:
+    if told is None:
+        return None
+    return {
+        "p50": stamp(told.half), "p90": stamp(told.most),
+        "p50_s": (told.half - facts.now).total_seconds(), "p90_s": (told.most - facts.now).total_seconds(),
+    }
+
+
+made = Blueprint("why", __name__, url_prefix="/jobs/<id:id>")
+made.add_url_rule(
+    "/why", "why", Operation("Why a job waits, and when it is expected to start", {200: WhyOut, 303: None}).on(why),
+    methods=["GET"],
+)

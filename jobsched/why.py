@@ -1,0 +1,203 @@
+"""Why a job has not started, in sentences, and when it is expected to. Pure: facts in, reasons out.
+
+What the board tells of a waiting job is said by :class:`jobsched.board.Waiting`; what it tells of starts is calibrated
+there. Here it becomes moments, or nothing where nothing would start the job as things are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobsched.board import Flying, Waiting
+from jobsched.domain import TERMINAL, Status
+
+#: While one of these holds, nothing starts the job.
+BLOCKING = frozenset({"site_paused", "lane_paused", "no_worker", "no_dispatcher", "redis_away", "board_lost"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a job at ``now``. ``label`` names its lane.
+
+    ``site_paused`` and ``lane_paused`` are as SQL has them. ``place`` is what the board said, None for a job that it
+    does not know; ``trouble`` is ``redis_away`` or ``board_lost`` where it said nothing, and then the counts of live
+    ``workers`` of the lane and of ``dispatchers`` are None. ``prospect`` is within how many seconds half, and nine of
+    ten such jobs start that are placed now. The sweep comes every ``sweep_every_s``.
+    """
+
+    now: datetime
+    status: Status
+    label: str
+    attempt: int
+    max_attempts: int
+    run_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    site_paused: bool
+    lane_paused: bool
+    place: Waiting | Flying | None
+    trouble: str | None
+    workers: int | None
+    dispatchers: int | None
+    prospect: tuple[float, float] | None
+    sweep_every_s: float
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something that holds a job, for programs and for people; ``until`` is when it ends, where that is known."""
+
+    code: str
+    text: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Half of such jobs have started by ``half``, nine of ten by ``most``."""
+
+    half: datetime
+    most: datetime
+
+
+def reasons(facts: Facts) -> list[Reason]:
+    """Everything that holds the job, what stops it altogether first; for one that has started or ended, that."""
+    if facts.status in TERMINAL:
+        return [_ended(facts)]
+    if facts.status is Status.RUNNING:
+        since = f" since {_clock(facts.started_at, facts.now)}" if facts.started_at else ""
+        return [Reason("running", f"It runs{since}: start {facts.attempt} of at most {facts.max_attempts}.")]
+    if isinstance(facts.place, Flying) and facts.status is Status.PENDING:
+        return list(_in_flight(facts, facts.place))
+    held = [*_stopped(facts), *_held(facts)]
+    return held or [Reason("next", "Nothing holds it: it goes next.")]
+
+
+def expected(facts: Facts) -> Expected | None:
+    """When the job is expected to start; None for one that has, and where nothing would start it as things are.
+
+    A scheduled job is told its ``run_at``, and from there on what one would be told that is placed now at the end of
+    its line; one that only the sweep will place, what it would be told at the sweep.
+    """
+    if facts.status not in (Status.SCHEDULED, Status.PENDING):
+        return None
+    if any(reason.code in BLOCKING for reason in reasons(facts)):
+        return None
+    if facts.status is Status.PENDING and facts.place is not None:
+        half_s, most_s = facts.place.half_s, facts.place.most_s
+        if half_s is None or most_s is None:
+            return None
+        return Expected(_later(facts.now, half_s), _later(facts.now, most_s))
+    if facts.prospect is None:
+        return None
+    half_s, most_s = facts.prospect
+    if facts.status is Status.SCHEDULED:
+        due = max(facts.now, facts.run_at or facts.now)
+        return Expected(_later(due, half_s), _later(due, most_s))
+    sweep_s = facts.sweep_every_s
+    return Expected(_later(facts.now, half_s + sweep_s / 2), _later(facts.now, most_s + sweep_s))
+
+
+def _ended(facts: Facts) -> Reason:
+    when = f" at {_clock(facts.finished_at, facts.now)}" if facts.finished_at else ""
+    return Reason(facts.status.value, f"It has ended: {facts.status}{when}.")
+
+
+def _in_flight(facts: Facts, place: Flying) -> Iterator[Reason]:
+    """A worker's queue has it: pauses do not reach it any more, nor are dispatchers needed."""
+    if facts.workers == 0 and not place.started:
+        yield _no_worker(facts)
+    if place.started:
+        yield Reason("starting", "A worker has its slice in hands and begins.")
+    else:
+        yield Reason("in_queue", f"It waits in the queue of the {facts.label} lane's workers for one to be free.")
+
+
+def _stopped(facts: Facts) -> Iterator[Reason]:
+    """What has to end before anything starts the job."""
+    place = facts.place if isinstance(facts.place, Waiting) else None
+    if facts.trouble == "redis_away":
+        yield Reason("redis_away", "Redis does not answer: the job is kept, and goes on when it is back.")
+    if facts.trouble == "board_lost":
+        yield Reason("board_lost", "The board is not set up, or lost: a dispatcher makes it from the database.")
+    if facts.site_paused or (place and place.paused):
+        yield Reason("site_paused", "Its site is paused.")
+    if facts.lane_paused or (place and place.lane_paused):
+        yield Reason("lane_paused", f"The {facts.label} lane is paused.")
+    if facts.workers == 0:
+        yield _no_worker(facts)
+    if facts.dispatchers == 0:
+        yield Reason("no_dispatcher", "No dispatcher is alive to hand it to a worker.")
+
+
+def _held(facts: Facts) -> Iterator[Reason]:
+    """What makes the job wait, and passes by itself."""
+    if facts.status is Status.SCHEDULED:
+        yield _scheduled(facts)
+    elif isinstance(facts.place, Waiting):
+        yield from _by_limits(facts, facts.place)
+        yield from _by_others(facts, facts.place)
+    elif facts.place is None and facts.trouble is None:
+        every = f"{facts.sweep_every_s:g} s"
+        yield Reason("not_on_board", f"It is not on the board yet: the sweep, every {every}, brings it.")
+
+
+def _scheduled(facts: Facts) -> Reason:
+    until = facts.run_at
+    if until is None or until <= facts.now:
+        return Reason("due", "Its time has come: the scheduler's next look, or the sweep, makes it pending.")
+    when = _clock(until, facts.now)
+    if facts.attempt:
+        text = f"Start {facts.attempt} of at most {facts.max_attempts} failed: the next one backs off until {when}."
+        return Reason("retry", text, until)
+    return Reason("scheduled", f"It is scheduled for {when}.", until)
+
+
+def _by_limits(facts: Facts, place: Waiting) -> Iterator[Reason]:
+    if place.max_running is not None and place.running >= place.max_running:
+        yield Reason("max_running", f"Its site has {place.running} of at most {place.max_running} jobs in flight.")
+    if place.due is not None:
+        until = datetime.fromtimestamp(place.due, tz=facts.now.tzinfo)
+        yield Reason("rate", f"Its site is at its rate: the next job may go at {_clock(until, facts.now)}.", until)
+
+
+def _by_others(facts: Facts, place: Waiting) -> Iterator[Reason]:
+    if place.place > 1:
+        yield Reason("line", f"{_count(place.place - 1, 'job')} of its site {_go(place.place - 1)} first.")
+    if place.site_place is not None and place.site_place > 1:
+        ahead = place.site_place - 1
+        yield Reason("sites", f"{_count(ahead, 'other site')} of the {facts.label} lane {_go(ahead)} first.")
+    if place.flying:
+        having = "is" if place.flying == 1 else "are"
+        text = f"The workers have work: {_count(place.flying, 'job')} of the {facts.label} lane {having} with them."
+        yield Reason("workers_busy", text)
+    if facts.attempt:
+        times = "once" if facts.attempt == 1 else f"{facts.attempt} times"
+        yield Reason("again", f"It was started {times} before, so it goes without neighbours.")
+
+
+def _no_worker(facts: Facts) -> Reason:
+    return Reason("no_worker", f"No worker is alive for the {facts.label} lane.")
+
+
+def _go(count: int) -> str:
+    return "goes" if count == 1 else "go"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _later(moment: datetime, seconds: float) -> datetime:
+    """A moment later; far ones end at ten years, which dates can still hold."""
+    return moment + timedelta(seconds=min(seconds, 10 * 365 * 86_400.0))
+
+
+def _clock(moment: datetime | None, now: datetime) -> str:
+    """The time of day in UTC, with its date unless that is today's."""
+    if moment is None:
+        return "an unknown time"
+    moment = moment.astimezone(now.tzinfo)
+    return f"{moment:%H:%M:%S} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
