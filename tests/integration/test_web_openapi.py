@@ -48,7 +48,7 @@ def test_each_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("path", "address"), [
     ("/", "/"), ("/sites", "/sites"), ("/sites/{id}", "/sites/1"), ("/user-records", "/user-records"),
     ("/user-records/{id}", "/user-records/1"), ("/jobs", "/jobs"), ("/jobs/{id}", "/jobs/1"), ("/healthz", "/healthz"),
-    ("/readyz", "/readyz"), ("/lanes", "/lanes"), ("/policy", "/policy"),
+    ("/readyz", "/readyz"), ("/jobs/{id}/why", "/jobs/1/why"), ("/lanes", "/lanes"), ("/policy", "/policy"),
 ])
 def test_answers_are_as_described(client: FlaskClient, document: dict[str, Any], path: str, address: str) -> None:
     add_job(client, user=add_user(client, email="a@b.example", dob="1990-01-01"), payload={"a": 1})
