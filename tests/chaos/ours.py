@@ -13,6 +13,7 @@ from redis import Redis
 from jobsched.board import Board
 from tests.chaos import audit, load, notes, report, stack, verdict
 from tests.chaos.faults import Faults, World
+from tests.chaos.operators import Operators
 from tests.chaos.options import Options, say
 from tests.chaos.proxy import Proxy
 from tests.chaos.recount import board_faults
@@ -43,11 +44,14 @@ def run(options: Options, directory: Path) -> Outcome:
         book.install()
         load.make_customers(port)
         clients = load.Clients(options.seed, book.unfinished, load.over_http(port))
+        operators = Operators(port, options.seed)
         faults = Faults(World(running, redis, redis_proxy, database, database_proxy), options.seed, options.faults)
         say(f"jobsched on {options.db}: breaking things for {options.seconds:g} s, seed {options.seed}, in {directory}")
         clients.start()
+        operators.start()
         quiet_from = faults.run(options.seconds)
         say("quiet")
+        paused = operators.settle(QUIET_S)
         clients.stop(QUIET_S)
         ended_s = _await_ends(book, quiet_from, faults)
         board = Board(redis.client)
@@ -57,11 +61,12 @@ def run(options: Options, directory: Path) -> Outcome:
             left = _compare_waiting(running, port, board, book)
         stop_faults = running.stop()
         found = verdict.judge(clients.requests, rows, history, told, faults.kills)
-        for what in (*left, *clients.refused, *stop_faults):
+        for what in (*left, *clients.refused, *paused, *stop_faults):
             found.blame(None, what)
         lasting = _lasting_rq_jobs(redis.client)
     figures = {
         **report.fault_figures(faults, redis_proxy, clients),
+        "changes by operators": dict(sorted(operators.changes.items())),
         "jobs acknowledged": found.acknowledged,
         "completed": found.statuses["completed"],
         "failed": found.statuses["failed"],

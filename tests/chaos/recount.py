@@ -14,9 +14,9 @@ from tests.support import BANDS, TIERS
 
 #: Keys that stay when nothing waits: rules, facts, counters, locks, who is alive.
 RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:",
-           "load:", "aims")
+           "load:", "aims", "due")
 #: Keys that there are while something waits.
-WAITING = ("jobs", "points", "lane:", "line:", "tags:", "tiers:", "user:")
+WAITING = ("jobs", "points", "lane:", "line:", "tags:", "tiers:", "user:", "asked")
 
 
 def board_faults(board: Board, rows: Iterable[Row], capacities: Mapping[int, int]) -> list[str]:
@@ -26,10 +26,12 @@ def board_faults(board: Board, rows: Iterable[Row], capacities: Mapping[int, int
     faults = [f"the board holds {name}" for name in sorted(_names(board)) if not name.startswith(allowed)]
     ids = {int(job) for job in board.redis.hkeys(PREFIX + "jobs")}
     faults += _differs("jobs on the board", ids, {row.id for row in pending})
+    held = {site for site in capacities if board.standing(site).hold == "rate"}  # which nothing else may be
     for lane in board.lanes():
         here = [row for row in pending if row.band == lane.band]
-        faults += _differs(f"lane {lane.band} (waiting, flying, sites)", (lane.waiting, lane.flying, lane.sites),
-                           (len(here), 0, len({row.site for row in here})))
+        found = (lane.waiting, lane.flying, lane.sites, lane.paused)
+        faults += _differs(f"lane {lane.band} (waiting, flying, sites, paused)", found,
+                           (len(here), 0, len({row.site for row in here} - held), False))
     for site, capacity in capacities.items():
         faults += _site(board, site, capacity, pending)
     return faults
@@ -41,7 +43,8 @@ def _site(board: Board, site: int, capacity: int, pending: Sequence[Row]) -> Ite
     by_band = dict(Counter(row.band for row in pending if row.site == site))
     found = board.standing(site)
     yield from _differs(f"site {site}: pending by band", dict(found.pending), by_band)
-    yield from _differs(f"site {site}: lanes", set(found.places), set(by_band))
+    yield from _differs(f"site {site}: lanes", set(found.places), set() if found.hold == "rate" else set(by_band))
+    yield from _differs(f"site {site}: held", found.hold in (None, "rate"), True)
     yield from _differs(f"site {site}: tiers", found.tiers, sum(tier_of(n, TIERS).weight for n in users.values()))
     yield from _differs(f"site {site}: running", found.running, 0)
     yield from _differs(f"site {site}: points", found.points, points(users, by_band, capacity, TIERS, BANDS))
