@@ -7,6 +7,7 @@ policies differs from the simulated one by more than a factor of FACTOR.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -54,6 +55,7 @@ def main() -> int:
     options = _options()
     for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} before"
     arrivals = draw(Random(options.seed), options.seconds)
     pairs = {policy: _pair(policy, arrivals) for policy in PAIR}
     table = _table(pairs)
@@ -63,8 +65,8 @@ def main() -> int:
     verdict = f"fifo / balanced: {real:.1f} real, {simulated:.1f} simulated: off by a factor of {off:.2f}"
     print(verdict)
     if options.write:
-        command = f"`make bench-fair SECONDS={options.seconds:g}`: {len(arrivals)} jobs, {WORKERS} workers."
-        marks.write(marks.PAGE, "bench", ["", command, "", *marks.markdown(table), "", verdict + "."])
+        command = f"`make bench-fair SECONDS={options.seconds:g}`: {len(arrivals):,} jobs, {WORKERS} workers; {machine}."
+        marks.write(marks.PAGE, "bench", ["", command, "", *marks.markdown(table), "", verdict + ".", ""])
     return 0 if off <= FACTOR else 1
 
 
