@@ -65,8 +65,8 @@ def main() -> int:
     verdict = f"fifo / balanced: {real:.1f} real, {simulated:.1f} simulated: off by a factor of {off:.2f}"
     print(verdict)
     if options.write:
-        command = f"`make bench-fair SECONDS={options.seconds:g}`: {len(arrivals):,} jobs, {WORKERS} workers; {machine}."
-        marks.write(marks.PAGE, "bench", ["", command, "", *marks.markdown(table), "", verdict + ".", ""])
+        what = f"`make bench-fair SECONDS={options.seconds:g}`: {len(arrivals):,} jobs, {WORKERS} workers; {machine}."
+        marks.write(marks.PAGE, "bench", ["", what, "", *marks.markdown(table), "", verdict + ".", ""])
     return 0 if off <= FACTOR else 1
 
 
