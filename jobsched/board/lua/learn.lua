@@ -5,7 +5,7 @@
 -- where it belongs (stochastic approximation of a quantile: Robbins, Monro, 1951; for predictions: Gibbs, Candes,
 -- "Adaptive Conformal Inference Under Distribution Shift", 2021). One that is late is learnt from while it waits on:
 -- else the quick ones would be heard first.
-local QUANTILES = {['50'] = 0.55, ['90'] = 0.94}  -- a little more than told: what is learnt comes late
+local QUANTILES = {['50'] = 0.55, ['90'] = 0.93}  -- a little more than told: what is learnt comes late
 local LEAST_STEP = 0.2   -- of a logarithm
 local MOST_ASKED, ASK_EVERY_S = 10000, 0.005  -- in each lane
 local AGAIN_S = 1        -- who has less before him is asked only when he is placed: seen later, he is about to go
@@ -100,6 +100,7 @@ local function learn_of_late(now)  -- who has waited for longer than told is lat
 end
 
 local function learn_of_queue(band, waited, now)  -- what a job in a worker's queue had still to wait, at some moments
+  if not may_ask('queued', band, now) then return end
   local parent = band .. ':queued'
   local from = math.floor(2 * math.log10(MOMENT_S))
   for level = from, from + 12 do
