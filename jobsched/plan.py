@@ -1,15 +1,15 @@
 """Which worker serves which lanes. Pure.
 
 Lanes are size-interval task assignment (Harchol-Balter, Crovella, Murta: "On Choosing a Task Assignment Policy for a
-Distributed Server System", 1999): a short job never waits for a long one. A worker of a longer lane that is idle takes
-work of shorter lanes, never the other way round.
+Distributed Server System", 1999): a short job never waits for a long one. A worker of a longer lane takes work of
+shorter lanes in turn, never the other way round.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobsched.domain import Band
@@ -22,33 +22,42 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Slot:
-    """One worker: the lanes of its own, and the shorter ones that it helps when those are empty."""
+    """One worker: the lanes of its own, and the shorter ones that it helps."""
 
     own: tuple[Band, ...]
     helps: tuple[Band, ...]
 
 
 class Turns:
-    """In which order one worker looks at its lanes: ``order``, by band name, until it has ``served`` the next slice.
+    """In which order one worker looks at its lanes: ``order``, by band name, as of its last ``look``.
 
-    Its own lanes share its time evenly, by start-time fair queueing: the one that had least of it comes first. So short
-    jobs go before long ones where one worker serves both, and nobody starves. The lanes that it helps follow,
-    shortest first.
+    The lane whose sites have had least comes first: start-time fair queueing among lanes, with each lane's virtual
+    time (what its sites have had by weight, from all workers) for its tag. So a site gains nothing by having a lane to
+    itself, which a lie about size could bring about. Of equals the shortest comes first. A lane in which nobody waited
+    goes on from where the others are.
     """
 
     def __init__(self, slot: Slot) -> None:
-        self._finish = dict.fromkeys((band.name for band in slot.own), 0.0)
+        self._places = dict.fromkeys((band.name for band in (*slot.helps, *slot.own)), 0.0)  # shortest first
+        self._times: dict[str, float] = {}
+        self._waited: set[str] = set()
         self._now = 0.0
-        self._helps = [band.name for band in slot.helps]
-        self.order = [*self._finish, *self._helps]
+        self.order = [*self._places]
 
-    def served(self, band: str, seconds: float) -> None:
-        """The worker was busy for ``seconds`` with a slice of this lane."""
-        if band in self._finish:
-            self._now = max(self._now, self._finish[band])
-            self._finish[band] = self._now + seconds
-            own = sorted(self._finish, key=lambda name: max(self._now, self._finish[name]))
-            self.order = [*own, *self._helps]
+    def look(self, times: Mapping[str, float], waiting: Container[str]) -> None:
+        """The virtual time of each lane by band name, in seconds, and the lanes in which a site waits."""
+        waits = {band for band in self._places if band in waiting}
+        for band in self._places:
+            time = times.get(band, 0.0)
+            self._places[band] += max(0.0, time - self._times.get(band, time))
+            self._times[band] = time
+            if band in waits and band not in self._waited:
+                self._places[band] = max(self._places[band], self._now)
+        self._waited = waits
+        if waits:
+            self._now = max(self._now, min(self._places[band] for band in waits))
+        self.order = sorted(self._places, key=lambda band: self._places[band] if band in waits else
+                            max(self._places[band], self._now))
 
 
 def slots(workers: int, bands: Sequence[Band], load: Mapping[str, float] | None = None) -> list[Slot]:

@@ -58,7 +58,6 @@ class LaneWorker(Worker):
     def _serve(self, slot: plan.Slot) -> None:
         self._slot, self._turns = slot, plan.Turns(slot)
         self._lanes = {band.name: lanes.queue(self.connection, band.queue) for band in (*slot.own, *slot.helps)}
-        self._bands = {lane.name: band for band, lane in self._lanes.items()}
         self.queues = [lanes.queue(self.connection, lanes.WAKE_QUEUE), *self._lanes.values()]
         self._ordered_queues = [*self.queues]
 
@@ -75,12 +74,12 @@ class LaneWorker(Worker):
         self._serve(slot)
 
     def reorder_queues(self, reference_queue: Queue) -> None:
-        """Nothing yet: what the slice used is known when it has ended."""
+        """Nothing yet: see ``look``, when the slice has ended."""
 
-    def served(self, queue: Queue, seconds: float) -> None:
-        """Charge a lane with our time, and look at the lanes in the order that follows."""
-        if queue.name in self._bands:
-            self._turns.served(self._bands[queue.name], seconds)
+    def look(self) -> None:
+        """Look at the lanes from now on in the order in which their sites have had their share."""
+        with suppress(RedisError, BoardLost):  # then the order stays as it is
+            self._turns.look(*self._board.lane_times())
             wake = self._ordered_queues[0]
             self._ordered_queues = [wake, *(self._lanes[band] for band in self._turns.order)]
 
@@ -105,9 +104,8 @@ class LaneWorker(Worker):
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
         self._missing, self._in_hand = 0, True
-        began = time.monotonic()
         super().execute_job(job, queue)
-        self.served(queue, time.monotonic() - began)
+        self.look()
         self._in_hand = False
 
     def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:

@@ -153,6 +153,17 @@ class Reading(Scripts):
             for band, n, pause in zip(bands, sites, paused, strict=True)
         ]
 
+    def lane_times(self) -> tuple[dict[str, float], set[str]]:
+        """Each lane's virtual time in seconds, by band name, and the lanes in which a site waits that may be served."""
+        bands = self.rules().bands
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(self._key("lanes"), [f"v:{band}" for band in bands])
+            for band in bands:
+                pipe.zcard(self._key("lane", band))
+            times, *sites = pipe.execute()
+        return ({band: float(time or 0) for band, time in zip(bands, times, strict=True)},
+                {band for band, n in zip(bands, sites, strict=True) if n})
+
     def backlog(self) -> dict[str, float]:
         """The work that waits in each lane, in estimated worker-seconds, by band name."""
         bands = self.rules().bands

@@ -108,7 +108,9 @@ class _Worker:
         self.turns = Turns(slot)
         self.lanes = frozenset(self.turns.order)
 
-    def pop(self, queues: dict[str, deque[Slice]]) -> Slice | None:
+    def pop(self, queues: dict[str, deque[Slice]], board: Board) -> Slice | None:
+        if sum(bool(queues[band]) for band in self.lanes) > 1:
+            self.turns.look(*board.lane_times())
         for band in self.turns.order:
             if queues[band]:
                 return queues[band].popleft()
@@ -193,8 +195,7 @@ class Simulation:
         self._place()
         self._board.settle(slice_.id, used_s)
         self._redis.deferring = False
-        worker.turns.served(slice_.band, used_s + self._house.overhead_s)
-        following = worker.pop(self._queues)
+        following = worker.pop(self._queues, self._board)
         if following is None:
             self._idle.append(worker)
         else:
@@ -224,7 +225,7 @@ class Simulation:
         """Hand the slices of a lane to the idle workers who listen to it; returns whether there was one."""
         woken = False
         for worker in [worker for worker in self._idle if band in worker.lanes]:
-            slice_ = worker.pop(self._queues)
+            slice_ = worker.pop(self._queues, self._board)
             if slice_ is None:
                 break
             self._idle.remove(worker)

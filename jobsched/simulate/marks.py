@@ -108,7 +108,7 @@ def _gains_little() -> list[Mark]:
 
 
 #: Jobs of each site in a contest of lies: what slices in flight have got before they are charged is little by then.
-LONG = 2000
+LONG = 3000
 _OURS = ("balanced", "fair")
 CASES: Sequence[Case] = (
     Case(Order("flood", policies=_OURS), [*_flood("balanced"), *_flood("fair")]),

@@ -23,9 +23,14 @@ def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequenc
 
 
 def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequence[Band]) -> float:
-    """How many workers more or less than its share of the load any lane with all longer ones has, at most."""
+    """How many workers more or less than its share of the load any lane with all longer ones has, at most.
+
+    Of lanes that share workers only the first counts: these have no workers apart.
+    """
     each = (sum(load.values()) or 1.0) / len(slots)
-    return max(abs(workers - work / each) for work, workers in _tails(load, slots, bands))
+    firsts = {slot.own[0] for slot in slots}
+    return max(abs(workers - work / each)
+               for band, (work, workers) in zip(bands, _tails(load, slots, bands), strict=True) if band in firsts)
 
 
 def left_waiting(load: Workload, trace: Trace, bands: Sequence[Band]) -> float:

@@ -16,9 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobsched.domain import bands_of
+from jobsched.domain import Band, bands_of
 from jobsched.lanes import window
-from jobsched.plan import slots
+from jobsched.plan import Slot, slots
 from jobsched.policy import POLICIES, Policy
 from jobsched.simulate.engine import House, Simulation, Trace
 from jobsched.simulate.measures import longest_passed_over, passed_over
@@ -145,6 +145,43 @@ def test_users_without_number_do_not_help_a_site_to_pass(redis: Redis) -> None:
     waits = [longest(redis, attack([Burst(0.0, 2, users, 200, 0.05, 0.05)], 1), "fair") for users in (1, 200)]
 
     assert waits[1] <= waits[0] + 0.2
+
+
+# Several lanes
+
+LANES = bands_of([0.1, 1.0])
+
+
+class Shared:
+    """The bound of a lane whose workers serve other lanes as well; a site counts once for each of these."""
+
+    def __init__(self, load: Workload, crew: Sequence[Slot], lane: Band, head_start: float) -> None:
+        ours = [slot for slot in crew if lane in slot.own]
+        served = [band for band in LANES if any(band in (*slot.own, *slot.helps) for slot in ours)]
+        listeners = {band: sum(band in (*slot.own, *slot.helps) for slot in crew) for band in served}
+        self.F = sum(window(band, listeners[band], BUDGET_S) for band in served) + len(crew)
+        self.M = max(served[-1].bound_s, BUDGET_S)
+        self.n = len({(site, band) for site, band in zip(load.site, load.bands(LANES), strict=True)
+                      if LANES[band] in served}) - 1
+        head_start_s = head_start * served[-1].bound_s
+        self.T = (self.F * self.M + self.n * (2 * head_start_s + 2 * self.M)) / len(ours)
+
+
+@pytest.mark.parametrize("policy", HEAD_STARTS)
+@given(script=st.lists(truths, min_size=1, max_size=6), workers=st.sampled_from([1, 2, 4]))
+@attempts
+def test_nor_in_a_lane_whose_workers_serve_others_too(redis: Redis, policy: str, script: list[Burst],
+                                                      workers: int) -> None:
+    load = attack(script, workers)
+    crew = tuple(slots(workers, LANES, load.load_by_band(LANES)))
+    redis.flushall()
+
+    trace = Simulation(redis, load, House(LANES, TIERS, crew, BUDGET_S), POLICIES[policy]).run()
+
+    waits = passed_over(load, trace, load.bands(LANES))
+    limits = {line: Shared(load, crew, LANES[line[1]], float(policy == "balanced")).T for line in waits}
+    target(max(waits[line] / limits[line] for line in waits))
+    assert all(waits[line] <= limits[line] for line in waits)
 
 
 # Users of one site

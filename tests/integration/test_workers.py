@@ -24,7 +24,7 @@ from jobsched.plan import Slot
 from jobsched.workers import LaneWorker
 from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary
-from tests.support import BANDS, eventually, install, waiting_job
+from tests.support import BANDS, eventually, install, take, waiting_job
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -55,49 +55,25 @@ def test_a_worker_looks_at_its_own_lane_first_and_helps_the_shortest_first(redis
     assert names(worker) == ["wake", "band-10s", "band-1ms", "band-10ms", "band-100ms", "band-1s"]
 
 
-def serve(worker: LaneWorker, redis: Redis, name: str, seconds: float = 0.1) -> None:
-    queue = lanes.queue(redis, name)
-    worker.reorder_queues(queue)
-    worker.served(queue, seconds)
+def test_the_lane_whose_sites_have_had_least_comes_first_from_the_next_slice_on(redis: Redis, board: Board) -> None:
+    worker = lane_worker(redis, Slot(BANDS[3:4], BANDS[:3]))
+    board.place([waiting_job(site=site, execution_time=size) for site, size in ((1, 0.05), (2, 0.5)) for _ in range(4)])
+    worker.look()
+    assert names(worker) == ["wake", "band-1ms", "band-10ms", "band-100ms", "band-1s"]
+
+    take(board, "task_03", 3)  # the site has had 0.1 s before the third of them
+    worker.look()
+
+    assert names(worker) == ["wake", "band-1ms", "band-10ms", "band-1s", "band-100ms"]
 
 
-def test_own_lanes_take_turns(redis: Redis) -> None:
-    worker = lane_worker(redis, Slot(BANDS[:3], ()))
-    firsts = []
-    for _ in range(6):
-        firsts.append(names(worker)[1])
-        serve(worker, redis, names(worker)[1])
+def test_a_lost_board_leaves_the_order_as_it_is(redis: Redis, board: Board) -> None:
+    worker = lane_worker(redis, Slot(BANDS[3:4], BANDS[:1]))
+    redis.flushall()
 
-    assert firsts == ["band-1ms", "band-10ms", "band-100ms"] * 2
-    assert names(worker)[0] == "wake"
+    worker.look()
 
-
-def test_the_own_lane_that_took_less_time_comes_first(redis: Redis) -> None:
-    worker = lane_worker(redis, Slot(BANDS[3:], BANDS[:1]))
-
-    serve(worker, redis, "band-10s", 9.0)
-    serve(worker, redis, "band-1s", 0.5)
-
-    assert names(worker) == ["wake", "band-1s", "band-10s", "band-1ms"]
-
-
-def test_own_lanes_stay_before_the_helped_ones_and_those_in_order(redis: Redis) -> None:
-    worker = lane_worker(redis, Slot(BANDS[2:4], BANDS[:2]))
-
-    serve(worker, redis, "band-100ms")
-    assert names(worker) == ["wake", "band-1s", "band-100ms", "band-1ms", "band-10ms"]
-
-    for helped in ("wake", "band-1ms", "band-10ms"):
-        serve(worker, redis, helped)
-    assert names(worker) == ["wake", "band-1s", "band-100ms", "band-1ms", "band-10ms"]
-
-
-def test_a_lane_of_ones_own_stays_first(redis: Redis) -> None:
-    worker = lane_worker(redis, Slot((BANDS[4],), BANDS[:1]))
-
-    serve(worker, redis, "band-10s")
-
-    assert names(worker) == ["wake", "band-10s", "band-1ms"]
+    assert names(worker) == ["wake", "band-1s", "band-1ms"]
 
 
 def test_a_worker_that_ends_is_not_alive_any_more(redis: Redis, board: Board) -> None:

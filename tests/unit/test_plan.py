@@ -116,35 +116,53 @@ def test_no_worker_is_kept_for_lanes_without_work() -> None:
     assert [slot.own for slot in plan] == [BANDS[:4]] * 3 + [BANDS[4:]]
 
 
-def test_own_lanes_share_a_workers_time_evenly() -> None:
-    turns, used = Turns(Slot(BANDS[:3], ())), {"task_01": 0.0, "task_02": 0.0, "task_03": 0.0}
-    seconds = {"task_01": 0.01, "task_02": 0.1, "task_03": 0.03}  # a slice of each
-
-    for _ in range(1000):
-        band = turns.order[0]
-        turns.served(band, seconds[band])
+def serve(turns: Turns, times: dict[str, float], sites: dict[str, int], seconds: dict[str, float],
+          rounds: int = 1000) -> dict[str, float]:
+    """Serve the lane that comes first, so many times; ``sites`` wait in each. Returns what each lane got."""
+    used = dict.fromkeys(sites, 0.0)
+    for _ in range(rounds):
+        turns.look(times, sites)
+        band = next(band for band in turns.order if band in sites)
         used[band] += seconds[band]
+        times[band] += seconds[band] / sites[band]
+    return used
 
-    assert max(used.values()) - min(used.values()) <= max(seconds.values())
+
+def test_every_site_has_the_same_of_a_workers_time_in_whatever_lane_it_waits() -> None:
+    turns, times = Turns(Slot(BANDS[2:3], BANDS[:2])), {"task_01": 0.0, "task_02": 0.0, "task_03": 0.0}
+
+    used = serve(turns, times, {"task_02": 1, "task_03": 9}, {"task_02": 0.1, "task_03": 0.1})
+
+    assert used["task_03"] / used["task_02"] == pytest.approx(9, rel=0.05)
 
 
 def test_a_lane_that_was_empty_does_not_make_up_for_it() -> None:
-    turns = Turns(Slot(BANDS[:2], ()))
-    for _ in range(100):
-        turns.served("task_01", 1.0)  # task_02 was empty
+    turns, times = Turns(Slot(BANDS[:2], ())), {"task_01": 0.0, "task_02": 0.0}
+    seconds = dict.fromkeys(times, 0.1)
+    serve(turns, times, {"task_01": 1}, seconds)
 
-    turns.served("task_02", 1.0)
+    used = serve(turns, times, {"task_01": 1, "task_02": 1}, seconds, rounds=20)
 
-    assert turns.order == ["task_01", "task_02"]
+    assert used["task_01"] == pytest.approx(used["task_02"], abs=0.1)
 
 
-def test_helped_lanes_stay_behind_the_own_ones_shortest_first() -> None:
+def test_what_other_workers_give_a_lane_counts() -> None:
+    turns, times = Turns(Slot(BANDS[1:2], BANDS[:1])), {"task_01": 0.0, "task_02": 0.0}
+    turns.look(times, set(times))
+
+    turns.look({"task_01": 5.0, "task_02": 1.0}, set(times))
+
+    assert turns.order == ["task_02", "task_01"]
+
+
+def test_of_equal_lanes_the_shortest_comes_first_whether_somebody_waits_there_or_not() -> None:
     turns = Turns(Slot(BANDS[3:], BANDS[:3]))
+    names = [band.name for band in BANDS]
+    assert turns.order == names
 
-    turns.served("task_01", 5.0)
-    turns.served("task_04", 1.0)
+    turns.look(dict.fromkeys(names, 7.0), {"task_05"})
 
-    assert turns.order == ["task_05", "task_04", "task_01", "task_02", "task_03"]
+    assert turns.order == names
 
 
 # From one plan to another

@@ -35,6 +35,12 @@ def test_workers_are_compared_with_the_share_of_the_load(short: float, long: flo
     assert off_the_load({SHORT.name: short, LONG.name: long}, PLAN, BANDS) == pytest.approx(off)
 
 
+def test_lanes_that_share_workers_count_as_one() -> None:
+    plan = [Slot((SHORT, LONG), ())] * 2
+
+    assert off_the_load({SHORT.name: 1.6, LONG.name: 0.1}, plan, BANDS) == pytest.approx(0)
+
+
 def test_what_a_lane_leaves_waiting_is_a_share_of_all_work() -> None:
     # At 4 s, when the last one comes, 0.1 s of short and 1 s of long work have not started, of 0.4 + 3 s
     rows = [(0, 0.1, 0), (1, 0.1, 1), (2, 0.1, 3), (4, 0.1, 6), (0, 1.0, 1), (0, 1.0, 2), (0, 1.0, 5)]
