@@ -20,21 +20,21 @@ JOBS = 80
 #: served first and last, and under balanced the head start, one bound of the lane, at both ends.
 MOST_AHEAD = {"fair": 2, "balanced": 4}
 
-limits = st.builds(
-    dict, max_running=st.sampled_from([None, None, 1, 2]), rate_per_s=st.sampled_from([None, None, 0.5, 3.0]),
-    burst=st.sampled_from([1, 3]), paused=st.booleans())
-served = st.tuples(st.just("serve"), st.integers(1, 4))
-limited = st.tuples(st.just("limit"), limits)
-ended = st.tuples(st.just("settle"), st.integers(0, 5))
-changed = st.tuples(st.just("go_by"), st.none())
-steps = st.lists(st.one_of(served, served, served, limited, limited, ended, changed), min_size=5, max_size=40)
+limits = st.sampled_from([
+    {}, {}, {}, {"paused": True}, {"paused": True}, {"max_running": 1}, {"max_running": 3}, {"rate_per_s": 0.2},
+    {"rate_per_s": 3.0, "burst": 3}, {"max_running": 2, "rate_per_s": 0.5},
+])
+#: The limits from now on; how many jobs are served under them, how many of those in flight end then, and whether the
+#: policy is changed, and back.
+stretch = st.tuples(limits, st.integers(1, 8), st.integers(0, 9), st.sampled_from([False, False, False, True]))
+stretches = st.lists(stretch, min_size=3, max_size=12)
 
 
 @pytest.mark.parametrize("policy", sorted(MOST_AHEAD))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps)
+@given(stretches=stretches)
 def test_a_site_whose_limits_change_all_the_time_gets_no_more_than_its_share(
-    policy: str, steps: list[tuple[str, Any]], board_redis: Redis
+    policy: str, stretches: list[tuple[dict[str, Any], int, int, bool]], board_redis: Redis
 ) -> None:
     board_redis.flushall()
     board = Board(board_redis, now=NOW)
@@ -43,20 +43,19 @@ def test_a_site_whose_limits_change_all_the_time_gets_no_more_than_its_share(
     board.place(ours)
     board.place(waiting_job(1000 + n, site=2, user=2) for n in range(2 * JOBS))
     turns, order, flying = [], [], []
-    for what, value in steps:
-        if what == "serve":
-            for _ in range(value):
-                board.now = (board.now or 0.0) + 1.0
-                board.release()
-                for slice_ in take(board):
-                    turns.append(slice_.site)
-                    order += [fence.job for fence in slice_.jobs if slice_.site == 1]
-                    flying.append(slice_.id)
-        elif what == "limit":
-            board.tell_sites([SiteFacts(1, 1, **value)])
-        elif what == "settle" and flying:
-            board.settle(flying.pop(value % len(flying)), 1.0)
-        elif what == "go_by":  # there and back, half way through a pass or not
+    for given_limits, count, ends, to_and_fro in stretches:
+        board.tell_sites([SiteFacts(1, 1, **given_limits)])
+        for _ in range(count):
+            board.now = (board.now or 0.0) + 1.0
+            board.release()
+            for slice_ in take(board):
+                turns.append(slice_.site)
+                order += [fence.job for fence in slice_.jobs if slice_.site == 1]
+                flying.append(slice_.id)
+        for slice_id in flying[:ends]:
+            board.settle(slice_id, 1.0)
+        del flying[:ends]
+        if to_and_fro:
             board.go_by(POLICIES["fifo"], BANDS, TIERS)
             board.go_by(POLICIES[policy], BANDS, TIERS)
 
