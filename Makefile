@@ -4,7 +4,7 @@ PYTHON_IN := .venv/bin/python
 # Options of pytest, as in: make test ARGS='-k board -x'
 ARGS ?=
 
-.PHONY: help run demo info test test-long mutants lint chaos soak marks bench-fair migration pins
+.PHONY: help run demo info test test-long mutants lint chaos soak marks bench-fair bench-expect migration pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,10 @@ marks: ## Simulate all policies' marks, on the real board; writes docs/fairness.
 bench-fair: ## A flood on real workers under fifo and balanced, and what the simulator says of it: SECONDS=60
 	@exec scripts/venv requirements-dev.txt
 	@exec $(PYTHON_IN) -m benchmarks.fair --seconds $(or $(SECONDS),60) $(ARGS)
+
+bench-expect: ## Ask real jobs when they will start, and see whether they do: SECONDS=60
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m benchmarks.expectations --seconds $(or $(SECONDS),60) $(ARGS)
 
 migration: ## Write a new migration that leads to the models, as in: make migration M='add weight to sites'
 	@exec scripts/venv requirements.txt

@@ -43,6 +43,13 @@ class Stack:
         created: list[dict[str, Any]] = json.loads(answer)
         return created
 
+    def get(self, path: str) -> Any:
+        """What a client is told there. Raises BenchmarkFailed when it is refused."""
+        status, answer = self._call("GET", path)
+        if status != http.client.OK:
+            raise self.failed(f"GET {path} answered {status}: {answer}")
+        return json.loads(answer)
+
     def is_ready(self) -> bool:
         """Whether jobs that are submitted now will run."""
         try:

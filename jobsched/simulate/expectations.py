@@ -1,5 +1,7 @@
 """Whether jobs start when the board expects them to: some are asked about while they wait, and looked at again after.
 
+A job that has started a moment after it arrived is not asked about, as nobody could have.
+
 What is told is a forecast of quantiles, so it is right when the share of starts within the told p90 is 0.9 (Gneiting,
 Balabdaoui, Raftery: "Probabilistic forecasts, calibration and sharpness", 2007): more is too careful, less is a lie.
 """
@@ -8,14 +10,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
 from statistics import median
+from typing import TypeAlias
 
 from jobsched.board import Board, Waiting
-from jobsched.simulate.workloads import Workload
+
+#: When jobs start, in seconds, by their index or id.
+Starts: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
 #: At most so many jobs of a workload are asked about, each so long after it has arrived, in seconds.
 SAMPLE, MOMENT_S = 4000, 0.01
@@ -25,7 +30,8 @@ SAMPLE, MOMENT_S = 4000, 0.01
 class Look:
     """What was told of a job ``at`` some second: half of such start within ``half_s``, nine of ten within ``most_s``.
 
-    The first look comes a moment after the job was placed, a ``later`` one somewhere in its wait.
+    The first look comes a moment after the job was placed, a ``later`` one somewhere in its wait. The job waits
+    ``on_board``, or else in a worker's queue.
     """
 
     job: int
@@ -89,23 +95,24 @@ class Inspector:
         return self._first < SAMPLE * self._arrived / len(self._start)
 
 
-def kept(load: Workload, start: array[float], looks: Sequence[Look]) -> Mapping[str, Kept]:
-    """What was kept, of ``all`` looks, of ``quiet`` sites' jobs, of ``first`` and of ``later`` ones; without any: none.
+def kept(start: Starts, looks: Sequence[Look], is_quiet: Callable[[int], bool]) -> Mapping[str, Kept]:
+    """What was kept, by group; of a group without looks there is nothing. ``start`` is when each job started.
 
-    Jobs that start at the moment they arrive are not among them: nobody could have asked.
+    The groups are ``all`` looks, those at the jobs of ``quiet`` sites, at jobs on the ``board`` or in a worker's
+    ``queue``, ``first`` and ``later`` ones.
     """
-    groups: dict[str, Iterable[Look]] = {
-        "all": looks,
-        "quiet": [look for look in looks if load.site[look.job] not in load.busy],
+    groups: dict[str, list[Look]] = {
+        "all": list(looks),
+        "quiet": [look for look in looks if is_quiet(look.job)],
         "board": [look for look in looks if look.on_board],
         "queue": [look for look in looks if not look.on_board],
         "first": [look for look in looks if not look.later],
         "later": [look for look in looks if look.later],
     }
-    return {name: _kept(start, list(group)) for name, group in groups.items() if group}
+    return {name: _kept(start, group) for name, group in groups.items() if group}
 
 
-def _kept(start: array[float], looks: Sequence[Look]) -> Kept:
+def _kept(start: Starts, looks: Sequence[Look]) -> Kept:
     waits = [start[look.job] - look.at for look in looks]
     half = sum(wait <= look.half_s for wait, look in zip(waits, looks, strict=True))
     most = sum(wait <= look.most_s for wait, look in zip(waits, looks, strict=True))

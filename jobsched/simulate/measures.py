@@ -87,7 +87,7 @@ def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
         timeline=_timeline(load.at, slow, quiet),
         gain=gain(load, trace) if load.busy and not any(load.at) else None,
         left_waiting=left_waiting(load, trace, bands) if any(load.at) else None,
-        told=kept(load, trace.start, trace.looks),
+        told=kept(trace.start, trace.looks, quiet.__getitem__),
     )
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
-
 import pytest
 
 from jobsched.simulate.expectations import Look, kept
-from jobsched.simulate.workloads import Arrival, workload
 
 
 def test_what_was_kept_is_counted_by_group() -> None:
-    load = workload("two", 1, [Arrival(0.0, site, 1, 1.0, 1.0) for site in (1, 2)], busy=[1])
-    starts = array("d", [4.0, 1.0])
+    starts = [4.0, 1.0]
     looks = [
         Look(0, at=0.0, half_s=1.0, most_s=3.0, on_board=True, later=False),  # starts after 4 s: neither holds
         Look(0, at=2.0, half_s=1.0, most_s=2.0, on_board=True, later=True),  # after 2 s: just within the p90
         Look(1, at=0.0, half_s=1.0, most_s=3.0, on_board=False, later=False),  # after 1 s: just within both
     ]
 
-    told = kept(load, starts, looks)
+    told = kept(starts, looks, lambda job: job == 1)
 
     assert {group: (found.looks, found.p50_held, found.p90_held) for group, found in told.items()} == {
         "all": (3, pytest.approx(1 / 3), pytest.approx(2 / 3)), "quiet": (1, 1.0, 1.0),
@@ -29,6 +25,4 @@ def test_what_was_kept_is_counted_by_group() -> None:
 
 
 def test_of_nobody_asked_nothing_was_kept() -> None:
-    load = workload("one", 1, [Arrival(0.0, 1, 1, 1.0, 1.0)])
-
-    assert kept(load, array("d", [0.0]), []) == {}
+    assert kept({1: 0.5}, [], lambda _: True) == {}
