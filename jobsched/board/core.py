@@ -208,6 +208,13 @@ class Board(Reading):
         # To Redis a timeout of 0 means for ever, and so does 0.001 to 6.2, which rounds it down.
         return self.redis.blpop([self._key("doorbell")], timeout=max(timeout_s, 0.01)) is not None
 
+    def ring(self) -> None:
+        """Ring the doorbell: who sleeps longest wakes; when nobody does, the next one will not fall asleep."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(self._key("doorbell"), 1)
+            pipe.ltrim(self._key("doorbell"), 0, 0)
+            pipe.execute()
+
     # Who is alive
 
     def beat(self, kind: str, name: str, ttl_s: float) -> None:

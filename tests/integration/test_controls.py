@@ -254,6 +254,26 @@ def test_a_dispatcher_sleeps_no_longer_than_until_the_next_site_is_due(
 
 
 @on_sqlite
+def test_a_dispatcher_rings_itself_when_a_site_is_due(
+    board: Board, settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis would wake it up to a tenth of a second late, and every time its site would get less than its rate."""
+    wait, waits = Board.wait, []
+    monkeypatch.setattr(Board, "wait", lambda self, timeout_s: waits.append((timeout_s, wait(self, timeout_s))))
+    change_site(1, rate_per_s=5.0)
+    dispatcher = Dispatcher(settings, board, redis)
+    dispatcher.tick()
+    dispatcher.sleep(0.01)
+    post(settings, board, draft(), draft())
+    delay = dispatcher.tick()
+    redis.delete(f"{PREFIX}doorbell")
+    dispatcher.sleep(delay)
+    assert [timeout_s for timeout_s, _ in waits] == [0.01, IDLE_S]
+    assert waits[1][1], "it was rung for"
+    assert not redis.exists(f"{PREFIX}doorbell")
+
+
+@on_sqlite
 def test_a_start_by_other_settings_changes_the_policy_in_place(
     board: Board, settings: Settings, redis: Redis
 ) -> None:
