@@ -144,6 +144,8 @@ def demo() -> None:
 @click.option("--overhead-ms", type=click.FloatRange(0), default=0.0, help="What each slice costs its worker.")
 @click.option("--redis", type=click.Choice(["real", "fake"]), default="real", show_default=True,
               help="A Redis server of its own, or fakeredis.")
+@click.option("--expect/--no-expect", default=None, help="Ask some jobs when they will start, and see whether they do."
+              "  [default: up to 100,000 jobs]")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows, one a policy, instead of tables.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
 def simulate(**options: Any) -> None:

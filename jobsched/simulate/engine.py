@@ -118,9 +118,12 @@ class _Worker:
 
 
 class Simulation:
-    """One policy on one workload. ``redis`` must be empty."""
+    """One policy on one workload. ``redis`` must be empty.
 
-    def __init__(self, redis: Redis, workload: Workload, house: House, policy: Policy) -> None:
+    Unless it ``asks``, no job is asked about, and the board does not learn when jobs start: who goes when is the same.
+    """
+
+    def __init__(self, redis: Redis, workload: Workload, house: House, policy: Policy, *, asks: bool = True) -> None:
         self._redis = Deferring(redis)
         self._board = Board(self._redis, now=0.0)
         self._board.install(policy, house.bands, house.tiers)
@@ -140,6 +143,7 @@ class Simulation:
         self._ends: list[tuple[float, int, Slice, _Worker, float]] = []
         self._start = array("d", bytes(8 * len(workload)))
         self._finish = array("d", bytes(8 * len(workload)))
+        self._asks = asks
         self._inspector = Inspector(self._board, self._start)
 
     def run(self, advance: Callable[[int], object] = lambda _: None) -> Trace:
@@ -153,7 +157,8 @@ class Simulation:
             while arrived < jobs and at[arrived] <= now:
                 self._arrive(arrived)
                 arrived += 1
-            self._inspector.arrived(range(before, arrived), now)
+            if self._asks:
+                self._inspector.arrived(range(before, arrived), now)
             while self._ends and self._ends[0][0] <= now:
                 self._end(now)
             self._dispatch(now)
@@ -181,7 +186,7 @@ class Simulation:
     def _place(self) -> None:
         """Put on the board what has arrived. Only now: nobody could have seen it there before."""
         if self._unplaced:
-            self._board.place(self._waiting_job(job) for job in self._unplaced)
+            self._board.place((self._waiting_job(job) for job in self._unplaced), arriving=self._asks)
             self._unplaced.clear()
 
     def _waiting_job(self, job: int) -> WaitingJob:
@@ -235,9 +240,10 @@ class Simulation:
         return woken
 
     def _run_slice(self, now: float, worker: _Worker, slice_: Slice) -> None:
-        self._redis.deferring = True
-        self._board.renew(slice_.id, LEASE_S)
-        self._redis.deferring = False
+        if self._asks:
+            self._redis.deferring = True
+            self._board.renew(slice_.id, LEASE_S)
+            self._redis.deferring = False
         clock = begin = now + self._house.overhead_s
         for fence in slice_.jobs:
             self._start[fence.job] = clock

@@ -22,13 +22,17 @@ from jobsched.simulate.history import from_ledger
 from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import Workload
 
+#: Of more jobs none are asked when they will start, unless that is ordered: it takes half as long again.
+MOST_ASKING = 100_000
+
 
 @dataclass(frozen=True)
 class Order:
     """What is to be simulated. None: what the workload stands for.
 
     ``history`` are two times in UTC. ``single_lane`` puts all jobs into the longest band's lane; ``even`` gives workers
-    to lanes as if their load were not known. ``redis`` is real or fake. No ``policies`` stand for all.
+    to lanes as if their load were not known. ``redis`` is real or fake. No ``policies`` stand for all. ``expect``: also
+    ask when jobs will start (None: unless there are more than MOST_ASKING).
     """
 
     workload: str = "flood"
@@ -43,6 +47,7 @@ class Order:
     even: bool = False
     overhead_ms: float = 0.0
     redis: str = "real"
+    expect: bool | None = None
 
 
 def chosen(settings: Settings, order: Order) -> Workload:
@@ -81,11 +86,12 @@ def run(settings: Settings, order: Order, console: Console) -> Outcome:
 
 
 def _traces(settings: Settings, order: Order, load: Workload, house: House, progress: Progress) -> Iterator[Trace]:
+    asks = len(load) <= MOST_ASKING if order.expect is None else order.expect
     tasks = {name: progress.add_task(name, total=len(load)) for name in order.policies or POLICIES}
     with _redis(order) as redis:
         for name, task in tasks.items():
             redis.flushall()
-            simulation = Simulation(redis, load, house, POLICIES[name])
+            simulation = Simulation(redis, load, house, POLICIES[name], asks=asks)
             yield simulation.run(partial(progress.advance, task))
     if order.baselines:
         yield baselines.one_queue(load)

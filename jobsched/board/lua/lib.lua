@@ -27,8 +27,9 @@
 -- slices, doorbell          the number of the last slice; a list that dispatchers sleep on
 local call = redis.call
 
-local function key(...)
-  return KEYS[1] .. table.concat({...}, ':')
+local function key(name, first, second)
+  if second then return KEYS[1] .. name .. ':' .. first .. ':' .. second end
+  return first and KEYS[1] .. name .. ':' .. first or KEYS[1] .. name
 end
 
 local rules = {}
@@ -80,8 +81,7 @@ local function known(id, job)  -- whether a job's entry stands for one that wait
 end
 
 local function ring()
-  call('LPUSH', key('doorbell'), 1)
-  call('LTRIM', key('doorbell'), 0, 0)
+  if call('EXISTS', key('doorbell')) == 0 then call('LPUSH', key('doorbell'), 1) end
 end
 
 local function score(site, band, points)

@@ -32,7 +32,11 @@ end
 if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
   call('HINCRBY', key('site', site), 'running', -ended)
   if ARGV[2] ~= '' then charge() end
-  refresh(site)
+  if call('ZSCORE', key('points'), site) then
+    refresh(site)
+  else  -- nothing of it waits
+    call('HDEL', key('site', site), 'held')
+  end
 end
 ring()
 return 1

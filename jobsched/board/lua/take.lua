@@ -7,8 +7,8 @@ local budget = ARGV[3] * (1 + 1e-9)  -- a hundred times 0.001 is a little more t
 local now = clock(ARGV[6])
 
 local function charge(site, seconds)  -- returns the site's finish tag
-  local weight = call('HGET', key('site', site), 'weight') or 1
-  local tag = tonumber(call('HGET', key('site', site), 'tag:' .. band) or 0)
+  local facts = call('HMGET', key('site', site), 'weight', 'tag:' .. band)
+  local weight, tag = facts[1] or 1, tonumber(facts[2] or 0)
   local v = call('HGET', key('lanes'), 'v:' .. band) or 0
   call('HSET', key('lanes'), 'v:' .. band, exact(math.max(tag, v)))
   call('HSET', key('site', site), 'tag:' .. band, exact(tag + seconds / weight))
