@@ -67,8 +67,13 @@ class Inspector:
 
     @property
     def next_look(self) -> float:
-        """When the next look is due, in seconds."""
-        return self._due[0][0] if self._due else math.inf
+        """When the next look is due, in seconds; infinity when none is."""
+        while self._due:
+            at, _, job, later = self._due[0]
+            if (later or self._has_room()) and not 0 < self._start[job] <= at:
+                return at
+            heappop(self._due)  # the sample is large enough, or the job has started
+        return math.inf
 
     def arrived(self, jobs: Iterable[int], now: float) -> None:
         """Jobs have arrived."""
@@ -77,10 +82,8 @@ class Inspector:
             heappush(self._due, (now + MOMENT_S, self._rng.random(), job, False))
 
     def look(self) -> None:
-        """Ask about the job whose moment is next. For every other one, choose a later moment as well."""
+        """Ask about the job of the next look. For every other one, choose a later moment as well."""
         now, _, job, later = heappop(self._due)
-        if 0 < self._start[job] <= now or (not later and not self._has_room()):
-            return
         self._board.now = now
         told = self._board.why(job)
         if told is None or told.half_s is None or told.most_s is None:
