@@ -188,3 +188,12 @@ def test_a_costly_value_is_made_anew_only_after_a_multiple_of_its_cost() -> None
     paced: Paced[int] = Paced(rest=20.0, clock=lambda: next(ticks))
     made = iter([1, 2, 3])
     assert [paced.get(lambda: next(made)) for _ in range(4)] == [1, 1, 2, 3]
+
+
+def test_a_dashboard_where_all_who_wait_are_held_says_so(client: FlaskClient) -> None:
+    add_user(client)
+    assert "Nobody waits." in client.get("/", headers=BROWSER).text
+    add_job(client)
+    client.patch("/sites/1", json={"paused": True})
+
+    assert "Who waits is held by a limit." in client.get("/", headers=BROWSER).text
