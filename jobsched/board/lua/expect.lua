@@ -11,7 +11,7 @@
 --                  the time that its slice has been in a worker's queue>; <band>:pace (see pace), <band>:slice (its
 --                  usual estimate); <band>:asked:<how> (when last). A waiting site's pace is in its hash, pace:<band>
 local FIRST_AIMS = {['50'] = 1, ['90'] = 4}           -- before anything is learnt: times the raw guess,
-local FIRST_LEAST_S = {['50'] = 0.005, ['90'] = 0.05}  -- but at least so long
+local FIRST_LEAST_S = {['50'] = 0.005, ['90'] = 0.02}  -- but at least so long
 local RIVALS = 16        -- sites of the lane that are looked at; of more, so many in equal distances
 local LEAST_RAW_S = 0.001
 local MOMENT_S = 0.01    -- nobody asks about a job sooner after it was placed, and then it may be gone from its line
@@ -134,8 +134,9 @@ end
 
 local function aim(kind, parent, quantile, raw)  -- what a raw guess of this kind is multiplied by
   local logs = call('HMGET', key('aims'), kind .. ':' .. quantile, parent .. ':' .. quantile)
-  if not (logs[1] or logs[2]) then return math.max(FIRST_AIMS[quantile], FIRST_LEAST_S[quantile] / raw) end
-  return math.exp(logs[1] or logs[2])
+  if logs[1] then return math.exp(logs[1]) end
+  local first = math.max(FIRST_AIMS[quantile], FIRST_LEAST_S[quantile] / raw)
+  return logs[2] and math.max(first, math.exp(logs[2])) or first  -- other kinds can warn, but not reassure
 end
 
 local function expected(kind, parent, raw)  -- the seconds within which half of such jobs start, and nine of ten

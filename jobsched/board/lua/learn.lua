@@ -66,7 +66,7 @@ end
 
 local function step(kind, parent, name, raw, late)  -- move a multiplier up or down
   local seen = call('HINCRBY', key('aims'), kind .. ':n:' .. name, 1)
-  local size = math.max(LEAST_STEP, 1 / math.sqrt(seen))
+  local size = math.max(LEAST_STEP, 1.4 / math.sqrt(seen))
   local log = math.log(aim(kind, parent, name, raw)) + size * (QUANTILES[name] - (late and 0 or 1))
   call('HSET', key('aims'), kind .. ':' .. name, exact(log))
 end
