@@ -201,7 +201,10 @@ local function count(job, by)  -- one job more (1) or less (-1) on a line
   if here <= 0 then call('HDEL', counts, site) end
   if total <= 0 then call('DEL', counts) end
   -- A tier's border is crossed at no more than its own count of jobs, so at no more sites than that.
-  if tier_weight(user, total) ~= tier_weight(user, total - by) then contribute_everywhere(user) end
+  -- His first and his last one move no site but this.
+  if total > 0 and total > by and tier_weight(user, total) ~= tier_weight(user, total - by) then
+    contribute_everywhere(user)
+  end
   contribute(site, user, here, here > 0 and tier_weight(user, total) or 0)
   if by < 0 then emptied[site .. ' ' .. band] = true end
   call('HINCRBY', key('lanes'), 'waiting:' .. band, by)
