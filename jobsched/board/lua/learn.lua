@@ -38,7 +38,8 @@ end
 local function ask(id, at, now, least)  -- remember what a job is told, unless it is soon
   local job = entry(id)
   local raw = guess(job, call('ZRANK', key('line', job.site, job.band), on_line(id)), now)
-  if not raw or raw < least or some(now, 6151) > LONG_S / raw or call('HLEN', key('asked')) >= MOST_ASKED then return end
+  if not raw or raw < least or some(now, 6151) > LONG_S / raw then return end
+  if call('HLEN', key('asked')) >= MOST_ASKED then return end
   local kind = kind_of(job.band, raw)
   call('HSET', key('asked'), id, table.concat({exact(at), exact(raw), kind}, ' '))
   call('ZADD', key('asked', 'due'), exact(at + raw * aim(kind, job.band, '90', raw)), id)
