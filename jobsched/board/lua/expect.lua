@@ -84,7 +84,7 @@ local function keeps_busy(lane, crew)  -- how many of so many workers a longer l
   return math.min(theirs, tonumber(counts[2] or 0)), false
 end
 
-local function free_crew(band)  -- the workers of a lane, less those that longer lanes keep busy; they work there first
+local function free_crew(band)  -- the workers of a lane, less those that longer lanes keep busy
   local crew = tonumber(rules['crew:' .. band] or 1)
   local longer, busy, shared = false, 0, 1
   for _, other in ipairs(bands) do
