@@ -15,7 +15,7 @@ from redis import Redis
 
 from jobsched import embedded
 from jobsched.domain import JobschedError
-from jobsched.processes import die_with_parent
+from jobsched.processes import die_with_parent, on_one_cpu
 
 #: A Redis that does not answer by then is broken.
 STARTS_S = 10.0
@@ -23,9 +23,12 @@ STARTS_S = 10.0
 
 @contextmanager
 def real() -> Iterator[Redis]:
-    """A Redis server of our own, for the block. Raises NoRedisServer, or JobschedError when it does not start."""
+    """A Redis server of our own, for the block. Raises NoRedisServer, or JobschedError when it does not start.
+
+    Who simulates waits for it, and it for him, so both stay on one CPU.
+    """
     ours = os.getpid()
-    with TemporaryDirectory(prefix="jobsched-simulate-") as directory:
+    with TemporaryDirectory(prefix="jobsched-simulate-") as directory, on_one_cpu():
         plan = embedded.plan(Path(directory))
         keep_nothing = ("--appendonly", "no")  # of an option given twice the later one counts
         process = subprocess.Popen(
