@@ -71,18 +71,18 @@ def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: S
 
 def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[FieldError]:
     """What is wrong with drafts, each known by the JSON pointer to it: users, sites, times, tasks."""
-    return _look(session, drafts, settings)[0]
+    return _look(session, with_estimates(session, drafts, settings), settings)[0]
 
 
 def _look(
     session: Session, drafts: Mapping[str, JobDraft], settings: Settings
 ) -> tuple[list[FieldError], dict[str, int]]:
-    """What is wrong with drafts; and, by the pointers to them, the sites that bound what waits."""
+    """What is wrong with estimated drafts; and, by the pointers to them, the sites that bound what waits."""
     users = _present(session, UserRecord, {draft.user for draft in drafts.values()})
     sites = admission.bounds(session, {draft.site for draft in drafts.values()})
     registered = set(tasks.names())
     errors: list[FieldError] = []
-    for pointer, draft in with_estimates(session, drafts, settings).items():
+    for pointer, draft in drafts.items():
         if draft.user not in users:
             errors.append(FieldError(f"{pointer}/user", f"no user record {draft.user}"))
         if draft.site not in sites:
@@ -130,6 +130,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
         raise Invalid(errors)
     if draft.site != job.site_id:
         admission.admit(session, bounded)
+    # Only now: a draft that is refused would leave the job off the board until the next sweep.
     _take_aside(board, job)
     row = {**_row(draft, utcnow(), settings)}
     del row["submitted_at"], row["max_attempts"]

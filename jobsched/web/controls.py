@@ -83,12 +83,10 @@ def _pause(name: str, *, paused: bool) -> Response:
 
 
 def _band(name: str) -> Band:
-    bands = current.settings().bands
-    for band in bands:
-        if name in (band.name, band.label):
-            return band
-    known = ", ".join(f"{band.name} ({band.label})" for band in bands)
-    raise Problem(404, f"no lane {name}: there are {known}")
+    try:
+        return current.band(name)
+    except LookupError as known:
+        raise Problem(404, f"no lane {name}: there are {known}") from known
 
 
 def _lanes(session: Session) -> list[LaneOut]:

@@ -8,6 +8,7 @@ from flask import current_app
 
 from jobsched.board import Board
 from jobsched.config import Settings
+from jobsched.domain import Band
 
 
 def board() -> Board:
@@ -18,3 +19,12 @@ def board() -> Board:
 def settings() -> Settings:
     """The application's settings."""
     return cast("Settings", current_app.config["JOBSCHED"])
+
+
+def band(asked: str) -> Band:
+    """The band of that name or label. Raises LookupError, which says what there is."""
+    bands = settings().bands
+    for one in bands:
+        if asked in (one.name, one.label):
+            return one
+    raise LookupError(", ".join(f"{one.name} ({one.label})" for one in bands))

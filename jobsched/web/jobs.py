@@ -66,9 +66,6 @@ class Jobs(Resource[JobIn, JobQuery]):
         wish = _wish(draft)
         if wish.execution_time is None and job.estimated and (wish.site, wish.task) == (job.site_id, job.task):
             wish = replace(wish, execution_time=job.execution_time, estimated=True)  # its history may be gone
-        # Before the job is taken off the board, where a draft that is refused would leave it until the next sweep.
-        if errors := submit.faults(session, {"": wish}, current.settings()):
-            raise Invalid(errors)
         return submit.change(session, current.board(), id_, wish, current.settings())
 
     def remove(self, session: Session, id_: int) -> None:
@@ -134,11 +131,10 @@ def _wish(draft: JobIn) -> JobDraft:
 
 
 def _band_name(asked: str) -> str:
-    for band in current.settings().bands:
-        if asked in (band.name, band.label):
-            return band.name
-    known = ", ".join(f"{band.name} ({band.label})" for band in current.settings().bands)
-    raise Invalid([FieldError("?band", f"must be one of {known}")])
+    try:
+        return current.band(asked).name
+    except LookupError as known:
+        raise Invalid([FieldError("?band", f"must be one of {known}")]) from known
 
 
 def _show(job: Job, user_name: str, site_name: str, label: str, root: str) -> JobOut:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from flask import Response, request
 from prometheus_client import CollectorRegistry
@@ -10,16 +10,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import capacity
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.database import reading
-from jobsched.domain import Band, BoardLost, Status
-from jobsched.models import Job, utcnow
-from jobsched.web import current
+from jobsched.domain import Band, BoardLost
+from jobsched.models import utcnow
+from jobsched.web import current, figures
 
 
 def metrics() -> Response:
@@ -70,20 +69,10 @@ class Gauges(Collector):
             capacity.wanted(demands))
 
     def _of_ledger(self) -> Iterable[Metric]:
+        with reading() as session:
+            waits = figures.oldest_waits(session, self._bands, utcnow())
         yield _by_lane("oldest_wait_seconds", "How long the pending job that waits longest has waited; 0 without any.",
-                       oldest_waits(self._bands))
-
-
-def oldest_waits(bands: Sequence[Band]) -> Mapping[Band, float]:
-    """How long the pending job that waits longest has waited in each lane, in seconds: one seek at the index each."""
-    with reading() as session:
-        oldest = session.execute(select(*(
-            select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
-            .scalar_subquery() for band in bands
-        ))).one()
-    now = utcnow()
-    return {band: max(0.0, (now - since).total_seconds()) if since else 0.0
-            for band, since in zip(bands, oldest, strict=True)}
+                       {band: wait_s or 0.0 for band, wait_s in waits.items()})
 
 
 def _source(name: str, what: str, away: type[Exception] | tuple[type[Exception], ...],

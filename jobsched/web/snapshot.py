@@ -20,6 +20,7 @@ from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
+from jobsched.web import figures
 from jobsched.web.crew import Worker, crew
 
 T = TypeVar("T")
@@ -212,19 +213,13 @@ def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) 
     is_running = Job.status == Status.RUNNING.value
     counted = session.execute(select(Job.band, func.count()).where(is_running).group_by(Job.band))
     running = {band: int(n) for band, n in counted}
-    # One seek at the index for each lane, where a GROUP BY would walk over everything that waits.
-    oldest = session.execute(select(*(
-        select(func.min(Job.enqueued_at)).where(Job.status == Status.PENDING.value, Job.band == band.name)
-        .scalar_subquery() for band in bands
-    ))).one()
     paused = controls.paused_lanes(session)
     lanes = []
-    for band, since in zip(bands, oldest, strict=True):
+    for band, wait_s in figures.oldest_waits(session, bands, now).items():
         lane = beat.lanes.get(band.name)
         lanes.append(Lane(
-            band, running.get(band.name, 0), None if since is None else max(0.0, (now - since).total_seconds()),
-            lane.waiting if lane else None, beat.queued.get(band.name), lane.sites if lane else None,
-            beat.backlog.get(band.name), band.name in paused,
+            band, running.get(band.name, 0), wait_s, lane.waiting if lane else None, beat.queued.get(band.name),
+            lane.sites if lane else None, beat.backlog.get(band.name), band.name in paused,
         ))
     return tuple(lanes)
 
