@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jobsched import plan
 from jobsched.config import load
 from jobsched.domain import Band
 from jobsched.simulate import marks, report
@@ -47,7 +48,7 @@ def write(page: Path, part: str, lines: Iterable[str]) -> None:
 def _runs(outcomes: Sequence[Outcome], bands: Sequence[Band]) -> Iterator[str]:
     for outcome in outcomes:
         single = " (one lane)" if len(outcome.house.bands) == 1 else ""
-        yield from ("", f"**{report.headline(outcome.load)}**{single}; {report.crew(outcome.house.slots)}", "")
+        yield from ("", f"**{report.headline(outcome.load)}**{single}; workers: {plan.told(outcome.house.slots)}", "")
         yield from markdown(report.tables(outcome, bands)[0])
 
 

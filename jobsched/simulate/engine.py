@@ -127,8 +127,8 @@ class Simulation:
         self._redis = Deferring(redis)
         self._board = Board(self._redis, now=0.0)
         self._board.install(policy, house.bands, house.tiers)
-        self._board.tell_crew({band.name: sum(band in slot.own + slot.helps for slot in house.slots)
-                               for band in house.bands})
+        crew = {band.name: sum(band in slot.own + slot.helps for slot in house.slots) for band in house.bands}
+        self._board.tell_crew(crew)
         self._board.tell_sites(SiteFacts(s, 1, workload.weights.get(s, 1.0)) for s in workload.sites)
         self._policy, self._workload, self._house = policy, workload, house
         self._bands = workload.bands(house.bands)
@@ -136,7 +136,7 @@ class Simulation:
         self._workers = [_Worker(slot) for slot in house.slots]
         self._idle = list(self._workers)  # longest idle first, as Redis wakes who waits
         self._queues: dict[str, deque[Slice]] = {name: deque() for name in names}
-        self._room = {band.name: self._window(band) for band in house.bands}
+        self._room = {band.name: window(band, crew[band.name], house.slice_budget_s) for band in house.bands}
         self._waiting = dict.fromkeys(names, 0)
         self._unplaced: list[int] = []
         self._order = count()
@@ -174,10 +174,6 @@ class Simulation:
             self._place()
             while self._inspector.next_look < until:
                 self._inspector.look()
-
-    def _window(self, band: Band) -> int:
-        listeners = sum(band.name in worker.lanes for worker in self._workers)
-        return window(band, listeners, self._house.slice_budget_s)
 
     def _arrive(self, job: int) -> None:
         self._unplaced.append(job)

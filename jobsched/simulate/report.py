@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from jobsched import plan
 from jobsched.domain import Band
-from jobsched.plan import Slot
 from jobsched.simulate.measures import CURVE, Result, Spread
 from jobsched.simulate.plots import Chart, Line
 from jobsched.simulate.runs import Outcome
@@ -47,7 +46,8 @@ def tables(outcome: Outcome, bands: Sequence[Band]) -> list[Table]:
 
 def _slowdowns(outcome: Outcome) -> Table:
     quiet, results = bool(outcome.load.busy), outcome.results
-    title = f"{headline(outcome.load)}\n{crew(outcome.house.slots)}\nslowdown (1 is: never waited) and fairness"
+    workers = f"workers: {plan.told(outcome.house.slots)}"
+    title = f"{headline(outcome.load)}\n{workers}\nslowdown (1 is: never waited) and fairness"
     calm_columns = ("quiet mean", "quiet p99", "quiet max") if quiet else ()
     table = _table(title, "mean", "p50", "p99", "max", *calm_columns, "Jain 1 s", "passed over")
     for result in results:
@@ -93,12 +93,6 @@ def _by_band(results: Sequence[Result], bands: Sequence[Band]) -> Table:
 def headline(load: Workload) -> str:
     """What was simulated, in a line."""
     return f"{load.name}: {len(load):,} jobs of {len(load.sites)} sites, {load.workers} workers, load {load.load:.2f}"
-
-
-def crew(slots: Sequence[Slot]) -> str:
-    """Who serves which lanes, in a line."""
-    counts = Counter(tuple(band.label for band in slot.own) for slot in slots)
-    return "workers: " + ", ".join(f"{count} for {' and '.join(labels)}" for labels, count in counts.items())
 
 
 def _table(title: str, *columns: str) -> Table:
