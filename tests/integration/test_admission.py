@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from jobsched.board import Board
 from jobsched.domain import Status
@@ -127,6 +130,33 @@ def test_writers_at_the_same_time_do_not_exceed_it_together(client: FlaskClient)
         answers = [status for statuses in pool.map(post, range(8)) for status in statuses]
     assert (answers.count(201), answers.count(429)) == (5, 19)
     assert _waiting(client) == 10
+
+
+def _may_count(url: str, site: int) -> bool:
+    """Whether another writer would count a site's jobs now, rather than wait his turn."""
+    sqlite = url.startswith("sqlite")
+    rival = create_engine(url, poolclass=NullPool, connect_args={"timeout": 0} if sqlite else {})
+    lock = "BEGIN IMMEDIATE" if sqlite else f"SELECT id FROM sites WHERE id = {site} FOR NO KEY UPDATE NOWAIT"
+    with closing(rival.connect()) as connection:
+        try:
+            connection.exec_driver_sql(lock)
+        except OperationalError:
+            return False
+        return True
+
+
+def test_nobody_else_counts_between_the_count_and_the_jobs(client: FlaskClient, site: int, database_url: str) -> None:
+    others: list[bool] = []
+
+    def look(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO jobs"):
+            others.append(_may_count(database_url, site))
+
+    assert _may_count(database_url, site)
+    with client.application.app_context():
+        event.listen(db.engine, "before_cursor_execute", look)
+    add_job(client)
+    assert others == [False]
 
 
 def test_a_site_without_a_limit_costs_no_query_more(client: FlaskClient, site: int) -> None:

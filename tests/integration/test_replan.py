@@ -64,6 +64,26 @@ def test_the_plan_changes_once_the_mix_has_shifted_for_some_looks(settings: Sett
     assert on_longest(planner.slots) == 1
 
 
+def test_the_load_is_left_alone_between_two_looks(
+    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replan, "LOOK_S", 3600.0)
+    planner = Planner(settings)
+    ran(board, 0.5, 0.5)
+
+    assert not any(planner.changed() for _ in range(2 * AGREED))
+
+
+def test_the_plan_stays_when_nothing_more_comes(settings: Settings, board: Board) -> None:
+    ran(board, 0.5, 0.5)
+    planner = Planner(settings)
+    (load,) = board.redis.keys("jobsched:load:*")
+    board.redis.hset(load, "at", str(board.redis.time()[0] - 10_000))
+
+    assert not any(planner.changed() for _ in range(2 * AGREED))
+    assert on_longest(planner.slots) == 1
+
+
 def test_too_few_jobs_change_nothing(settings: Settings, board: Board) -> None:
     planner = Planner(settings)
     board.redis.hset("jobsched:load:task_03", mapping={
@@ -112,6 +132,19 @@ def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, boar
 
         assert not planner.changed()
     assert list(planner.slots) == slots(settings.workers, BANDS)
+
+
+def test_after_an_error_the_load_is_left_alone_for_longer(
+    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = Planner(settings)
+    monkeypatch.setattr(replan, "AWAY_S", 3600.0)
+    board.redis.set("jobsched:load:task_04", "no hash")
+
+    assert not planner.changed()
+    board.redis.delete("jobsched:load:task_04")
+    ran(board, 0.5, 0.5)
+    assert not any(planner.changed() for _ in range(2 * AGREED))
 
 
 def test_a_lost_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutants.catalog import MUTANTS, Mutant
+from tests.mutants.catalog import DATABASES, MUTANTS, Mutant
 from tests.mutants.plant import Rotten, Tree, Verdict
 
 
@@ -59,9 +59,11 @@ def try_out(mutants: Sequence[Mutant], jobs: int) -> list[Verdict]:
 
 def _must_pass(tree: Tree, mutants: Sequence[Mutant]) -> None:
     """Without a fault all the tests must pass, else they would notice anything."""
-    code, output = tree.run(sorted({test for mutant in mutants for test in mutant.tests}))
-    if code != 0:
-        raise Rotten(f"without a fault the tests do not pass:\n{output}")
+    for database in DATABASES:
+        tests = sorted({test for mutant in mutants if mutant.database == database for test in mutant.tests})
+        code, output = tree.run(tests, database) if tests else (0, "")
+        if code != 0:
+            raise Rotten(f"without a fault the tests do not pass:\n{output}")
 
 
 if __name__ == "__main__":

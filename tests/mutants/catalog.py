@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What a mutant's tests may be run on.
+DATABASES = ("sqlite", "postgresql")
+
 
 @dataclass(frozen=True)
 class Change:
@@ -20,15 +23,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault. ``tests`` are arguments of pytest."""
+    """One fault. ``tests`` are arguments of pytest, which runs them on ``database``."""
 
     name: str
     changes: tuple[Change, ...]
     tests: tuple[str, ...]
+    database: str = "sqlite"
 
 
-def _mutant(name: str, path: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(name, (Change(f"jobsched/{path}", old, new),), tuple(f"tests/{test}" for test in tests))
+def _mutant(name: str, path: str, old: str, new: str, *tests: str, database: str = "sqlite") -> Mutant:
+    return Mutant(name, (Change(f"jobsched/{path}", old, new),), tuple(f"tests/{test}" for test in tests), database)
 
 
 def _walk(scenario: str, failpoint: str, way: str) -> str:
@@ -42,6 +46,8 @@ _COUNTS, _ORDER = "integration/test_board_counts.py::test_", "integration/test_b
 _LIMITS, _POLICY = "integration/test_board_limits.py::test_", "integration/test_board_policy.py::test_"
 _CONTROLS = "integration/test_controls.py::test_"
 _OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_ledger_bands.py::test_"
+_ADMISSION, _WORKERS = "integration/test_admission.py::test_", "integration/test_workers.py::test_"
+_AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 
 MUTANTS = (
@@ -106,6 +112,27 @@ MUTANTS = (
     _mutant("a job changed although a worker has it", "submit.py",
             "        if outcome < 0:\n", "        if outcome < -1:\n",
             f"{_SUBMIT}a_job_that_was_handed_to_a_worker_can_not_be_changed_or_removed"),
+    # Who may wait
+    _mutant("a job more than max_pending", "admission.py", "if excess > 0:", "if excess > 1:",
+            f"{_ADMISSION}a_job_too_many_is_refused_with_when_to_come_back"),
+    _mutant("scheduled jobs that take no room", "admission.py",
+            "for status in WAITING]", "for status in WAITING if status != 'scheduled']",
+            f"{_ADMISSION}a_job_too_many_is_refused_with_when_to_come_back"),
+    _mutant("a count that locks nobody out", "admission.py", "bounds(session, wanted, lock=True)",
+            "bounds(session, wanted)", f"{_ADMISSION}nobody_else_counts_between_the_count_and_the_jobs",
+            database="postgresql"),
+    _mutant("a lock that ends with the count", "submit.py",
+            "    admission.admit(session, bounded)\n    # A microsecond",
+            "    admission.admit(session, bounded)\n    session.connection().connection.commit()\n    # A microsecond",
+            f"{_ADMISSION}nobody_else_counts_between_the_count_and_the_jobs"),
+    _mutant("a retry that needs no room", "submit.py", "if Status(job.status) in TERMINAL:", "if False:",
+            f"{_ADMISSION}retrying_and_moving_to_the_site_need_room"),
+    _mutant("a refusal without when to come back", "web/problems.py",
+            ', error.errors, {"Retry-After": str(again_s)})', ", error.errors)",
+            f"{_ADMISSION}a_job_too_many_is_refused_with_when_to_come_back"),
+    _mutant("coming back that is always after as long", "web/problems.py",
+            "return min(MOST_RETRY_AFTER_S, max(1, math.ceil(error.share * work_s / workers)))",
+            "return RETRY_AFTER_S", f"{_ADMISSION}when_to_come_back_follows_the_work_and_the_workers"),
     # The board's scripts
     _mutant("place that does not look whether it knows the job", "board/lua/place.lua",
             "if not (old and known(id, old)) then", "if true then",
@@ -260,6 +287,29 @@ MUTANTS = (
             "        processes.die_with_parent(self._pid)\n", "",
             "integration/test_workers.py::test_a_killed_supervisor_leaves_no_worker",
             "integration/test_workers.py::test_a_job_of_a_killed_process_runs_again_and_is_completed_once"),
+    # Workers follow the load
+    _mutant("a plan that is never changed", "replan.py",
+            "if proposed == Counter(self.present) or self._looks < AGREED:", "if True:",
+            f"{_REPLAN}the_plan_changes_once_the_mix_has_shifted_for_some_looks"),
+    _mutant("a plan that is changed after one look", "replan.py", " or self._looks < AGREED:", ":",
+            f"{_REPLAN}the_plan_changes_once_the_mix_has_shifted_for_some_looks"),
+    _mutant("a plan that is given up when nothing comes", "replan.py",
+            "            if not capacity.tells(demands):\n                return None\n",
+            "            if not capacity.tells(demands):\n"
+            "                return plan.slots(self._workers, self._bands)\n",
+            f"{_REPLAN}the_plan_stays_when_nothing_more_comes"),
+    _mutant("a plan handed to the wrong seats", "replan.py",
+            "self.present = plan.handed_over(self.present, slots)", "self.present = list(slots)",
+            f"{_AGREEMENT}workers_who_need_not_change_keep_their_place"),
+    _mutant("a plan that no seat is given", "crew.py",
+            "                    seat.give(slot)\n", "                    pass\n",
+            f"{_WORKERS}workers_follow_the_mix_and_every_job_runs_once"),
+    _mutant("a load that is looked at all the time", "replan.py",
+            "if time.monotonic() < self._next_look:", "if False:",
+            f"{_REPLAN}the_load_is_left_alone_between_two_looks"),
+    _mutant("an error that is asked for again at once", "replan.py",
+            "            self._next_look = time.monotonic() + AWAY_S\n", "",
+            f"{_REPLAN}after_an_error_the_load_is_left_alone_for_longer"),
     # The sweep
     _mutant("an expired lease that is not settled", "repair.py",
             "            self._board.settle(slice_id, None)\n", "",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.catalog import Mutant
+from tests.mutants.catalog import DATABASES, Mutant
 
 ROOT = Path(__file__).parents[2]
 #: A mutant may well wait for ever for what does not come.
@@ -46,7 +46,7 @@ class Tree:
         """Run a mutant's tests with it planted. Raises Rotten."""
         begun = time.monotonic()
         with self._planted(mutant):
-            code, output = self.run(mutant.tests)
+            code, output = self.run(mutant.tests, mutant.database)
         seconds = time.monotonic() - begun
         if code == 0:
             return Verdict(mutant, None, seconds)
@@ -59,10 +59,14 @@ class Tree:
             raise Rotten(f"{mutant.name}: its tests could not be run (exit code {code})\n{output}")
         return Verdict(mutant, noticed[1], seconds)
 
-    def run(self, tests: Sequence[str]) -> tuple[int | None, str]:
-        """Run tests on SQLite, up to the first failure; their exit code (None: they did not end) and what they said."""
+    def run(self, tests: Sequence[str], database: str) -> tuple[int | None, str]:
+        """Run tests on one database, up to the first failure.
+
+        Returns their exit code (None: they did not end) and what they said.
+        """
+        (other,) = {*DATABASES} - {database}
         argv = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=short", "--no-header", "-p", "no:randomly",
-                "-p", "no:cacheprovider", "-k", "not postgresql", *tests]
+                "-p", "no:cacheprovider", "-k", f"not {other}", *tests]
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self._root),
                "JOBSCHED_REQUIRE_SERVERS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(self._root / ".hypothesis")}
         process = subprocess.Popen(argv, cwd=self._root, env=env, text=True, stdout=subprocess.PIPE,

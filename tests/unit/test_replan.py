@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jobsched.plan import slots
+import pytest
+
+from jobsched.plan import Slot, slots
 from jobsched.replan import AGREED, Agreement
 from tests.support import BANDS
 
@@ -40,9 +42,10 @@ def test_the_order_of_a_plan_does_not_matter() -> None:
     assert agreement.present == LONG
 
 
-def test_workers_who_need_not_change_keep_their_place() -> None:
+@pytest.mark.parametrize("wanted", [EVEN, EVEN[::-1]], ids=["in order", "reversed"])
+def test_workers_who_need_not_change_keep_their_place(wanted: list[Slot]) -> None:
     agreement = Agreement(LONG)
     for _ in range(AGREED):
-        agreement.propose(EVEN)
+        agreement.propose(wanted)
 
     assert sum(one == other for one, other in zip(LONG, agreement.present, strict=True)) == 3
