@@ -139,13 +139,43 @@ def test_an_idle_site_joins_at_the_virtual_time_of_the_lane(board: Board) -> Non
 
 
 def test_the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind(board: Board) -> None:
-    install(board, "fifo")  # serves by arrival, whatever the tags
-    board.place(waiting_job(site=1, enqueued_at=1_700_000_000.0 + i) for i in range(5))
-    board.place([waiting_job(site=2, enqueued_at=1_700_000_009.0), waiting_job(site=1, enqueued_at=1_700_000_010.0)])
-    # Site 1 is served at tags 0 to 4, then site 2, which came when the lane's time was 0, at 0.
-    assert serve(board, 6) == [1] * 5 + [2]
+    install(board, "balanced")  # the 100 points of site 1 are a head start of 1 s
+    board.place([*jobs_of(1, 60, execution_time=0.3), *jobs_of(2, 1, execution_time=0.3)])
+    # Site 1 is served at tags 0 to 0.9, then site 2 at 0.
+    assert serve(board, 5) == [1] * 4 + [2]
     board.place([waiting_job(site=3)])
-    assert board.redis.hget("jobsched:site:3", "tag:task_04") == b"4"
+    assert board.redis.hget("jobsched:site:3", "tag:task_04") == b"0.89999999999999991"
+
+
+@pytest.mark.parametrize("policy", ["fifo", "priority", "shortest"])
+def test_where_nobody_goes_by_tags_a_lanes_time_is_what_each_of_its_sites_would_have_had(
+    policy: str, board: Board
+) -> None:
+    install(board, policy)
+    board.place([*jobs_of(1, 3), *jobs_of(2, 1), *jobs_of(3, 1), *jobs_of(4, 1)])
+
+    def lane_time() -> float:
+        return board.lane_times()[0]["task_04"]
+
+    for _ in range(6):
+        before, sites = lane_time(), len(board.ranking("task_04", 10))
+        [slice_] = take(board)
+        assert lane_time() == pytest.approx(before + 1 / sites)
+        assert board.redis.hget(f"jobsched:site:{slice_.site}", "tag:task_04") == board.redis.hget(
+            "jobsched:lanes", "v:task_04")  # so nobody owes anything when the policy is changed
+        board.settle(slice_.id, 1.0)
+
+
+@pytest.mark.parametrize("policy", ["fifo", "priority", "shortest"])
+def test_a_slice_that_took_longer_than_it_said_moves_its_lanes_time_on(policy: str, board: Board) -> None:
+    install(board, policy)
+    board.place([*jobs_of(1, 2), *jobs_of(2, 1)])
+    first, second = take(board, slices=2)
+    told = board.lane_times()[0]["task_04"]
+    board.settle(first.id, 0.1)
+    assert board.lane_times()[0]["task_04"] == told  # it does not go back
+    board.settle(second.id, 5.0)
+    assert board.lane_times()[0]["task_04"] == pytest.approx(told + 4.0 / 2)
 
 
 def test_a_site_that_was_served_more_keeps_its_tag_over_an_idle_moment(board: Board) -> None:

@@ -251,3 +251,17 @@ def test_workers_do_not_idle_while_a_lane_that_they_serve_has_work(redis: Redis,
     busy = sum(load.length)
     idle = max(trace.finish) - busy
     assert idle <= max(load.at) + 1e-9
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_no_lane_starves_behind_another_that_was_flooded(redis: Redis, policy: str) -> None:
+    rng = Random(3)
+    flood = [Arrival(0.0, 1, 1, 0.09, 0.09)] * 250
+    long = [Arrival(rng.uniform(0, 50), rng.randint(2, 8), 2, 0.08, 0.08) for _ in range(250)]
+    short = [Arrival(float(at), 9 + at % 2, 3, 0.008, 0.008) for at in range(5, 50) for _ in range(25)]
+    load = workload("flood", 1, [*flood, *long, *short])
+
+    trace = simulate(redis, load, policy)
+
+    # All of that keeps the worker busy for 50 s, the longer jobs alone for 42 s. The sites of each lane get their turns.
+    assert max(trace.start[job] - load.at[job] for job in range(len(load)) if load.length[job] == 0.008) < 5

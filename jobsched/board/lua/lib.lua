@@ -104,6 +104,14 @@ local function line_score(job)  -- the same formula one level down, lower first;
   return rules.share * job.tag + rules.age * job.enqueued_at + rules.size * job.seconds
 end
 
+-- A lane's virtual time says how much its sites have had. Where the score goes by tags, it follows these; elsewhere the
+-- sites do not progress together, so it is what they would have had if all who wait had been served evenly.
+local goes_by_share = tonumber(rules.share) > 0
+
+local function evenly(band, seconds)  -- what is each site's part, the one that has just been taken out included
+  return seconds / (1 + call('ZCARD', key('lane', band)))
+end
+
 local function join(site, band)  -- a site that was idle, or held, goes on from the lane's virtual time
   local tag = call('HGET', key('site', site), 'tag:' .. band) or 0
   local v = call('HGET', key('lanes'), 'v:' .. band) or 0

@@ -15,6 +15,10 @@ local function charge()  -- what it really used, in place of the estimate
   -- A site that went idle and joined anew since was raised to the virtual time, whatever it had used before.
   local correction = math.max(right, joined) - math.max(finish, joined)
   call('HSET', key('site', site), 'tag:' .. band, exact((state[2] or 0) + correction))
+  if not goes_by_share then
+    local longer = math.max(0, ARGV[2] - facts[4])  -- a lane's virtual time never goes back
+    call('HINCRBYFLOAT', key('lanes'), 'v:' .. band, exact(evenly(band, longer)))
+  end
 end
 
 call('DEL', record)

@@ -7,12 +7,18 @@ local budget = ARGV[3] * (1 + 1e-9)  -- a hundred times 0.001 is a little more t
 local now = clock(ARGV[6])
 
 local function charge(site, seconds)  -- returns the site's finish tag
-  local facts = call('HMGET', key('site', site), 'weight', 'tag:' .. band)
-  local weight, tag = facts[1] or 1, tonumber(facts[2] or 0)
-  local v = call('HGET', key('lanes'), 'v:' .. band) or 0
-  call('HSET', key('lanes'), 'v:' .. band, exact(math.max(tag, v)))
-  call('HSET', key('site', site), 'tag:' .. band, exact(tag + seconds / weight))
-  return exact(tag + seconds / weight)
+  local weight, tag = unpack(call('HMGET', key('site', site), 'weight', 'tag:' .. band))
+  local v = tonumber(call('HGET', key('lanes'), 'v:' .. band) or 0)
+  local finish = (tag or 0) + seconds / (weight or 1)
+  if goes_by_share then
+    v = math.max(tag or 0, v)
+  else
+    v = v + evenly(band, seconds)
+    finish = v
+  end
+  call('HSET', key('lanes'), 'v:' .. band, exact(v))
+  call('HSET', key('site', site), 'tag:' .. band, exact(finish))
+  return exact(finish)
 end
 
 -- Rates are kept by the generic cell rate algorithm (ITU-T I.371): tat is when, at its rate, the site would have had
