@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from typing import Any
 
 from jobsched.config import Settings, load
 from jobsched.embedded import free_port
-from jobsched.processes import die_with_parent
+from jobsched.stack import child
 
 REPOSITORY = Path(__file__).parents[1]
 #: How long a stack may take to be ready, and to end, in seconds.
@@ -75,25 +73,11 @@ class Stack:
 @contextmanager
 def running(directory: Path, settings: Mapping[str, str]) -> Iterator[Stack]:
     """A stack with these settings that lives in ``directory`` and is ready, for the block."""
-    ours, log = os.getpid(), directory / "log"
     env = {"JOBSCHED_HOME": str(directory / "home"), "PORT": str(free_port()), **settings}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jobsched", "up"], cwd=REPOSITORY, env=_without_settings(os.environ) | env,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: die_with_parent(ours),
-        )
-    try:
-        stack = Stack(process, load(env), log)
+    with child(env, directory / "log", stop_s=STOPS_S, cwd=REPOSITORY) as process:
+        stack = Stack(process, load(env), directory / "log")
         _await_ready(stack)
         yield stack
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOPS_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _await_ready(stack: Stack) -> None:
@@ -102,11 +86,6 @@ def _await_ready(stack: Stack) -> None:
         if stack.process.poll() is not None or time.monotonic() > deadline:
             raise stack.failed("the stack is not ready")
         time.sleep(0.1)
-
-
-def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    named = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
-    return {name: value for name, value in environ.items() if name not in named and not name.startswith("JOBSCHED_")}
 
 
 def in_batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -15,6 +15,8 @@ from jobsched.policy import POLICIES
 
 T = TypeVar("T")
 
+#: The variables that are read, besides those whose names begin with JOBSCHED_.
+_UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"})
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
@@ -111,6 +113,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         lease_s=lease_s,
         repair_every_s=repair_every_s,
     )
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of ``environ`` is no setting: for a stack that touches no Redis, database or home but its own."""
+    return {name: value for name, value in environ.items()
+            if name not in _UNPREFIXED and not name.startswith("JOBSCHED_")}
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jobsched.domain import TERMINAL, JobschedError
 from jobsched.embedded import free_port
-from jobsched.processes import die_with_parent
+from jobsched.stack import child
 
 #: The demo has failed when it has not ended by then, and its stack when it has not.
 DEADLINE_S, STOP_S = 300.0, 15.0
@@ -186,33 +185,16 @@ class _Client:
 @contextmanager
 def _stack(home: Path) -> Iterator[_Client]:
     """A stack in ``home`` that serves during the block, and is gone after it."""
-    ours, port, log = os.getpid(), free_port(), home / "stack.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jobsched", "up"], env=_environment(home, port), stdin=subprocess.DEVNULL,
-            stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: die_with_parent(ours),
-        )
-    try:
-        client = _Client(process, port, log, time.monotonic() + DEADLINE_S)
-        while not client.is_ready():
-            client.pause("the stack is not ready")
-        yield client
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        process.terminate()
+    port, log = free_port(), home / "stack.log"
+    with child({"JOBSCHED_HOME": str(home / "home"), "PORT": str(port)}, log, stop_s=STOP_S) as process:
         try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _environment(home: Path, port: int) -> dict[str, str]:
-    """Ours without its settings, so that the demo touches no Redis, database or home but its own."""
-    named = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
-    kept = {name: value for name, value in os.environ.items() if name not in named and not name.startswith("JOBSCHED_")}
-    return {**kept, "JOBSCHED_HOME": str(home / "home"), "PORT": str(port)}
+            client = _Client(process, port, log, time.monotonic() + DEADLINE_S)
+            while not client.is_ready():
+                client.pause("the stack is not ready")
+            yield client
+        finally:  # a second Ctrl-C does not keep the stack from being ended
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _moment(job: Mapping[str, Any], field: str) -> float:

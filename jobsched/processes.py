@@ -13,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -56,15 +58,17 @@ def on_one_cpu() -> Iterator[None]:
         yield
 
 
-def spawn(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start ``argv`` as the leader of a session of its own, its output in one pipe.
+def spawn(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None,
+          output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Start ``argv`` as the leader of a session of its own, all that it says in one pipe, or in ``output``.
 
+    It works in ``cwd``, without one where we do.
     Must be called from the main thread: the child is killed when the thread that started it ends.
     Raises OSError when the program can not be started.
     """
     parent = os.getpid()
     return subprocess.Popen(
-        argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=lambda: die_with_parent(parent),
     )
 

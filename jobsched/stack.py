@@ -5,14 +5,16 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobsched import embedded, home
-from jobsched.config import Settings, load
+from jobsched import embedded, home, processes
+from jobsched.config import Settings, load, without_settings
 from jobsched.console import Console
 from jobsched.domain import JobschedError
 from jobsched.supervise import Program, Supervisor, read_procfile
@@ -48,6 +50,29 @@ def up(environ: Mapping[str, str]) -> None:
             home.announced(settings.home, f"http://{settings.host}:{settings.port}/", env["REDIS_URL"]),
         ):
             _Stack(settings, env, supervisor, console).serve(programs, redis)
+
+
+@contextmanager
+def child(settings: Mapping[str, str], log: Path, *, stop_s: float,
+          cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs :func:`up` for the block.
+
+    It has ``settings`` and none of ours, finds the Procfile in ``cwd`` (without one, where we are), and what it says is
+    in ``log``. At the end it is told to stop, and killed when it has not within ``stop_s`` seconds. Must be called from
+    the main thread, as :func:`jobsched.processes.spawn`. Raises OSError when the log can not be written.
+    """
+    with log.open("wb") as output:
+        env = {**without_settings(os.environ), **settings}
+        process = processes.spawn([sys.executable, "-m", "jobsched", "up"], env, cwd=cwd, output=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(stop_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def refuse_foreign_host(host: str) -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import psutil
 
+from jobsched.config import without_settings
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -21,10 +22,8 @@ from jobsched.cli import main
 supervise.PATIENCE_S = 2.0
 main(["up"])
 """
-_SETTINGS = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
 #: Our environment without any setting that it may hold.
-BARE = {name: value for name, value in os.environ.items()
-         if name not in _SETTINGS and not name.startswith("JOBSCHED_")} | {"PYTHONPATH": str(ROOT)}
+BARE = without_settings(os.environ) | {"PYTHONPATH": str(ROOT)}
 
 
 class Up:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,8 +18,10 @@ from redis import Redis
 from werkzeug.serving import make_server
 
 from jobsched.config import Settings
+from jobsched.embedded import free_port
 from jobsched.models import db
 from jobsched.policy import POLICIES
+from jobsched.stack import child
 from jobsched.web import application
 from tests.browser.api import Api
 from tests.support import eventually
@@ -98,23 +97,13 @@ def api(make_api: Callable[[str], Api], still: str) -> Api:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the whole stack, with dispatcher and workers, as `jobsched up` starts it."""
-    home = tmp_path_factory.mktemp("stack")
-    port = _free_port()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("JOBSCHED_")}
-    for name in ("REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST"):
-        env.pop(name, None)
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jobsched", "up"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**env, "JOBSCHED_HOME": str(home / "home"), "PORT": str(port), "JOBSCHED_WORKERS": "2"},
-        )
+    home, port = tmp_path_factory.mktemp("stack"), free_port()
+    env = {"JOBSCHED_HOME": str(home / "home"), "PORT": str(port), "JOBSCHED_WORKERS": "2"}
     url = f"http://127.0.0.1:{port}"
-    try:
+    with child(env, home / "log", stop_s=30, cwd=ROOT) as process:
         eventually(lambda: _is_ready(url, process, home / "log"), 90.0, every_s=0.2)
         yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    assert process.returncode == 0, (home / "log").read_text()
 
 
 @pytest.fixture
@@ -134,9 +123,3 @@ def _is_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
     except OSError:  # not there yet, or 503
         return False
 
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import psutil
 
+from jobsched.config import without_settings
 from jobsched.embedded import free_port
 from jobsched.processes import die_with_parent
 from tests.chaos.tasks import NOTES
@@ -123,8 +124,7 @@ def tree(argv: list[str], cwd: Path, env: Mapping[str, str], log: Path,
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Ours without its settings, so that nothing is touched that is not of this run."""
-    named = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"}
-    kept = {name: value for name, value in os.environ.items() if name not in named and not name.startswith("JOBSCHED_")}
+    kept = without_settings(os.environ)
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
     return {**kept, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **settings}
 
