@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,24 +11,15 @@ from redis import Redis
 
 from jobsched import runner, submit
 from jobsched.board import Board
-from jobsched.config import Settings, load
+from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.models import Job
 from jobsched.runner import run_slice
-from tests.engine import (
-    as_arguments,
-    cut,
-    draft,
-    engine,
-    environment,
-    job,
-    people,
-    post,
-    runtime,
-    starts,
-    until_completed,
-)
-from tests.support import eventually, install
+from tests.engine import as_arguments, cut, draft, engine, job, post, starts, until_completed
+from tests.integration.runner_fixtures import board as board
+from tests.integration.runner_fixtures import runner_here as runner_here
+from tests.integration.runner_fixtures import settings as settings
+from tests.support import eventually
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 #: An attempt that no job gets to.
@@ -42,23 +33,9 @@ def overrun() -> str:
 
 
 @pytest.fixture
-def settings(settings: Settings, overrun: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the runner reads from the environment."""
-    for name, value in environment(settings, JOBSCHED_OVERRUN=overrun).items():
-        monkeypatch.setenv(name, value)
-    return load()
-
-
-@pytest.fixture
-def board(redis: Redis) -> Board:
-    return install(Board(redis), "balanced")
-
-
-@pytest.fixture(autouse=True)
-def _runner(ledger: object, settings: Settings) -> Iterator[None]:
-    people(sites=2)
-    with runtime():
-        yield
+def variables(overrun: str) -> dict[str, str]:
+    """What the environment sets for the runner."""
+    return {"JOBSCHED_OVERRUN": overrun}
 
 
 @pytest.fixture

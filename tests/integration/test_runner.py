@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,16 @@ from redis import Redis
 from jobsched import ledger as writes
 from jobsched import runner, submit
 from jobsched.board import Board
-from jobsched.config import Settings, load
+from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
 from jobsched.models import Job
 from jobsched.outcomes import ERROR_LENGTH
 from jobsched.runner import run_slice
-from tests.engine import (
-    as_arguments,
-    cut,
-    draft,
-    environment,
-    insert,
-    job,
-    people,
-    post,
-    runtime,
-    slice_of,
-    starts,
-    statuses,
-)
+from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
+from tests.integration.runner_fixtures import board as board
+from tests.integration.runner_fixtures import runner_here as runner_here
+from tests.integration.runner_fixtures import settings as settings
 from tests.support import eventually, install
 
 
@@ -44,23 +34,9 @@ def lease_s() -> float:
 
 
 @pytest.fixture
-def settings(settings: Settings, lease_s: float, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the runner reads from the environment."""
-    for name, value in environment(settings, JOBSCHED_LEASE=str(lease_s)).items():
-        monkeypatch.setenv(name, value)
-    return load()
-
-
-@pytest.fixture
-def board(redis: Redis) -> Board:
-    return install(Board(redis), "balanced")
-
-
-@pytest.fixture(autouse=True)
-def _runner(ledger: object, settings: Settings) -> Iterator[None]:
-    people(sites=2)
-    with runtime():
-        yield
+def variables(lease_s: float) -> dict[str, str]:
+    """What the environment sets for the runner."""
+    return {"JOBSCHED_LEASE": str(lease_s)}
 
 
 @pytest.fixture
