@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobsched.board import Board, layout
+from jobsched.board import Board, Rules, layout
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, reading, writing
@@ -86,8 +86,7 @@ def remind(board: Board, settings: Settings) -> int:
     changed, rules = board.pause_lanes(paused), board.rules()
     if rules.layout != layout(settings.bands, settings.tiers):
         return changed
-    kept = POLICIES.get(rules.policy, POLICIES[settings.policy])
-    return changed + board.go_by(chosen or kept, settings.bands, settings.tiers)
+    return changed + board.go_by(chosen or _kept(rules, settings), settings.bands, settings.tiers)
 
 
 def in_force(board: Board, settings: Settings) -> InForce:
@@ -96,7 +95,7 @@ def in_force(board: Board, settings: Settings) -> InForce:
     if chosen:
         return InForce(chosen, True)
     try:
-        return InForce(POLICIES.get(board.rules().policy, POLICIES[settings.policy]), False)
+        return InForce(_kept(board.rules(), settings), False)
     except (RedisError, BoardLost):
         return InForce(POLICIES[settings.policy], False)
 
@@ -124,6 +123,11 @@ def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce
 def _read() -> tuple[Policy | None, set[str]]:
     with reading() as session:
         return chosen_policy(session), paused_lanes(session)
+
+
+def _kept(rules: Rules, settings: Settings) -> Policy:
+    """The board's policy; that of the settings where it goes by one that we do not know."""
+    return POLICIES.get(rules.policy, POLICIES[settings.policy])
 
 
 def _set(session: Session, name: str, value: str | None) -> None:

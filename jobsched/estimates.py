@@ -115,7 +115,7 @@ def task_estimates(task: str, jobs: Sequence[Measured]) -> TaskEstimates:
     return TaskEstimates(
         task=task,
         jobs=len(jobs),
-        estimate_s=max(LEAST_S, quantile([job.run_time for job in jobs], QUANTILE)),
+        estimate_s=_likely_s([job.run_time for job in jobs]),
         said=_accuracy([job for job in jobs if not job.estimated]),
         from_history=_accuracy([job for job in jobs if job.estimated]),
     )
@@ -131,7 +131,11 @@ def _times(session: Session, task: str, site: int | None = None) -> list[float]:
 
 
 def _estimate(times: Sequence[float], *, of_site: bool) -> Estimate | None:
-    return Estimate(max(LEAST_S, quantile(times, QUANTILE)), len(times), of_site) if times else None
+    return Estimate(_likely_s(times), len(times), of_site) if times else None
+
+
+def _likely_s(times: Sequence[float]) -> float:
+    return max(LEAST_S, quantile(times, QUANTILE))
 
 
 def _accuracy(jobs: Sequence[Measured]) -> Accuracy | None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from jobsched import capacity, plan
+from jobsched import capacity, plan, tables
 from jobsched.board import Board
 from jobsched.capacity import Demand
 from jobsched.config import Settings
@@ -70,12 +69,10 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
     except RedisError as error:
         raise NoAnswer(f"Redis does not answer ({type(error).__name__}): it knows the load") from error
     found = outlook(demands, workers or settings.workers, settings.bands, wait_s)
-    console = Console(highlight=False)
+    console = tables.console(_WIDTH)
     if as_json:
         console.out(json.dumps(as_numbers(found), indent=1))
         return
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
     console.print(headline(found), style="bold")
     console.print(table(found))
     for line in notes(found):

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from jobsched import tables
 from jobsched.config import Settings
 from jobsched.domain import JobschedError
 from jobsched.simulate import marks, report
@@ -44,9 +45,7 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
 
 def _print(settings: Settings, outcomes: Sequence[Outcome], verdicts: Sequence[marks.Verdict], *,
            as_json: bool) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    console = tables.console(_WIDTH)
     if as_json:
         rows = [report.row(result) | ({"workload": outcome.load.name} if verdicts else {})
                 for outcome in outcomes for result in outcome.results]
