@@ -31,6 +31,12 @@ class _Commands(click.Group):
         except JobschedError as error:
             click.echo(f"jobsched: {error}", err=True)
             ctx.exit(1)
+        except Exception as error:
+            sentence = _of_server(error)
+            if sentence is None:
+                raise
+            click.echo(f"jobsched: {sentence}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,16 +75,11 @@ def scheduler() -> None:
 @click.option("--new", "message", metavar="MESSAGE", help="Write a new revision that leads to the models instead.")
 def migrate(message: str | None) -> None:
     """Bring the database's tables up to date."""
-    from sqlalchemy.exc import OperationalError
-
     from jobsched import schema
 
     settings = load()
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        schema.revise(settings, message) if message else schema.upgrade(settings)
-    except OperationalError as error:
-        raise click.ClickException(f"the database can not be used: {error.orig}") from error
+    schema.revise(settings, message) if message else schema.upgrade(settings)
 
 
 @main.command()
@@ -161,6 +162,18 @@ def simulate(**options: Any) -> None:
 def _run(module: str) -> None:
     """Run a module's ``main`` with the settings until it is told to stop, and exit with its code."""
     sys.exit(_function(module, "main")(load()))
+
+
+def _of_server(error: Exception) -> str | None:
+    """What is said of an error of a server: it is away, or has not been migrated. None: of any other error."""
+    import redis.exceptions
+    import sqlalchemy.exc as sql
+
+    if isinstance(error, sql.InterfaceError | sql.OperationalError | sql.ProgrammingError):
+        return f"the database can not be used: {error.orig}"
+    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return f"Redis does not answer: {error}"
+    return None
 
 
 def _function(module: str, name: str) -> Callable[..., Any]:

@@ -33,8 +33,8 @@ class Turns:
 
     The lane whose sites have had least comes first: start-time fair queueing among lanes, with each lane's virtual
     time (what its sites have had by weight, from all workers) for its tag. So a site gains nothing by having a lane to
-    itself, which a lie about size could bring about, and no lane starves another. Of equals the shortest comes first. A lane in which nobody waited
-    goes on from where the others are.
+    itself, which a lie about size could bring about, and no lane starves another. Of equals the shortest comes first. A
+    lane in which nobody waited goes on from where the others are.
     """
 
     def __init__(self, slot: Slot) -> None:

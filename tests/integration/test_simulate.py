@@ -263,5 +263,5 @@ def test_no_lane_starves_behind_another_that_was_flooded(redis: Redis, policy: s
 
     trace = simulate(redis, load, policy)
 
-    # All of that keeps the worker busy for 50 s, the longer jobs alone for 42 s. The sites of each lane get their turns.
+    # All of that keeps the worker busy for 50 s, the longer jobs alone for 42 s; each lane gets its turns.
     assert max(trace.start[job] - load.at[job] for job in range(len(load)) if load.length[job] == 0.008) < 5

@@ -1,0 +1,35 @@
+"""The commands, where a server that they need is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from jobsched.cli import main
+from jobsched.embedded import free_port
+
+NO_DATABASE = "jobsched: the database can not be used: unable to open database file"
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["policy"], NO_DATABASE),
+    (["policy", "fair"], NO_DATABASE),
+    (["simulate", "--history", "2026-11-02", "2026-11-03"], NO_DATABASE),
+    (["plan"], "jobsched: Redis does not answer"),
+    (["repair"], "jobsched: Redis does not answer"),
+])
+def test_a_server_that_is_away_is_told_in_a_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:
+    env = {"JOBSCHED_HOME": str(tmp_path / "none"), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+           "DATABASE_URL": f"sqlite:///{tmp_path}/none/at/all.db"}
+    said = CliRunner(env=env).invoke(main, arguments)
+    assert said.exit_code == 1
+    assert said.stderr.startswith(says)
+    assert said.stderr.count("\n") == 1
+
+
+def test_a_database_without_tables_is_told_in_a_sentence(tmp_path: Path) -> None:
+    env = {"JOBSCHED_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/empty.db"}
+    said = CliRunner(env=env).invoke(main, ["policy"])
+    assert (said.exit_code, said.stderr) == (1, "jobsched: the database can not be used: no such table: controls\n")
