@@ -15,7 +15,7 @@ from redis import Redis
 
 from jobsched import embedded
 from jobsched.domain import JobschedError
-from jobsched.processes import die_with_parent, on_one_cpu
+from jobsched.processes import on_one_cpu, spawn
 
 #: A Redis that does not answer by then is broken.
 STARTS_S = 10.0
@@ -27,14 +27,10 @@ def real() -> Iterator[Redis]:
 
     Who simulates waits for it, and it for him, so both stay on one CPU.
     """
-    ours = os.getpid()
     with TemporaryDirectory(prefix="jobsched-simulate-") as directory, on_one_cpu():
         plan = embedded.plan(Path(directory))
         keep_nothing = ("--appendonly", "no")  # of an option given twice the later one counts
-        process = subprocess.Popen(
-            [*plan.argv, *keep_nothing], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=lambda: die_with_parent(ours),
-        )
+        process = spawn([*plan.argv, *keep_nothing], os.environ, output=subprocess.DEVNULL)
         try:
             _await(plan, process)
             with Redis.from_url(plan.url) as client:
