@@ -7,12 +7,10 @@ Every change is one Lua script that does one thing whole and is safe to repeat. 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from redis.exceptions import LockError
-
+from jobsched.board.presence import Presence
 from jobsched.board.reading import Reading
 from jobsched.board.rules import SHAPE, fingerprint, layout, numbers
 from jobsched.board.scripts import BATCH, batched, flat, text
@@ -37,7 +35,7 @@ class HeldJob(Protocol):
     def attempt(self) -> int: ...
 
 
-class Board(Reading):
+class Board(Reading, Presence):
     """A handle on the board in one Redis. Cheap, and safe to share between threads.
 
     ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).
@@ -214,45 +212,6 @@ class Board(Reading):
             pipe.lpush(self._key("doorbell"), 1)
             pipe.ltrim(self._key("doorbell"), 0, 0)
             pipe.execute()
-
-    # Who is alive
-
-    def beat(self, kind: str, name: str, ttl_s: float) -> None:
-        """Say that a process of some kind (``dispatcher``, ``worker``) is alive, for ``ttl_s`` from now on."""
-        now = float(self._time())
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(self._key("alive", kind), {name: now + ttl_s})
-            pipe.zremrangebyscore(self._key("alive", kind), "-inf", now - 3600)
-            pipe.execute()
-
-    def rest(self, kind: str, name: str) -> None:
-        """Say that a process ends on purpose."""
-        self.redis.zrem(self._key("alive", kind), name)
-
-    def alive(self, kind: str) -> list[str]:
-        """The names of the living processes of a kind."""
-        names = self.redis.zrange(self._key("alive", kind), self._time(), "+inf", byscore=True)
-        return [text(name) for name in names]
-
-    @contextmanager
-    def sole(self, what: str, ttl_s: float) -> Iterator[Callable[[], None] | None]:
-        """None when somebody else does ``what`` now; else nobody will until the block ends, or ``ttl_s`` have passed.
-
-        A call of what it gives lets the ``ttl_s`` begin anew.
-        """
-        lock = self.redis.lock(self._key("lock", what), timeout=ttl_s, blocking=False)
-
-        def stay() -> None:
-            with suppress(LockError):  # it ran out; somebody else may hold it now
-                lock.reacquire()
-
-        held = lock.acquire()
-        try:
-            yield stay if held else None
-        finally:
-            if held:
-                with suppress(LockError):
-                    lock.release()
 
     # Repair
 
