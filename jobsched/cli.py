@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -37,6 +38,18 @@ class _Commands(click.Group):
                 raise
             click.echo(f"jobsched: {sentence}", err=True)
             ctx.exit(1)
+
+
+class _Finite(click.FloatRange):
+    """A range of numbers that are neither infinite nor ``nan``, which is in every range."""
+
+    name = "float range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +120,7 @@ def policy(name: str | None, default: bool) -> None:
 
 @main.command()
 @click.option("--workers", type=click.IntRange(1, 1024), help="Workers to give to lanes.  [default: JOBSCHED_WORKERS]")
-@click.option("--wait", "wait_s", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
+@click.option("--wait", "wait_s", metavar="SECONDS", type=_Finite(0, min_open=True),
               help="A target for the mean wait: also print the workers that it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object instead of a table.")
 def plan(**options: Any) -> None:
@@ -138,11 +151,11 @@ def demo() -> None:
 @click.option("--baselines/--no-baselines", default=True, help="Also what others do: one queue, round robin, SRPT, ...")
 @click.option("--jobs", type=click.IntRange(1), help="Jobs to draw.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Virtual workers.")
-@click.option("--load", type=click.FloatRange(0, min_open=True), help="Work that arrives per worker; 1 keeps all busy.")
+@click.option("--load", type=_Finite(0, min_open=True), help="Work that arrives per worker; 1 keeps all busy.")
 @click.option("--seed", type=int, default=1, show_default=True, help="What random draws start from.")
 @click.option("--single-lane", is_flag=True, help="Put all jobs into one lane.")
 @click.option("--even", is_flag=True, help="Give workers to lanes as if their load were not known.")
-@click.option("--overhead-ms", type=click.FloatRange(0), default=0.0, help="What each slice costs its worker.")
+@click.option("--overhead-ms", type=_Finite(0), default=0.0, help="What each slice costs its worker.")
 @click.option("--redis", type=click.Choice(["real", "fake"]), default="real", show_default=True,
               help="A Redis server of its own, or fakeredis.")
 @click.option("--expect/--no-expect", default=None, help="Ask some jobs when they will start, and see whether they do."

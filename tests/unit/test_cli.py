@@ -33,3 +33,11 @@ def test_a_database_without_tables_is_told_in_a_sentence(tmp_path: Path) -> None
     env = {"JOBSCHED_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/empty.db"}
     said = CliRunner(env=env).invoke(main, ["policy"])
     assert (said.exit_code, said.stderr) == (1, "jobsched: the database can not be used: no such table: controls\n")
+
+
+@pytest.mark.parametrize("option", [["plan", "--wait"], ["simulate", "--load"], ["simulate", "--overhead-ms"]])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e400"])
+def test_a_number_that_is_not_finite_is_refused(option: list[str], number: str) -> None:
+    said = CliRunner().invoke(main, [*option, number])
+    assert said.exit_code == 2
+    assert f"'{number}' is not a finite number." in said.stderr
