@@ -60,7 +60,7 @@ def pause_lane(session: Session, band: str, *, paused: bool) -> None:
 def install(board: Board, settings: Settings) -> None:
     """Give an empty board its rules."""
     chosen, paused = _read()
-    board.install(chosen or POLICIES[settings.policy], settings.bands, settings.tiers)
+    board.install(chosen or POLICIES[settings.policy], settings.bands, settings.tiers, chosen=chosen is not None)
     board.pause_lanes(paused)
 
 
@@ -74,19 +74,20 @@ def tell(board: Board, settings: Settings) -> int:
     chosen, paused = _read()
     changed = board.pause_lanes(paused)
     failpoint("controls.lanes_told")
-    return changed + board.go_by(chosen or POLICIES[settings.policy], settings.bands, settings.tiers)
+    return changed + _go_by(board, chosen, POLICIES[settings.policy], settings)
 
 
 def remind(board: Board, settings: Settings) -> int:
     """As :func:`tell`, for a sweep. Hosts may differ in settings: the board keeps its policy where none was chosen.
 
-    One with other bands or tiers keeps that as well, whatever was chosen.
+    One that was chosen and has been taken back is not kept. One with other bands or tiers keeps its policy in any case.
     """
+    rules = board.rules()  # before SQL is read: a choice that is made now is not taken for one that was taken back
     chosen, paused = _read()
-    changed, rules = board.pause_lanes(paused), board.rules()
+    changed = board.pause_lanes(paused)
     if rules.layout != layout(settings.bands, settings.tiers):
         return changed
-    return changed + board.go_by(chosen or _kept(rules, settings), settings.bands, settings.tiers)
+    return changed + _go_by(board, chosen, _kept(rules, settings), settings)
 
 
 def in_force(board: Board, settings: Settings) -> InForce:
@@ -125,9 +126,14 @@ def _read() -> tuple[Policy | None, set[str]]:
         return chosen_policy(session), paused_lanes(session)
 
 
+def _go_by(board: Board, chosen: Policy | None, otherwise: Policy, settings: Settings) -> int:
+    return board.go_by(chosen or otherwise, settings.bands, settings.tiers, chosen=chosen is not None)
+
+
 def _kept(rules: Rules, settings: Settings) -> Policy:
-    """The board's policy; that of the settings where it goes by one that we do not know."""
-    return POLICIES.get(rules.policy, POLICIES[settings.policy])
+    """The board's policy where none is chosen; that of the settings for one that was, or that we do not know."""
+    ours = POLICIES[settings.policy]
+    return ours if rules.chosen else POLICIES.get(rules.policy, ours)
 
 
 def _set(session: Session, name: str, value: str | None) -> None:

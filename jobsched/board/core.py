@@ -46,14 +46,15 @@ class Board(Reading, Presence):
 
     # Its rules
 
-    def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:
+    def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier], *, chosen: bool = False) -> str:
         """Write the rules that the board scores by, and return its epoch. An epoch that is there stays.
 
         Then place all that is pending, and call :meth:`mark_built`. A board of another shape is wiped first; one of
         other bands or tiers has to be. What was placed by another policy keeps its place until :meth:`go_by`.
+        ``chosen`` as there.
         """
         rules = numbers(policy, bands, tiers) | {
-            "fingerprint": fingerprint(policy, bands, tiers), "layout": layout(bands, tiers)}
+            "fingerprint": fingerprint(policy, bands, tiers), "layout": layout(bands, tiers), "chosen": _mark(chosen)}
         before, shape = self.redis.hmget(self._key("rules"), ["fingerprint", "shape"])
         if before is not None and text(shape or "") != SHAPE:
             self.wipe()
@@ -67,12 +68,12 @@ class Board(Reading, Presence):
             pipe.hget(self._key("rules"), "epoch")
             return text(pipe.execute()[-1])
 
-    def go_by(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> int:
+    def go_by(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier], *, chosen: bool = False) -> int:
         """Score by another policy from now on, and all that waits again, in one pass; returns how many scores changed.
 
         Jobs are placed and taken as ever meanwhile. A pass that was cut off is made again by the next call; one that
-        comes to its end is over also for others that make it. Raises BoardLost when the board has other bands or tiers:
-        then it has to be built again.
+        comes to its end is over also for others that make it. ``chosen`` is whether the policy was chosen at run time,
+        which the board notes. Raises BoardLost when the board has other bands or tiers: then it has to be built again.
         """
         rules = self.rules()
         if rules.layout != layout(bands, tiers):
@@ -82,8 +83,10 @@ class Board(Reading, Presence):
         if rules.fingerprint != print_:
             token = secrets.token_hex(4)
             self.redis.hset(self._key("rules"), mapping=cast("Any", {
-                **numbers(policy, bands, tiers), "fingerprint": print_, "rescoring": token}))
+                **numbers(policy, bands, tiers), "fingerprint": print_, "rescoring": token, "chosen": _mark(chosen)}))
             failpoint("rescore.begun")
+        elif rules.chosen != chosen:
+            self.redis.hset(self._key("rules"), "chosen", _mark(chosen))
         if token is None:
             return 0
         changed = self._rescore("jobs", "jobs")
@@ -261,6 +264,10 @@ class Board(Reading, Presence):
             slice_id: (text(band or ""), [int(job) for job in text(jobs or "").split()])
             for slice_id, (band, jobs) in zip(slice_ids, rows, strict=True)
         }
+
+
+def _mark(yes: bool) -> str:
+    return "1" if yes else "0"
 
 
 def _limit(value: float | None) -> str:

@@ -129,13 +129,13 @@ class Reading(Scripts):
 
     def rules(self) -> Rules:
         """What the board scores by now. Raises BoardLost."""
-        shape, *fields, built, rescoring = self.redis.hmget(
-            self._key("rules"), ["shape", "epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring"])
+        shape, *fields, built, rescoring, chosen = self.redis.hmget(self._key("rules"), [
+            "shape", "epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring", "chosen"])
         if None in fields or text(shape or "") != SHAPE:
             raise BoardLost("the board has no rules, or another shape: rebuild it from SQL")
         epoch, policy, bands, print_, layout = (text(field) for field in fields)
         return Rules(epoch, policy, tuple(bands.split()), print_, layout, built is not None,
-                     None if rescoring is None else text(rescoring))
+                     None if rescoring is None else text(rescoring), text(chosen) == "1")
 
     def lanes(self) -> list[LaneCount]:
         """How full each lane is, shortest band first."""

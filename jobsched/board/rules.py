@@ -30,6 +30,8 @@ class Rules:
     built: bool
     #: While what waits is being scored again: what the pass over it is known by.
     rescoring: str | None
+    #: Whether the policy was chosen at run time; else it is that of some host's settings.
+    chosen: bool
 
 
 def fingerprint(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:

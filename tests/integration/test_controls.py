@@ -11,7 +11,7 @@ from flask import Flask
 from redis import Redis
 
 from jobsched import controls, lanes, submit
-from jobsched.board import PREFIX, Board
+from jobsched.board import PREFIX, Board, Rules
 from jobsched.config import Settings
 from jobsched.database import reading, writing
 from jobsched.dispatcher import IDLE_S, Dispatcher
@@ -155,6 +155,56 @@ def test_a_sweep_leaves_the_policy_that_nobody_chose(board: Board, settings: Set
     other = dataclasses.replace(settings, policy="fifo")
     assert Sweeper(other, board, redis).sweep()["controls"] == 0
     assert board.rules().policy == "balanced"
+
+
+@on_sqlite
+@pytest.mark.parametrize("policy", ["fair", "balanced"])  # the latter is also that of the settings
+@pytest.mark.parametrize("told_by", [
+    lambda settings, board: controls.tell(board, settings),
+    lambda settings, board: controls.remind(board, settings),
+    lambda settings, board: (board.wipe(), controls.install(board, settings), board.mark_built()),
+])
+def test_a_sweep_takes_back_a_choice_that_was_withdrawn_while_redis_was_away(
+    board: Board, settings: Settings, redis: Redis, policy: str, told_by: Callable[[Settings, Board], object]
+) -> None:
+    choose(policy)
+    told_by(settings, board)
+    assert (board.rules().policy, board.rules().chosen) == (policy, True)
+    choose(None)  # and nobody tells the board
+
+    first, second = (dataclasses.replace(settings, policy=name) for name in ("shortest", "fifo"))
+    assert controls.in_force(board, first) == controls.InForce(POLICIES["shortest"], chosen=False)
+    for host in (first, second, first):
+        Sweeper(host, board, redis).sweep()
+        assert (board.rules().policy, board.rules().chosen) == ("shortest", False), "the first one's, from then on"
+
+
+@on_sqlite
+def test_a_choice_that_the_board_never_heard_of_leaves_its_policy_when_it_is_withdrawn(
+    board: Board, settings: Settings, redis: Redis
+) -> None:
+    choose("fair")
+    choose(None)
+    assert Sweeper(dataclasses.replace(settings, policy="fifo"), board, redis).sweep()["controls"] == 0
+    assert (board.rules().policy, board.rules().chosen) == ("balanced", False)
+
+
+@on_sqlite
+def test_a_choice_made_while_a_sweep_looks_is_not_taken_for_one_that_was_withdrawn(
+    board: Board, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Board.rules
+
+    def choose_then(board: Board) -> Rules:
+        monkeypatch.setattr(Board, "rules", rules)
+        found = board.rules()
+        choose("fair")
+        controls.tell(board, settings)
+        return found
+
+    monkeypatch.setattr(Board, "rules", choose_then)
+    controls.remind(board, dataclasses.replace(settings, policy="fifo"))
+    assert (board.rules().policy, board.rules().chosen) == ("fair", True)
 
 
 @on_sqlite

@@ -1,8 +1,8 @@
 -- What the board's scripts share: its keys, its rules, the score. Loaded in front of each of them.
 -- KEYS[1]  the prefix of every key of the board; the other keys are derived from it, so a board lives on one Redis.
 --
--- rules             hash    epoch, policy, the formula's numbers, paused:<band>, crew:<band> (workers that listen);
---                           without an epoch the board is lost
+-- rules             hash    epoch, policy, chosen (1: at run time), the formula's numbers, paused:<band>, crew:<band>
+--                           (workers that listen); without an epoch the board is lost
 -- lane:<band>       zset    sites that may be served, by score
 -- line:<site>:<band> zset   the site's waiting jobs (see on_line), by line score
 -- tags:<site>:<band> hash   user -> finish tag within the line; v -> start tag of the job last taken
