@@ -6,7 +6,9 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
@@ -76,8 +78,9 @@ def read() -> Body:
     if not sent:
         raise Problem(400, "the body is empty", [FieldError("", "is empty: send JSON, or a form")])
     if request.mimetype in FORMS:
-        fields = {name: values[-1] for name, values in request.form.lists() if name != "_method"}
-        return Body(fields | dict.fromkeys(request.files, ""), is_form=True)
+        fields = _fields(sent)
+        fields.pop("_method", None)
+        return Body(fields, is_form=True)
     if request.mimetype != "application/json":
         got = request.mimetype or "none"
         raise UnsupportedMediaType(f"Content-Type must be application/json or one of {', '.join(FORMS)}; got {got}")
@@ -88,9 +91,39 @@ def read() -> Body:
 
 
 def form_method() -> str:
-    """What a form's field ``_method`` asks for; empty when there is none."""
-    raw()  # keeps the body for who reads it next: parsing a form alone would use it up
-    return request.form.get("_method", "").upper()
+    """What a form's field ``_method`` asks for; empty when there is none. Raises Problem 400 or 413."""
+    sent = raw()
+    return _fields(sent).get("_method", "").upper() if sent and request.mimetype in FORMS else ""
+
+
+def _fields(sent: bytes) -> dict[str, str]:
+    """A form's fields, the last one of a repeated name; a file counts as an empty one.
+
+    Raises Problem 400 for what is none: Flask would take it for an empty form.
+    """
+    try:
+        text = sent.decode()
+        if request.mimetype == FORMS[0]:
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
+        parser = request.make_form_data_parser()
+        parser.silent, parser.stream_factory = False, _in_memory
+        _, fields, files = parser.parse(BytesIO(sent), request.mimetype, len(sent), request.mimetype_params)
+    except UnicodeDecodeError:
+        raise _no_form("must be UTF-8") from None
+    except ValueError as error:
+        raise _no_form(f"can not be read as {request.mimetype}: {error}") from None
+    if None in fields or None in files:
+        raise _no_form("must name each of its fields")
+    return {name: values[-1] for name, values in fields.lists()} | dict.fromkeys(files, "")
+
+
+def _in_memory(*_: Any, **__: Any) -> BytesIO:
+    """Where a file goes: the whole body is there already."""
+    return BytesIO()
+
+
+def _no_form(why: str) -> Problem:
+    return Problem(400, "the body is no form as it is taken here", [FieldError("", why)])
 
 
 def parse(sent: bytes | str) -> Any:

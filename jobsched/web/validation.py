@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 from flask import request
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -134,7 +135,7 @@ def _read_form(schema: type[BaseModel], form: Mapping[str, Any]) -> tuple[dict[s
     for name, text in form.items():
         field = schema.model_fields.get(name)
         if text == "" and field is not None and not _is_text(field):
-            if not field.is_required() and field.get_default() is None:
+            if NoneType in get_args(field.annotation):
                 values[name] = None
         elif field is not None and _is_json(field) and isinstance(text, str):
             try:

@@ -229,11 +229,19 @@ def test_the_policy_of_the_board_is_told_where_none_was_chosen(client: FlaskClie
 
 @pytest.mark.parametrize(("body", "pointer"), [
     ({"policy": "best"}, "/policy"), ({"policy": 1}, "/policy"), ({"policy": ""}, "/policy"),
-    ({"rule": "fair"}, "/rule"), ([], ""),
+    ({}, "/policy"), ([], ""),
 ])
 @ON_SQLITE
 def test_a_policy_that_is_not_there_is_refused(client: FlaskClient, body: Any, pointer: str) -> None:
     assert pointers(client.put("/policy", json=body)) == [pointer]
+
+
+@pytest.mark.parametrize("sent", [{"json": {}}, {"json": {"rule": "fair"}}, {"data": {"_method": "PUT"}}])
+@ON_SQLITE
+def test_what_names_no_policy_takes_no_choice_back(client: FlaskClient, sent: dict[str, Any]) -> None:
+    client.put("/policy", json={"policy": "fair"})
+    assert "/policy" in pointers(client.put("/policy", **sent))
+    assert client.get("/policy").json["policy"] == "fair"
 
 
 @ON_SQLITE

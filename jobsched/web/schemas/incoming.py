@@ -86,7 +86,7 @@ class PolicyIn(In):
     """Who goes next, as an operator wishes it."""
 
     policy: Annotated[str | None, Field(
-        json_schema_extra={"enum": [*POLICIES, None]}, description="null: as the settings say")] = None
+        json_schema_extra={"enum": [*POLICIES, None]}, description="null: as the settings say")]
 
     @field_validator("policy")
     @classmethod
