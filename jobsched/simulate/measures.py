@@ -222,8 +222,12 @@ class Windows:
     def __iter__(self) -> Iterator[list[tuple[float, float]]]:
         index = 0
         while self._ends.next_at is not None:
-            if not self._unfinished and self._arrivals.next_at is not None:
-                index = max(index, int(self._arrivals.next_at // WINDOW_S))  # nothing happens until then
+            if not self._waiting:  # then nobody is backlogged until the next arrival, which may be far
+                if self._arrivals.next_at is None:
+                    return
+                arrives = max(index, int(self._arrivals.next_at // WINDOW_S))
+                self._window(index * WINDOW_S, arrives * WINDOW_S)
+                index = arrives
             yield self._window(index * WINDOW_S, (index + 1) * WINDOW_S)
             index += 1
 

@@ -19,6 +19,7 @@ from jobsched.config import Settings
 from jobsched.policy import POLICIES
 from jobsched.simulate import baselines, server, workloads
 from jobsched.simulate.engine import House, Simulation, Trace
+from jobsched.simulate.files import from_file
 from jobsched.simulate.history import from_ledger
 from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import Workload
@@ -57,7 +58,7 @@ def chosen(settings: Settings, order: Order) -> Workload:
         begin, end = (moment.replace(tzinfo=timezone.utc) for moment in order.history)
         return from_ledger(settings, begin, end, order.workers or settings.workers)
     if order.workload.endswith((".jsonl", ".ndjson")):
-        return workloads.from_file(Path(order.workload), order.workers or settings.workers)
+        return from_file(Path(order.workload), order.workers or settings.workers, settings.bands)
     return workloads.drawn(order.workload, order.seed, jobs=order.jobs, workers=order.workers, load=order.load)
 
 
@@ -91,15 +92,23 @@ def _traces(settings: Settings, order: Order, load: Workload, house: House, prog
     tasks = {name: progress.add_task(name, total=len(load)) for name in order.policies or POLICIES}
     with _redis(order) as redis:
         for name, task in tasks.items():
+            _begin(progress, load, name)
             redis.flushall()
             simulation = Simulation(redis, load, house, POLICIES[name], asks=asks)
             yield simulation.run(partial(progress.advance, task))
     if order.baselines:
+        _begin(progress, load, "baselines")
         yield baselines.one_queue(load)
         yield baselines.queue_a_band(load, settings.bands)
         yield baselines.drain_the_top_site(load, settings.bands, settings.tiers)
         yield baselines.round_robin(load)
         yield baselines.shortest_remaining(load)
+
+
+def _begin(progress: Progress, load: Workload, name: str) -> None:
+    """Say what begins where nobody sees the bars: a run may take minutes."""
+    if not progress.console.is_terminal:
+        progress.console.out(f"{load.name}: {len(load):,} jobs, {name}", highlight=False)
 
 
 def house_of(settings: Settings, order: Order, load: Workload) -> House:

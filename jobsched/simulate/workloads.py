@@ -1,17 +1,15 @@
-"""What arrives: jobs of many sites, drawn from a seed, read from a file, or told by the ledger.
+"""What arrives: jobs of many sites, drawn from a seed here; ``files`` reads them, ``history`` has them from the ledger.
 
 Sizes are in seconds.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from statistics import NormalDist
 from typing import NamedTuple
@@ -249,37 +247,3 @@ def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None 
         raise BadWorkload(f"no workload {name!r}: must be one of {', '.join(NAMES)}, or the path of a .jsonl file")
     usual, sizes = _STEADY[name]
     return steady(rng, name, sizes, jobs=jobs or 100_000, workers=workers or usual, load=load or 0.8)
-
-
-# Recorded workloads
-
-
-def from_file(path: Path, workers: int) -> Workload:
-    """The jobs of a JSON-lines file, an object a line.
-
-    It has ``at`` and ``execution_time`` in seconds, ``site`` and ``user`` as numbers, and where it differs from the
-    execution time ``length``, the seconds that the job really takes.
-
-    Raises BadWorkload, naming the line.
-    """
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadWorkload(f"{path} can not be read: {error}") from error
-    arrivals = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                arrivals.append(_arrival(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadWorkload(f"{path} line {number}: needs at, site, user and execution_time as numbers above 0, "
-                                  f"optionally length: {type(error).__name__} {error}") from error
-    return workload(path.stem, workers, arrivals)
-
-
-def _arrival(row: Mapping[str, float]) -> Arrival:
-    at, estimate = float(row["at"]), float(row["execution_time"])
-    length = float(row.get("length", estimate))
-    if not (math.isfinite(at) and 0 < length < math.inf and 0 < estimate < math.inf):
-        raise ValueError("out of range")
-    return Arrival(at, int(row["site"]), int(row["user"]), length, estimate)

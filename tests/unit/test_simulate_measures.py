@@ -110,6 +110,19 @@ def test_without_two_backlogged_sites_there_is_nothing_to_compare() -> None:
     assert jain_of_windows(*case((0, 1, 0, 1), (100, 2, 100, 1))) is None
 
 
+def test_a_job_that_runs_alone_for_years_takes_no_longer_to_measure() -> None:
+    load, trace = case((0, 1, 0, 1e12))
+
+    assert jain_of_windows(load, trace) is None
+
+
+def test_evenness_is_told_of_who_competes_after_a_long_job_that_ran_alone() -> None:
+    # site 1 runs alone for a million seconds; then site 2 is served while site 3 waits for 2 s: 1/2 twice, then alone
+    apart = [(1e6, 2, 1e6, 3.0), (1e6, 2, 1e6 + 3, 1.0), (1e6, 3, 1e6 + 4, 1.0)]
+
+    assert jain_of_windows(*case((0, 1, 0, 1e6), *apart)) == jain_of_windows(*case(*apart)) == pytest.approx(0.5)
+
+
 def test_gain_compares_with_the_mean_of_the_others_while_all_wait() -> None:
     # until the last job of site 2 starts at 4: site 1 got 3 s, site 2 got 1 s
     rows = [(0, 1, 0, 2), (0, 2, 2, 1), (0, 1, 3, 1), (0, 2, 4, 1), (0, 1, 5, 1)]

@@ -1,10 +1,8 @@
-"""Workloads bring the load and the sizes that they say, and say what is wrong with a file."""
+"""Workloads bring the load and the sizes that they say."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.simulate import workloads
-from jobsched.simulate.workloads import Arrival, BadWorkload, Sizes, drawn, from_file, workload
+from jobsched.simulate.workloads import Arrival, BadWorkload, Sizes, drawn, workload
 from tests.support import BANDS
 
 QUICK = {"flood": 300, "heavy": 2000, "demo": None, **dict.fromkeys(workloads.CONTESTS, 20)}
@@ -109,37 +107,6 @@ def test_a_job_above_the_last_band_is_refused() -> None:
 
     with pytest.raises(BadWorkload, match="11 s"):
         load.bands(BANDS)
-
-
-# Files
-
-
-def test_a_file_is_read_in_any_order_of_its_lines(tmp_path: Path) -> None:
-    path = tmp_path / "mine.jsonl"
-    rows = [{"at": 2.5, "execution_time": 0.5, "site": 1, "user": 7}, {},
-            {"at": 1, "execution_time": 0.002, "length": 0.02, "site": 2, "user": 8}]
-    path.write_text("\n".join(json.dumps(row) if row else "" for row in rows))
-
-    load = from_file(path, workers=3)
-
-    assert (load.name, load.workers, list(load.at), list(load.site), list(load.user)) == ("mine", 3, [1, 2.5], [2, 1],
-                                                                                         [8, 7])
-    assert (list(load.length), list(load.estimate)) == ([0.02, 0.5], [0.002, 0.5])
-
-
-@pytest.mark.parametrize("line", [
-    "no json", "[]", "1", "null", "{}", '{"at": 1, "execution_time": 0.5, "site": 1}',
-    '{"at": 1, "execution_time": 0, "site": 1, "user": 1}', '{"at": NaN, "execution_time": 1, "site": 1, "user": 1}',
-    '{"at": 1, "execution_time": Infinity, "site": 1, "user": 1}',
-    '{"at": "x", "execution_time": 1, "site": 1, "user": 1}',
-    '{"at": 1, "execution_time": 1, "length": -1, "site": 1, "user": 1}',
-])
-def test_a_line_that_is_no_job_is_named(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "mine.jsonl"
-    path.write_text('{"at": 1, "execution_time": 0.5, "site": 1, "user": 1}\n' + line)
-
-    with pytest.raises(BadWorkload, match="line 2"):
-        from_file(path, workers=1)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1))
