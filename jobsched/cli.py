@@ -52,6 +52,17 @@ class _Finite(click.FloatRange):
         return number
 
 
+class _NewFile(click.Path):
+    """A file that can be written, or made in a folder that is there: told before anything is run."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+            why = "may not be written to" if path.parent.is_dir() else "is not a folder"
+            self.fail(f"{str(path)!r} can not be made: {str(path.parent)!r} {why}.", param, ctx)
+        return path
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
@@ -143,9 +154,11 @@ def demo() -> None:
 
 
 @main.command()
-@click.argument("workload", default="flood")
-@click.option("--history", nargs=2, metavar="FROM TO", type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
-              help="The jobs that the ledger recorded between two times (UTC), instead of WORKLOAD.")
+@click.argument("workload", required=False)
+@click.option("--history", nargs=2, metavar="FROM TO",
+              type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]),
+              help="The jobs that the ledger recorded between two times (UTC), instead of WORKLOAD: 2026-11-02T08:00 or"
+              " 2026-11-02.")
 @click.option("--policy", "policies", multiple=True, type=click.Choice(list(POLICIES)),
               help="A policy to run on the board; may be repeated.  [default: all]")
 @click.option("--baselines/--no-baselines", default=True, help="Also what others do: one queue, round robin, SRPT, ...")
@@ -161,15 +174,21 @@ def demo() -> None:
 @click.option("--expect/--no-expect", default=None, help="Ask some jobs when they will start, and see whether they do."
               "  [default: up to 100,000 jobs]")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows, one a policy, instead of tables.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
-def simulate(**options: Any) -> None:
+@click.option("--html", type=_NewFile(dir_okay=False, writable=True), help="Write a page with plots to this file.")
+def simulate(workload: str | None, **options: Any) -> None:
     """Run WORKLOAD on the real board on a virtual clock, and beside it what others do.
 
-    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood, heavy, honest, split, lie-short, lie-long, demo,
-    or a file: .jsonl with an object a line that has at, execution_time, site, user, and optionally length. With marks,
-    all runs that have marks to reach are done, and the exit code is 1 when one is missed.
+    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood (which is run when none is named), heavy, honest,
+    split, lie-short, lie-long, demo, or a file. With marks, all runs that have marks to reach are done, and the exit
+    code is 1 when one is missed.
+
+    A file ends in .jsonl and has an object a line: at, in seconds from the start; execution_time, in seconds, up to
+    the last band; site and user, whole numbers; optionally length, the seconds that the job really takes, up to 100
+    times the last band.
     """
-    _function("simulate.command", "main")(load(), **options)
+    if workload and options["history"]:
+        raise click.UsageError(f"either WORKLOAD or --history; got both, {workload!r} and two times")
+    _function("simulate.command", "main")(load(), workload=workload or "flood", **options)
 
 
 def _run(module: str) -> None:

@@ -27,7 +27,7 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
     """Simulate an Order, and print the tables, or a JSON list of one row a policy; write the page to ``html``.
 
     The workload ``marks`` stands for every run that has marks to reach, and for a table of these.
-    Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started.
+    Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started or the page can not be written.
     """
     order = Order(**order_)
     outcomes: list[Outcome] = []
@@ -36,9 +36,9 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
         verdicts += marks.held(settings, order, _progress(), outcomes.append)
     else:
         outcomes.append(run(settings, order, _progress()))
-    if html:
-        html.write_text(report.page(outcomes, settings.bands, [marks.table(verdicts)] if verdicts else []))
     _print(settings, outcomes, verdicts, as_json=as_json)
+    if html:
+        _write(html, report.page(outcomes, settings.bands, [marks.table(verdicts)] if verdicts else []))
     if missed := [verdict for verdict in verdicts if not verdict.holds]:
         raise MarkMissed(f"{len(missed)} of {len(verdicts)} marks are not reached")
 
@@ -56,6 +56,13 @@ def _print(settings: Settings, outcomes: Sequence[Outcome], verdicts: Sequence[m
             console.print(table)
     if verdicts:
         console.print(marks.table(verdicts))
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise JobschedError(f"{path} can not be written: {error.strerror}") from error
 
 
 def _progress() -> Console:

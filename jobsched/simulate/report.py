@@ -108,8 +108,10 @@ def _number(value: float) -> str:
 
 
 def _seconds(value: float) -> str:
+    if value < 1e-9:  # the rounding of sums
+        return "0 s"
     for limit, factor, unit in ((0.001, 1e6, "µs"), (1.0, 1e3, "ms")):
-        if 1e-9 < value < limit:  # less is the rounding of sums
+        if value < limit:
             return f"{value * factor:.3g} {unit}"
     return f"{value:,.0f} s" if value >= 1000 else f"{value:.3g} s"
 
@@ -119,7 +121,7 @@ def _seconds(value: float) -> str:
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p { margin: .2rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; }
@@ -171,4 +173,6 @@ def _html(table: Table) -> str:
     head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
     cells = zip(*(column.cells for column in table.columns), strict=True)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells_)}</tr>" for cells_ in cells)
-    return f"<h2>{escape(str(table.title))}</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    title, *more = str(table.title).split("\n")
+    above = f"<h2>{escape(title)}</h2>" + "".join(f"<p>{escape(line)}</p>" for line in more)
+    return f"{above}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

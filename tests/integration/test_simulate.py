@@ -226,6 +226,21 @@ def test_the_tables_name_every_policy_and_the_page_needs_no_network(tmp_path: Pa
     assert page.read_text().replace("http://www.w3.org/2000/svg", "").count("http") == 0
 
 
+def test_the_page_keeps_what_was_run_apart_from_what_a_table_shows(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+
+    run("demo", "--policy", "fifo", "--no-baselines", "--html", str(page))
+
+    assert "</h2><p>workers: " in page.read_text()
+    assert "</p><p>slowdown (1 is: never waited) and fairness</p><table>" in page.read_text()
+
+
+def test_where_nobody_sees_bars_each_policy_is_told_as_it_begins() -> None:
+    result = run("demo", "--policy", "fifo", "--policy", "fair", "--json")
+
+    assert result.stderr.splitlines() == ["demo: 20 jobs, fifo", "demo: 20 jobs, fair", "demo: 20 jobs, baselines"]
+
+
 @pytest.mark.parametrize(("args", "says"), [
     (["tsunami"], "no workload 'tsunami'"),
     (["flood", "--load", "2"], "runs off"),

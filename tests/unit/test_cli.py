@@ -1,4 +1,4 @@
-"""The commands, where a server that they need is away."""
+"""The commands, where a server that they need is away, and where they are told what can not be done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_DATABASE = "jobsched: the database can not be used: unable to open database f
 @pytest.mark.parametrize(("arguments", "says"), [
     (["policy"], NO_DATABASE),
     (["policy", "fair"], NO_DATABASE),
-    (["simulate", "--history", "2026-11-02", "2026-11-03"], NO_DATABASE),
+    (["simulate", "--history", "2026-11-02T08:00", "2026-11-03"], NO_DATABASE),
     (["plan"], "jobsched: Redis does not answer"),
     (["repair"], "jobsched: Redis does not answer"),
 ])
@@ -41,3 +41,17 @@ def test_a_number_that_is_not_finite_is_refused(option: list[str], number: str) 
     said = CliRunner().invoke(main, [*option, number])
     assert said.exit_code == 2
     assert f"'{number}' is not a finite number." in said.stderr
+
+
+def test_a_page_that_can_not_be_written_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    for page in (tmp_path / "none" / "page.html", tmp_path):
+        said = CliRunner().invoke(main, ["simulate", "demo", "--html", str(page)])
+        assert said.exit_code == 2
+        assert str(page) in said.stderr
+        assert said.stdout == ""
+
+
+def test_a_workload_beside_history_is_refused() -> None:
+    said = CliRunner().invoke(main, ["simulate", "flood", "--history", "2026-11-02T08:00", "2026-11-03"])
+    assert said.exit_code == 2
+    assert "either WORKLOAD or --history" in said.stderr
