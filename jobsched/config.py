@@ -20,7 +20,7 @@ _UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "POR
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
-    "fail": "stopped, and failed",
+    "fail": "stopped, and failed for good, whatever retries are left",
     "allow": "let run",
 }
 

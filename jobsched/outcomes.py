@@ -69,7 +69,9 @@ def of_error(start: Start, raised: BaseException, settings: Settings) -> Outcome
         return of_failure(start, _describe(raised))
     why = (f"took longer than {limit_s:g} s, which is the bound of {start.job.band} and "
            f"{settings.overrun_grace_ms:g} ms of grace; {start.job.execution_time:g} s were estimated")
-    return of_failure(start, why) if settings.overrun == "fail" else _demoted(start, why, settings.bands)
+    if settings.overrun == "fail":  # whatever retries are left: it would overrun again
+        return _outcome(start, Status.FAILED, error=why)
+    return _demoted(start, why, settings.bands)
 
 
 def of_failure(start: Start, error: str) -> Outcome:

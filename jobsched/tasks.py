@@ -114,7 +114,7 @@ def task(
     Unless ``JOBSCHED_OVERRUN`` is ``allow``, it is stopped when it outlasts the bound of its job's band, by an
     exception that ``except Exception`` does not catch. With ``demote`` it starts anew in the next lane, and the stop is
     not counted as an attempt unless :meth:`Run.must_not_repeat` was called before; in the last lane it goes on. With
-    ``fail`` that is a failure, as if it had raised, in any lane. One that goes on nevertheless has until ``timeout_s``.
+    ``fail`` its job has failed, in any lane and without retries. One that goes on nevertheless has until ``timeout_s``.
 
     :param retries: further starts after one that raises; none by default. Starts that overran do not count.
     :param backoff_s: seconds before the first retry; doubles with each.

@@ -236,12 +236,13 @@ def test_where_it_is_to_fail_the_error_names_the_bound_and_the_estimate(
 
 @pytest.mark.parametrize("overrun", ["fail"])
 @only_sqlite
-def test_where_it_is_to_fail_a_task_with_retries_is_tried_again(settings: Settings, board: Board, run: Run) -> None:
+def test_where_it_is_to_fail_a_task_with_retries_ends_as_well(settings: Settings, board: Board, run: Run) -> None:
     post(settings, board, draft("outlast_with_retries", ends_at=2))
 
     (row,) = run()
 
-    assert (row.status, row.band, row.overruns) == ("scheduled", "task_01", 0)
+    assert (row.status, row.attempt, row.band, row.overruns) == ("failed", 1, "task_01", 0)
+    assert row.run_at is None
 
 
 @pytest.mark.parametrize("overrun", ["allow"])

@@ -107,11 +107,11 @@ def test_an_overrun_at_the_last_attempt_fails_only_when_its_work_must_not_repeat
     assert ended.status == status
 
 
-@pytest.mark.parametrize(("task", "status"), [("once", "failed"), ("again", "scheduled")])
-def test_where_an_overrun_is_to_fail_it_is_a_failure_like_others(task: str, status: str) -> None:
+@pytest.mark.parametrize("task", ["once", "again"])
+def test_where_an_overrun_is_to_fail_no_retry_is_left(task: str) -> None:
     ended = outcomes.of_error(start(task=task), Overrun(), settings("fail"))
 
-    assert (ended.status, ended.band) == (status, None)
+    assert (ended.status, ended.band, ended.run_at) == ("failed", None, None)
     assert "the bound of task_01 and 100 ms of grace; 0.001 s were estimated" in str(ended.error)
 
 
