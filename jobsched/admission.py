@@ -6,7 +6,7 @@ locked. What a worker or the sweep gives back is never refused: it was admitted,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -27,7 +27,7 @@ def admit(session: Session, jobs: Mapping[str, int]) -> None:
     wanted: dict[int, list[str]] = {}
     for pointer, site in jobs.items():
         wanted.setdefault(site, []).append(pointer)
-    errors, share = [], 0.0
+    errors, share, full = [], 0.0, []
     for site, most in bounds(session, wanted, lock=True).items():
         if most is None:
             continue
@@ -37,8 +37,9 @@ def admit(session: Session, jobs: Mapping[str, int]) -> None:
             first = wanted[site][max(0, more - excess)]
             errors.append(FieldError(first, _say(site, most, waiting, more)))
             share = max(share, min(1.0, excess / max(1, waiting)))
+            full.append(site)
     if errors:
-        raise TooManyPending(errors, share)
+        raise TooManyPending(errors, share, paused=_is_one_paused(session, full))
 
 
 def bounds(session: Session, sites: Collection[int], *, lock: bool = False) -> dict[int, int | None]:
@@ -58,6 +59,12 @@ def _waiting(session: Session, site: int, most: int) -> int:
     statuses = [status.value for status in WAITING]
     some = select(Job.id).where(Job.site_id == site, Job.status.in_(statuses)).limit(most + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _is_one_paused(session: Session, sites: Sequence[int]) -> bool:
+    paused = (select(Site.id).where(Site.id.in_(sites[start : start + PORTION]), Site.paused).limit(1)
+              for start in range(0, len(sites), PORTION))
+    return any(session.scalar(query) is not None for query in paused)
 
 
 def _say(site: int, most: int, waiting: int, more: int) -> str:

@@ -230,13 +230,15 @@ class Conflict(JobschedError):
 class TooManyPending(JobschedError):
     """Jobs for sites that have as many waiting as they may (``max_pending``); nothing was changed.
 
-    ``share`` is the part of what waits that has to go before they fit, 0 to 1.
+    ``share`` is the part of what waits that has to go before they fit, 0 to 1. ``paused`` is whether one of the sites
+    is, so that nothing of it goes until somebody resumes it.
     """
 
-    def __init__(self, errors: Sequence[FieldError], share: float) -> None:
+    def __init__(self, errors: Sequence[FieldError], share: float, *, paused: bool = False) -> None:
         super().__init__("; ".join(error.detail for error in errors))
         self.errors = tuple(errors)
         self.share = share
+        self.paused = paused
 
 
 class BoardLost(JobschedError):

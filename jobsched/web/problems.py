@@ -91,6 +91,8 @@ def problem_of(error: Exception) -> Problem:
 
 def _room_in_s(error: TooManyPending) -> int:
     """When to come back with jobs that did not fit: what waits is worked off evenly, as far as is known."""
+    if error.paused:
+        return MOST_RETRY_AFTER_S
     try:
         workers, work_s = len(current.board().alive("worker")), sum(current.board().backlog().values())
     except (RedisError, BoardLost):

@@ -194,6 +194,17 @@ def test_when_to_come_back_follows_the_work_and_the_workers(
 
 
 @ON_SQLITE
+def test_a_paused_site_is_to_be_tried_again_as_late_as_may_be_said(client: FlaskClient, site: int) -> None:
+    created(client.post("/jobs", json=[JOB] * 3))
+    board_of(client).beat("worker", "w-1", 60)
+    assert int(client.post("/jobs", json=JOB).headers["Retry-After"]) < 60
+    client.patch(f"/sites/{site}", json={"paused": True})
+    assert client.post("/jobs", json=[{**JOB, "site": 2}, JOB]).headers["Retry-After"] == "60"
+    client.patch(f"/sites/{site}", json={"paused": False})
+    assert int(client.post("/jobs", json=JOB).headers["Retry-After"]) < 60
+
+
+@ON_SQLITE
 def test_without_redis_the_limit_holds(client: FlaskClient, site: int) -> None:
     created(client.post("/jobs", json=[JOB] * 3))
     board_of(client).wipe()
