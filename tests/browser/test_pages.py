@@ -29,6 +29,18 @@ def test_no_page_is_wider_than_a_phone(page: Page, still: str, api: Api) -> None
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
+def test_no_table_of_the_dashboard_is_cut_on_a_phone(page: Page, still: str, api: Api) -> None:
+    _populate(api)
+    api.post("/lanes/10s/pause")
+    page.set_viewport_size({"width": 375, "height": 667})
+    page.goto(still)
+
+    expect(page.get_by_role("button", name="Resume lane 10s")).to_be_visible()
+    cut = page.evaluate("""[...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth)
+        .map(box => box.getAttribute("aria-labelledby"))""")
+    assert cut == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_anything_to_complain_of(page: Page, still: str, api: Api, said: list[str], scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
