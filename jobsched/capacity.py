@@ -22,7 +22,8 @@ class Demand:
     ``mean_s`` is the worker-seconds of a job, and ``mean_from`` where that is from: ``measured``; ``estimated``, the
     mean estimate of what waits; ``bound``, that of the band. Both None: nothing has come lately. ``scv`` is the
     squared coefficient of variation of these times, 1 (as if they were exponential) where it was not measured.
-    ``load`` is the worker-seconds that come in a second, ``backlog_s`` those that wait.
+    ``load`` is the worker-seconds that come in a second, ``backlog_s`` those that wait, ``held_s`` those of them that
+    may not be served as things are: of sites that are held, or of a lane that is paused.
     """
 
     band: Band
@@ -32,20 +33,27 @@ class Demand:
     scv: float
     load: float
     backlog_s: float
+    held_s: float = 0.0
+
+    @property
+    def open_s(self) -> float:
+        """The worker-seconds that wait and may be served."""
+        return self.backlog_s - self.held_s
 
 
 def read(board: Board, bands: Sequence[Band]) -> list[Demand]:
     """The demand in each lane, shortest first. Raises RedisError, and BoardLost."""
-    loads, backlog = board.loads(), board.backlog()
+    loads, backlog, held = board.loads(), board.backlog(), board.backlog(held=True)
     counts = {lane.band: lane for lane in board.lanes()}
     return [
         demand(band, loads.get(band.name, LaneLoad(0.0, None, None)), backlog.get(band.name, 0.0),
-               counts.get(band.name)) for band in bands
+               counts.get(band.name), held.get(band.name, 0.0)) for band in bands
     ]
 
 
-def demand(band: Band, load: LaneLoad, backlog_s: float, count: LaneCount | None) -> Demand:
+def demand(band: Band, load: LaneLoad, backlog_s: float, count: LaneCount | None, held_s: float = 0.0) -> Demand:
     """The demand in one lane. Where nothing has ended yet, the mean time is assumed, and said to be."""
+    held_s = backlog_s if count and count.paused else min(max(0.0, held_s), backlog_s)
     mean_s, mean_from, scv = load.mean_s, "measured", 1.0
     if mean_s is not None and load.mean_square_s2 is not None and mean_s > 0:
         scv = max(0.0, load.mean_square_s2 / mean_s**2 - 1.0)
@@ -54,7 +62,7 @@ def demand(band: Band, load: LaneLoad, backlog_s: float, count: LaneCount | None
     elif mean_s is None:
         waiting = count.waiting if count else 0
         mean_s, mean_from = (backlog_s / waiting, "estimated") if waiting else (band.bound_s, "bound")
-    return Demand(band, load.arrivals_per_s, mean_s, mean_from, scv, load.arrivals_per_s * mean_s, backlog_s)
+    return Demand(band, load.arrivals_per_s, mean_s, mean_from, scv, load.arrivals_per_s * mean_s, backlog_s, held_s)
 
 
 def tells(demands: Sequence[Demand]) -> bool:
@@ -65,22 +73,22 @@ def tells(demands: Sequence[Demand]) -> bool:
 def work(demands: Sequence[Demand], workers: int) -> dict[str, float]:
     """The load that ``workers`` are given to lanes for, in worker-seconds a second, by band name.
 
-    It is that of the arrivals. Time that these leave goes to what waits already, which is then done within LATELY_S
-    seconds if that can be: a backlog draws no worker away from lanes whose arrivals need him.
+    It is that of the arrivals. Time that these leave goes to what waits already and may be served, which is then done
+    within LATELY_S seconds if that can be: a backlog draws no worker away from lanes whose arrivals need him.
     """
     spare = workers * STABLE - sum(lane.load for lane in demands)
-    behind = sum(lane.backlog_s for lane in demands) / LATELY_S
+    behind = sum(lane.open_s for lane in demands) / LATELY_S
     part = min(1.0, max(0.0, spare) / behind) / LATELY_S if behind else 0.0
-    return {lane.band.name: lane.load + part * lane.backlog_s for lane in demands}
+    return {lane.band.name: lane.load + part * lane.open_s for lane in demands}
 
 
 def wanted(demands: Sequence[Demand]) -> int:
-    """The fewest workers who keep up with what comes, and do what waits within LATELY_S seconds.
+    """The fewest workers who keep up with what comes, and do what waits and may be served within LATELY_S seconds.
 
     Nobody is busy for more than the plan's STABLE share of the time. Where there are two or more, one of them keeps
     clear of the longest lane, as in the plan. At least one, so that a job that comes finds him.
     """
-    needs = [lane.load + lane.backlog_s / LATELY_S for lane in demands]
+    needs = [lane.load + lane.open_s / LATELY_S for lane in demands]
     workers = max(1, _ceil(sum(needs) / STABLE))
     return workers if workers == 1 else max(workers, _ceil(needs[-1] / STABLE) + 1)
 

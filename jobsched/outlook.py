@@ -107,7 +107,7 @@ def _row(lane: LanePlan) -> dict[str, Any]:
     row = {
         "lane": asks.band.label, "arrivals_per_s": asks.arrivals_per_s, "mean_s": asks.mean_s,
         "mean_from": asks.mean_from, "scv": asks.scv, "load": asks.load, "backlog_s": asks.backlog_s,
-        "own": lane.own, "helps": lane.helps,
+        "held_s": asks.held_s, "own": lane.own, "helps": lane.helps,
     }
     return row if lane.needed is None else {**row, "needed": lane.needed}
 
@@ -144,6 +144,8 @@ def notes(found: Outlook) -> list[str]:
     if found.wait_s is not None:
         target = f"for a mean wait of {found.wait_s:g} s, if every lane had workers to itself"
         said.append(f"{target}: {_workers(found.needed)}")
+    if held_s := sum(lane.demand.held_s for lane in found.lanes):
+        said.append(f"no worker is planned for {_number(held_s)} s of the backlog, which pauses and limits hold")
     said += [f"* {lane.demand.band.label}: {_ASSUMED[lane.demand.mean_from]}"
              for lane in found.lanes if lane.demand.mean_from in _ASSUMED]
     return said

@@ -151,7 +151,7 @@ class Board(Reading, Presence):
     def place(self, jobs: Iterable[WaitingJob], *, arriving: bool = True) -> int:
         """Put jobs on their lines and ring the doorbell; returns how many were not on the board yet.
 
-        Those that are ``arriving`` count as load.
+        Those that are ``arriving`` count as load, unless their site is paused.
         """
         rows = ([job.id, job.site, job.user, job.band, repr(job.execution_time), job.attempt, repr(job.enqueued_at)]
                 for job in jobs)

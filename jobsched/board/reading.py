@@ -164,10 +164,10 @@ class Reading(Scripts):
         return ({band: float(time or 0) for band, time in zip(bands, times, strict=True)},
                 {band for band, n in zip(bands, sites, strict=True) if n})
 
-    def backlog(self) -> dict[str, float]:
-        """The work that waits in each lane, in estimated worker-seconds, by band name."""
-        bands = self.rules().bands
-        work = self.redis.hmget(self._key("lanes"), [f"work:{band}" for band in bands])
+    def backlog(self, *, held: bool = False) -> dict[str, float]:
+        """The work that waits in each lane, in estimated worker-seconds, by band name; or that of ``held`` sites."""
+        bands, what = self.rules().bands, "held_work" if held else "work"
+        work = self.redis.hmget(self._key("lanes"), [f"{what}:{band}" for band in bands])
         return {band: float(micros or 0) / 1e6 for band, micros in zip(bands, work, strict=True)}
 
     def next_due_s(self) -> float | None:

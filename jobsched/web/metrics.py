@@ -58,6 +58,8 @@ class Gauges(Collector):
 
         yield by_lane("backlog_worker_seconds", "Estimated worker-seconds of the jobs that wait on the board.",
                       lambda one, _: one.backlog_s)
+        yield by_lane("held_worker_seconds", "The part of the backlog that pauses and limits keep from being served.",
+                      lambda one, _: one.held_s)
         yield by_lane("waiting_jobs", "Jobs that wait on the board.", lambda _, count: count.waiting)
         yield by_lane("flying_jobs", "Jobs handed to workers, queued or running.", lambda _, count: count.flying)
         yield by_lane("lane_paused", "1 while the lane is paused.", lambda _, count: count.paused)
@@ -65,7 +67,8 @@ class Gauges(Collector):
         yield by_lane("load", "Worker-seconds of work that came in a second, lately: how many workers it keeps busy.",
                       lambda one, _: one.load)
         yield GaugeMetricFamily(
-            "jobsched_workers_wanted", "Workers that keep up with the load, and do the backlog within 100 seconds.",
+            "jobsched_workers_wanted",
+            "Workers that keep up with the load, and do within 100 seconds what waits and is not held.",
             capacity.wanted(demands))
 
     def _of_ledger(self) -> Iterable[Metric]:

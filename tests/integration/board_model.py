@@ -153,7 +153,11 @@ class Model:
 
     def backlog(self, band: str) -> float:
         """The estimates of what waits, each rounded to microseconds."""
-        return sum(int(job.execution_time * 1e6 + 0.5) for job in self.waiting.values() if job.band == band) / 1e6
+        return _work(job for job in self.waiting.values() if job.band == band)
+
+    def held_backlog(self, band: str) -> float:
+        """The same of what is held."""
+        return _work(job for job in self.waiting.values() if job.band == band and self.hold(job.site))
 
     def hold(self, site: int) -> str | None:
         """What keeps a site that waits out of the lanes."""
@@ -271,3 +275,7 @@ class Model:
             return 0
         self._end_line((gone.site, gone.band))
         return 1
+
+
+def _work(jobs: Iterable[WaitingJob]) -> float:
+    return sum(int(job.execution_time * 1e6 + 0.5) for job in jobs) / 1e6

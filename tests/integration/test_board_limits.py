@@ -353,6 +353,8 @@ def test_the_line_of_a_site_that_was_held_keeps_its_order(board: Board) -> None:
     lambda r: r.hset(f"{PREFIX}site:1", "running", 7),
     lambda r: r.hset(f"{PREFIX}site:1", "work:task_04", 7),
     lambda r: r.hset(f"{PREFIX}lanes", "work:task_04", 7),
+    lambda r: r.hset(f"{PREFIX}site:2", "held_work:task_04", 7),
+    lambda r: r.hset(f"{PREFIX}lanes", "held_work:task_04", 7),
     lambda r: r.hset(f"{PREFIX}site:1", "held", 1),
     lambda r: r.zrem(f"{PREFIX}lane:task_04", 1),
     lambda r: r.zadd(f"{PREFIX}lane:{LONG}", {"1": 5.0}),
@@ -364,13 +366,44 @@ def test_recount_mends_what_holds_and_what_waits(spoil: Callable[[Any], object],
     limit(board, 2, paused=True)
     board.place(jobs_of(1, 4) + jobs_of(2, 2))
     served(board, 2)
-    expected = [board.standing(1), board.standing(2), board.backlog()]
+    expected = [board.standing(1), board.standing(2), board.backlog(), board.backlog(held=True)]
 
     spoil(board.redis)
 
     assert board.recount(1) + board.recount(2) + board.recount_lanes(10) == 1
     assert nothing_is_wrong(board)
-    assert [board.standing(1), board.standing(2), board.backlog()] == expected
+    assert [board.standing(1), board.standing(2), board.backlog(), board.backlog(held=True)] == expected
+
+
+@pytest.mark.parametrize("held_by", [{"paused": True}, {"rate_per_s": 0.001}, {"max_running": 1}])
+def test_the_backlog_of_a_held_site_counts_as_held_until_it_is_let_go(held_by: dict[str, Any], board: Board) -> None:
+    def held() -> float:
+        assert nothing_is_wrong(board)
+        return board.backlog(held=True)["task_04"]
+
+    board.place(jobs_of(1, 3, execution_time=0.7) + jobs_of(2, 5, execution_time=0.5))
+    limit(board, **held_by)
+    flying = [slice_ for slice_ in take(board, slices=9) if slice_.site == 1]
+    waiting = 3 - len(flying)
+    assert held() == pytest.approx(0.7 * waiting)
+    one, more = jobs_of(1, 2, execution_time=0.25)
+    board.place([one, more])
+    assert held() == pytest.approx(0.7 * waiting + 0.5)
+    board.drop([more.id])
+    assert held() == pytest.approx(0.7 * waiting + 0.25)
+    limit(board)
+    assert held() == 0.0
+    assert board.backlog()["task_04"] == pytest.approx(0.7 * waiting + 0.25)
+
+
+def test_what_comes_to_a_paused_site_is_no_load_until_it_is_let_go(board: Board) -> None:
+    limit(board, paused=True)
+    board.place(jobs_of(1, 3) + jobs_of(2, 1))
+    one = board.loads()["task_04"].arrivals_per_s
+    assert one > 0
+    limit(board)
+    board.place(jobs_of(1, 1))
+    assert board.loads()["task_04"].arrivals_per_s == pytest.approx(2 * one)
 
 
 def test_the_backlog_is_the_estimates_of_what_waits(board: Board) -> None:

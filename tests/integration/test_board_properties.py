@@ -144,6 +144,7 @@ class Twins:
             for band in BANDS
         ]
         assert self.board.backlog() == {band.name: self.model.backlog(band.name) for band in BANDS}
+        assert self.board.backlog(held=True) == {band.name: self.model.held_backlog(band.name) for band in BANDS}
         for site in (1, 2, 3):
             standing, pending = self.board.standing(site), self.model.pending(site)
             assert standing.pending == pending

@@ -12,6 +12,7 @@ from redis import Redis
 from jobsched.board import Board
 from jobsched.cli import main
 from jobsched.config import Settings
+from jobsched.domain import SiteFacts
 from tests.integration.web import ON_SQLITE
 from tests.support import install, waiting_job
 
@@ -74,6 +75,17 @@ def test_a_mean_that_is_assumed_says_so(settings: Settings, board: Board) -> Non
 
     assert "*0.3" in result.output
     assert "* 1s: nothing has ended in this lane lately: the mean estimate of what waits there" in result.output
+
+
+def test_what_is_held_is_told_and_no_worker_is_planned_for_it(settings: Settings, board: Board) -> None:
+    board.tell_sites([SiteFacts(1, 1, paused=True)])
+    board.place([waiting_job(site=1, execution_time=10.0) for _ in range(300)])
+
+    said, found = plan(settings).output, json.loads(plan(settings, "--json").output)
+
+    assert "no worker is planned for 3,000 s of the backlog, which pauses and limits hold" in said
+    assert (found["seen"], found["wanted"]) == (False, 1)
+    assert (found["lanes"][4]["backlog_s"], found["lanes"][4]["held_s"]) == (3000.0, 3000.0)
 
 
 def test_without_any_load_it_says_so_and_prints_the_plan_that_holds(settings: Settings, board: Board) -> None:

@@ -14,12 +14,12 @@ from jobsched.config import Settings
 from jobsched.domain import Status
 from jobsched.models import db
 from tests.integration.conftest import MakeClient
-from tests.integration.web import ON_SQLITE, add_job, add_user, board_of, set_status
+from tests.integration.web import ON_SQLITE, add_job, add_site, add_user, board_of, set_status
 
 OF_REDIS = {"jobsched_workers_alive", "jobsched_dispatchers_alive"}
 OF_THE_BOARD = {
-    "jobsched_backlog_worker_seconds", "jobsched_waiting_jobs", "jobsched_flying_jobs", "jobsched_lane_paused",
-    "jobsched_arrivals_per_second", "jobsched_load", "jobsched_workers_wanted",
+    "jobsched_backlog_worker_seconds", "jobsched_held_worker_seconds", "jobsched_waiting_jobs", "jobsched_flying_jobs",
+    "jobsched_lane_paused", "jobsched_arrivals_per_second", "jobsched_load", "jobsched_workers_wanted",
 }
 OF_SQL = {"jobsched_oldest_wait_seconds"}
 UP = {"jobsched_redis_up", "jobsched_board_up", "jobsched_database_up"}
@@ -123,3 +123,23 @@ def test_the_interface_describes_it_as_text(client: FlaskClient) -> None:
     described = client.get("/openapi.json").json["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
 
     assert list(described) == ["text/plain"]
+
+
+@ON_SQLITE
+def test_no_worker_is_wanted_for_what_may_not_be_served(client: FlaskClient) -> None:
+    held, other = add_user(client), add_user(client, add_site(client))
+    client.patch("/sites/1", json={"paused": True})
+    client.post("/jobs", json=[{"user": held, "site": 1, "execution_time": 10.0}] * 300)
+    client.post("/lanes/1s/pause")
+    add_job(client, user=other, site=2, execution_time=0.5)
+
+    found = scrape(client)
+
+    assert found["jobsched_workers_wanted", None] == 1
+    assert found["jobsched_backlog_worker_seconds", "10s"] == found["jobsched_held_worker_seconds", "10s"] == 3000.0
+    assert (found["jobsched_held_worker_seconds", "1s"], found["jobsched_held_worker_seconds", "1ms"]) == (0.5, 0)
+
+    client.patch("/sites/1", json={"paused": False})
+
+    assert scrape(client)["jobsched_held_worker_seconds", "10s"] == 0
+    assert scrape(client)["jobsched_workers_wanted", None] == 33  # 30 / 0.95 for the longest lane, and one clear of it

@@ -87,6 +87,24 @@ def test_enough_workers_are_wanted_to_keep_up(loads: tuple[float, ...], backlog_
     assert wanted(demands(*loads, backlog_s=backlog_s) or [lane()]) == workers
 
 
+@pytest.mark.parametrize(("held_s", "paused", "found_s"), [
+    (0.0, False, 0.0), (40.0, False, 40.0), (0.0, True, 60.0), (-1.0, False, 0.0), (99.0, False, 60.0),
+])
+def test_what_is_held_is_a_part_of_the_backlog(held_s: float, paused: bool, found_s: float) -> None:
+    count = LaneCount("task_04", 1, 120, 0, paused)
+    found = demand(BANDS[3], LaneLoad(2.0, 0.5, 0.5), 60.0, count, held_s)
+
+    assert (found.backlog_s, found.held_s, found.open_s) == (60.0, found_s, 60.0 - found_s)
+
+
+def test_no_worker_is_wanted_or_planned_for_what_is_held() -> None:
+    other, small, large = (lane(0.5, backlog_s=100.0), *(lane(0.5, backlog_s=s, band=4) for s in (100.0, 1000.0)))
+    held = dataclasses.replace(large, held_s=900.0)
+
+    assert wanted([other, held]) == wanted([other, small])
+    assert work([other, held], 9) == pytest.approx({"task_04": 1.5, "task_05": 1.5})
+
+
 @given(st.lists(st.floats(0, 20), min_size=5, max_size=5), st.floats(0, 1000))
 def test_with_the_workers_that_are_wanted_the_plan_lets_no_work_pile_up(loads: list[float], backlog_s: float) -> None:
     lanes = demands(*loads, backlog_s=backlog_s)

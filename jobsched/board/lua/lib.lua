@@ -9,7 +9,8 @@
 -- site:<site>       hash    capacity, weight, max_running, rate, burst, paused: its facts; tat (see spend);
 --                           tiers (sum), running, held (it waits, and may not be served), tag:<band> (start tag),
 --                           joined:<band> (virtual time at which the tag was last raised to it),
---                           work:<band> (estimates of its line, in microseconds)
+--                           work:<band> (estimates of its line, in microseconds), held_work:<band> (of these what
+--                           counts as held in the lane)
 -- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
 -- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
 -- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line,
@@ -20,7 +21,8 @@
 -- points            zset    sites with waiting jobs, by points
 -- due               zset    sites that their rate holds, by when it lets them go
 -- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time;
---                           work:<band> (estimates of what waits, in microseconds)
+--                           work:<band> (estimates of what waits, in microseconds), held_work:<band> (of these
+--                           those of held sites)
 -- load:<band>       hash    what came and what was done lately (see observe)
 -- asked, aims               what is expected of some waiting jobs, and how it turned out (see expect.lua)
 -- inactive          set     users who do not count in points
@@ -137,6 +139,21 @@ local function set_held(site, lengths, was, held)  -- one that is let go has sav
   end
 end
 
+local function count_held(site, held)  -- its lines count as held in their lanes, or not any more
+  for _, band in ipairs(bands) do
+    local work, counted = unpack(call('HMGET', key('site', site), 'work:' .. band, 'held_work:' .. band))
+    local right = held and work or 0
+    if tonumber(right) ~= tonumber(counted or 0) then
+      call('HINCRBY', key('lanes'), 'held_work:' .. band, string.format('%.0f', right - (counted or 0)))
+      if right ~= 0 then
+        call('HSET', key('site', site), 'held_work:' .. band, right)
+      else
+        call('HDEL', key('site', site), 'held_work:' .. band)
+      end
+    end
+  end
+end
+
 local emptied = {}  -- what counts jobs notes here whose line may have lost its last one: "site band"
 
 local function refresh(site, all)  -- the site's points and place in each lane where it waits; returns how many changed
@@ -151,6 +168,7 @@ local function refresh(site, all)  -- the site's points and place in each lane w
   local changed = rank(key('points'), site, any and points)
   local held = any and holds(site, {paused, max_running, running, rate})
   set_held(site, lengths, held_before, held)
+  if held or held_before then count_held(site, held) end
   for i, band in ipairs(bands) do
     if lengths[i] > 0 then
       changed = changed + rank(key('lane', band), site, not held and score(site, band, points))

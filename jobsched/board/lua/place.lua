@@ -3,13 +3,18 @@
 --          job: id, site, user, band, execution_time, attempt, enqueued_at
 -- returns  how many were placed
 local now, arriving = clock(ARGV[1]), ARGV[2] == '1'
-local placed, arrived, newest = 0, {}, {}
+local placed, arrived, newest, paused = 0, {}, {}, {}
 
 local function start_tag(job)  -- users share their site's turn by start tags of their own
   local tags = key('tags', job.site, job.band)
   local start = math.max(call('HGET', tags, 'v') or 0, call('HGET', tags, job.user) or 0)
   call('HSET', tags, job.user, exact(start + job.seconds))
   return exact(start)
+end
+
+local function is_paused(site)  -- what comes there loads nobody, until it is let go and is backlog
+  if paused[site] == nil then paused[site] = call('HGET', key('site', site), 'paused') == '1' end
+  return paused[site]
 end
 
 for i = 3, #ARGV, 7 do
@@ -24,8 +29,10 @@ for i = 3, #ARGV, 7 do
     call('ZADD', line, 'NX', exact(line_score(job)), on_line(id))
     count(job, 1)
     placed = placed + 1
-    arrived[job.band] = (arrived[job.band] or 0) + 1
-    newest[job.band] = id
+    if not is_paused(job.site) then
+      arrived[job.band] = (arrived[job.band] or 0) + 1
+      newest[job.band] = id
+    end
   end
 end
 refresh_dirty()

@@ -5,13 +5,14 @@ if call('ZCARD', key('points')) > tonumber(ARGV[1]) then return 0 end
 
 local right, wrong = {}, 0
 for _, band in ipairs(bands) do
-  for _, what in ipairs({'waiting:', 'flying:', 'work:'}) do right[what .. band] = 0 end
+  for _, what in ipairs({'waiting:', 'flying:', 'work:', 'held_work:'}) do right[what .. band] = 0 end
 end
 for _, site in ipairs(call('ZRANGE', key('points'), 0, -1)) do
   for _, band in ipairs(bands) do
-    local waiting, work = 'waiting:' .. band, 'work:' .. band
+    local waiting, work, held = 'waiting:' .. band, 'work:' .. band, 'held_work:' .. band
+    local works = call('HMGET', key('site', site), work, held)
     right[waiting] = right[waiting] + call('ZCARD', key('line', site, band))
-    right[work] = right[work] + (call('HGET', key('site', site), work) or 0)
+    right[work], right[held] = right[work] + (works[1] or 0), right[held] + (works[2] or 0)
   end
 end
 for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
