@@ -22,9 +22,9 @@ BATCH = 500
 _LUA = Path(__file__).parent / "lua"
 #: Each script, and what is loaded in front of it.
 _PRELUDES = {
-    **dict.fromkeys(("take", "settle", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
+    **dict.fromkeys(("take", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
                      "recount_lanes"), ("lib",)),
-    **dict.fromkeys(("place", "renew"), ("lib", "expect", "learn")),
+    **dict.fromkeys(("place", "renew", "settle"), ("lib", "expect", "learn")),
     **dict.fromkeys(("why", "prospect"), ("lib", "expect")),
 }
 

@@ -69,11 +69,14 @@ class Model:
         return min(self.due.values()) - self.now if self.due else None
 
     def settle(self, slice_id: str, used_s: float | None) -> bool:
-        flight = self.flights.pop(slice_id, None)
+        flight = self.flights.get(slice_id)
         if flight and used_s is not None:
             line = (flight.site, flight.band)
+            if not self.weights[flight.band].share:
+                self.v[flight.band] += max(0.0, used_s - flight.seconds) / (1 + len(self.order(flight.band)))
             right = flight.finish + (used_s - flight.seconds) / self._facts(flight.site).weight
             self.tags[line] += max(right, self.joined[line]) - max(flight.finish, self.joined[line])
+        self.flights.pop(slice_id, None)
         self._let_go()
         return flight is not None
 
@@ -219,7 +222,8 @@ class Model:
         return line_score(self.starts[job.id], job.enqueued_at, job.execution_time, self.weights[job.band])
 
     def _cut(self, band: str, budget_s: float, most_jobs: int) -> Slice:
-        site = self.order(band)[0]
+        order = self.order(band)
+        site = order[0]
         at_dispatch, line = self.points(site), (site, band)
         jobs: list[WaitingJob] = []
         seconds = 0.0
@@ -236,8 +240,12 @@ class Model:
         for job in jobs:
             del self.waiting[job.id]
         self._end_line(line)
-        self.v[band] = max(self.v[band], self.tags[line])
-        self.tags[line] += seconds / self._facts(site).weight
+        if self.weights[band].share:
+            self.v[band] = max(self.v[band], self.tags[line])
+            self.tags[line] += seconds / self._facts(site).weight
+        else:
+            self.v[band] += seconds / len(order)
+            self.tags[line] = self.v[band]
         self.cuts = max(self.cuts + 1, int(self.now * 1e6))
         slice_id = f"{self.epoch}-{self.cuts}"
         self.flights[slice_id] = Flight(site, band, tuple(job.id for job in jobs), seconds, self.tags[line])

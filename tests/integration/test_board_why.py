@@ -180,7 +180,7 @@ def test_the_limits_of_the_site_put_the_start_off(board: Board) -> None:
     assert told.half_s >= 100  # ten jobs, one each ten seconds
 
 
-def test_half_the_pace_is_learnt_from_starts(board: Board) -> None:
+def test_half_the_pace_is_learnt_from_ends(board: Board) -> None:
     board.now = NOW
     board.tell_crew({LANE: 1})
     board.place(waiting_job(job) for job in range(1, 200))
@@ -193,6 +193,39 @@ def test_half_the_pace_is_learnt_from_starts(board: Board) -> None:
     assert after is not None
     # 139 jobs are left instead of 199: at the first pace that would be a good two thirds of what was told.
     assert after > 1.1 * before
+
+
+def crowd(board: Board, slices: int) -> list[Slice]:
+    """So many workers take a slice each and start it, all now."""
+    taken = take(board, slices=slices)
+    for slice_ in taken:
+        assert board.renew(slice_.id, 99.0)
+    return taken
+
+
+def test_that_idle_workers_start_at_once_is_not_taken_for_their_pace(board: Board) -> None:
+    board.now = NOW
+    board.tell_crew({LANE: 4})
+    board.place(waiting_job(job) for job in range(1, 41))
+    crowd(board, 4)
+    # 36 s of work for four workers, who are busy for another second: job 40 starts after 9 or 10.
+    assert 8 <= (waiting(board, 40).half_s or 0) <= 12
+
+
+def test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers(board: Board) -> None:
+    board.now = NOW
+    board.tell_crew({LANE: 4})
+    board.tell_sites([SiteFacts(9, 1, paused=True)])
+    board.place([waiting_job(900, site=9), *(waiting_job(job) for job in range(1, 9))])
+    for _ in range(2):
+        taken = crowd(board, 4)
+        board.now += 1.0
+        for slice_ in taken:
+            assert board.settle(slice_.id, 1.0)
+    board.now += 600.0  # nobody has anything to do
+    board.place(waiting_job(job) for job in range(101, 141))
+    crowd(board, 4)
+    assert 7 <= (waiting(board, 140).half_s or 0) <= 20
 
 
 def test_what_was_told_wrong_lately_is_told_longer(board: Board) -> None:

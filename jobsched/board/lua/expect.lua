@@ -10,19 +10,25 @@
 --                  is a band, <band>:<half decade of the raw guess>, <band>:queued, or <band>:queued:<half decade of
 --                  the time that its slice has been in a worker's queue>; <band>:pace (see pace), <band>:slice (its
 --                  usual estimate); <band>:asked:<how> (when last). A waiting site's pace is in its hash, pace:<band>
-local FIRST_AIMS = {['50'] = 1, ['90'] = 4}           -- before anything is learnt: times the raw guess,
+local FIRST_AIMS = {['50'] = 1, ['90'] = 2.5}         -- before anything is learnt: times the raw guess,
 local FIRST_LEAST_S = {['50'] = 0.005, ['90'] = 0.02}  -- but at least so long
 local RIVALS = 16        -- sites of the lane that are looked at; of more, so many in equal distances
 local LEAST_RAW_S = 0.001
 local MOMENT_S = 0.01    -- nobody asks about a job sooner after it was placed, and then it may be gone from its line
-local PRIOR_S = 0.2      -- so much of seeing counts as much as what is expected unseen
+local PRIOR_S, PRIOR_SLICES = 0.2, 2  -- so much of seeing counts as much as what is expected unseen
 local FIRST_SLICE_S = 0.1
 
--- A pace is how much estimated work was started a second while more was waiting: "at work time" (see advance). A
--- lane's is counted against its free crew, so that it follows at once when workers come or go.
-local function pace(packed, expected)
+local function slice_s(band)  -- how long a slice of the lane takes, about
+  return tonumber(call('HGET', key('aims'), band .. ':slice') or FIRST_SLICE_S)
+end
+
+-- A pace is how much estimated work was ended a second while more was waiting: "at work time" (see advance). Not how
+-- much was started: the first slices that idle workers take start all at once. A lane's is counted against its free
+-- crew, so that it follows at once when workers come or go.
+local function pace(packed, band, expected)
   local _, work, time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
-  return ((work or 0) + PRIOR_S * expected) / ((time or 0) + PRIOR_S)
+  local prior_s = math.max(PRIOR_S, PRIOR_SLICES * slice_s(band))
+  return ((work or 0) + prior_s * expected) / ((time or 0) + prior_s)
 end
 
 local function rivals(band)  -- some sites of the lane with their scores, and how many each stands for
@@ -78,10 +84,9 @@ local function held_for(job, line, crew, now)  -- the least that the site's own 
 end
 
 local function keeps_busy(lane, crew)  -- how many of so many workers a longer lane keeps busy, and whether more waits
-  local counts = call('HMGET', key('lanes'), 'waiting:' .. lane, 'flying:' .. lane)
   local theirs = math.min(crew, tonumber(rules['crew:' .. lane] or 0))
-  if tonumber(counts[1] or 0) > 0 then return theirs, true end
-  return math.min(theirs, tonumber(counts[2] or 0)), false
+  if call('ZCARD', key('lane', lane)) > 0 then return theirs, true end
+  return math.min(theirs, tonumber(call('HGET', key('lanes'), 'flying:' .. lane) or 0)), false
 end
 
 local function free_crew(band)  -- the workers of a lane, less those that longer lanes keep busy
@@ -114,12 +119,12 @@ local function guess(job, before, now)  -- the raw seconds until the job behind 
   local crew = tonumber(rules['crew:' .. job.band] or 1)
   if crew == 0 or rules['paused:' .. job.band] or holds(job.site) == 'paused' then return nil end  -- nothing starts it
   local line = line_of(job, before)
-  local speed = free_crew(job.band) * pace(call('HGET', key('aims'), job.band .. ':pace'), 1)
+  local speed = free_crew(job.band) * pace(call('HGET', key('aims'), job.band .. ':pace'), job.band, 1)
   local raw = math.max(LEAST_RAW_S, work_before(job, line) / speed)
   local known = tonumber(rules.share) > 0 and call('HGET', key('site', job.site), 'pace:' .. job.band)
   if known then  -- what the site is served while others come and go
     local own = line.own + job.seconds
-    raw = math.max(LEAST_RAW_S, own / pace(known, own / raw))
+    raw = math.max(LEAST_RAW_S, own / pace(known, job.band, own / raw))
   end
   return math.max(raw, held_for(job, line, crew, now))
 end
@@ -146,10 +151,6 @@ end
 
 local function expected_of_waiting(band, raw)
   return expected(kind_of(band, raw), band, raw)
-end
-
-local function slice_s(band)  -- how long a slice of the lane takes, about
-  return tonumber(call('HGET', key('aims'), band .. ':slice') or FIRST_SLICE_S)
 end
 
 local function expected_of_queued(band, elapsed)

@@ -14,12 +14,12 @@ local MOST_LATE = 4      -- that one call looks at
 local PACE_LATELY_S = 30
 local USUAL = 20         -- slices
 
-local function advance(packed, now, work, waits, workers)  -- one more slice has started
+local function advance(packed, now, work, waits, workers)  -- so much work has ended; the clock runs on while more waits
   local at, old_work, old_time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
-  local gap = at and at ~= '-' and math.max(0, now - at) or 0
+  local runs = at and at ~= '-'  -- what ends after nothing waited says nothing of how fast what waits is done
+  local gap = runs and math.max(0, now - at) or 0
   local fade = math.exp(-gap / PACE_LATELY_S)
-  local counted = at and at ~= '-' and 1 or 0  -- the first one after nothing waited was not held up
-  return table.concat({waits and exact(now) or '-', exact((old_work or 0) * fade + counted * work),
+  return table.concat({waits and exact(now) or '-', exact((old_work or 0) * fade + (runs and work or 0)),
                        exact((old_time or 0) * fade + gap * workers)}, ' ')
 end
 
@@ -115,18 +115,30 @@ local function learn_of_queue(band, waited, now)  -- what a job in a worker's qu
   end
 end
 
-local function learn_paces(site, band, seconds, now)
-  local crew, aims = free_crew(band), key('aims')
-  local waiting = tonumber(call('HGET', key('lanes'), 'waiting:' .. band) or 0)
-  call('HSET', aims, band .. ':pace', advance(call('HGET', aims, band .. ':pace'), now, seconds, waiting > 0, crew))
+local function begin_paces(site, band, seconds, now)  -- a slice has started; of paces, what has ended tells
+  local aims, field = key('aims'), 'pace:' .. band
   local usual = call('HGET', aims, band .. ':slice') or seconds
   call('HSET', aims, band .. ':slice', exact(usual + (seconds - usual) / USUAL))
-  local field = 'pace:' .. band
+  local packed = call('HGET', aims, band .. ':pace')
+  if (not packed or string.sub(packed, 1, 1) == '-') and call('ZCARD', key('lane', band)) > 0 then
+    call('HSET', aims, band .. ':pace', advance(packed, now, 0, true, 1))
+  end
+  if call('EXISTS', key('line', site, band)) == 1 and call('HEXISTS', key('site', site), field) == 0 then
+    call('HSET', key('site', site), field, advance(nil, now, 0, true, 1))
+  end
+end
+
+local function learn_paces(site, band, seconds, now)  -- a slice has ended
+  local aims, facts, field = key('aims'), key('site', site), 'pace:' .. band
+  local packed = call('HGET', aims, band .. ':pace')
+  if not packed then return end  -- nobody says when slices start
+  local waits = call('ZCARD', key('lane', band)) > 0
+  call('HSET', aims, band .. ':pace', advance(packed, now, seconds, waits, free_crew(band)))
   if call('EXISTS', key('line', site, band)) == 0 then
-    call('HDEL', key('site', site), field)
+    call('HDEL', facts, field)
   else
-    local old = call('HGET', key('site', site), field)
-    call('HSET', key('site', site), field, advance(old, now, seconds, true, 1))
+    local old = call('HGET', facts, field)
+    if old then call('HSET', facts, field, advance(old, now, seconds, true, 1)) end
   end
 end
 

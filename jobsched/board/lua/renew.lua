@@ -10,7 +10,7 @@ if ARGV[4] == '1' and call('HSETNX', record, 'started', 1) == 1 then
   for id in string.gmatch(facts[1], '%S+') do ids[#ids + 1] = id end
   if call('EXISTS', key('asked')) == 1 then learn_waits(ids, facts[5], now) end
   if facts[5] then learn_of_queue(facts[3], now - facts[5], now) end
-  learn_paces(facts[2], facts[3], facts[4], now)
+  begin_paces(facts[2], facts[3], facts[4], now)
   ask_waiting(facts[3], now)
   learn_of_late(now)
   ring()

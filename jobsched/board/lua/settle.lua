@@ -42,5 +42,6 @@ if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhi
     call('HDEL', key('site', site), 'held')
   end
 end
+learn_paces(site, band, ARGV[2] == '' and 0 or facts[4], clock(ARGV[3]))
 ring()
 return 1
