@@ -6,6 +6,7 @@
 -- "Adaptive Conformal Inference Under Distribution Shift", 2021). One that is late is learnt from while it waits on:
 -- else the quick ones would be heard first.
 local QUANTILES = {['50'] = 0.55, ['90'] = 0.93}  -- a little more than told: what is learnt comes late
+local QUEUED_90 = 0.95   -- for those in a worker's queue: lanes take turns, so their waits come in clusters
 local LEAST_STEP = 0.2   -- of a logarithm
 local MOST_ASKED, ASK_EVERY_S = 10000, 0.005  -- in each lane
 local AGAIN_S = 1        -- who has less before him is asked only when he is placed: seen later, he is about to go
@@ -65,10 +66,14 @@ local function is_late(kind, parent, name, raw, waited)
   return waited > raw * aim(kind, parent, name, raw)
 end
 
+local function aimed_at(kind, name)
+  return name == '90' and string.find(kind, ':queued', 1, true) and QUEUED_90 or QUANTILES[name]
+end
+
 local function step(kind, parent, name, raw, late)  -- move a multiplier up or down
   local seen = call('HINCRBY', key('aims'), kind .. ':n:' .. name, 1)
   local size = math.max(LEAST_STEP, 1.4 / math.sqrt(seen))
-  local log = math.log(aim(kind, parent, name, raw)) + size * (QUANTILES[name] - (late and 0 or 1))
+  local log = math.log(aim(kind, parent, name, raw)) + size * (aimed_at(kind, name) - (late and 0 or 1))
   call('HSET', key('aims'), kind .. ':' .. name, exact(log))
 end
 
