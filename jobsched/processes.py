@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -43,13 +42,13 @@ def adopt_orphans() -> None:
 
 @contextmanager
 def on_one_cpu() -> Iterator[None]:
-    """Keep the thread, and the processes that it starts, on one and the same CPU, for the block.
+    """Keep the thread, and the processes that it starts, on the CPU that it is on, for the block.
 
     For two that talk in turns and never work at once: to wake a process on another CPU can cost more than its answer.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and _libc is not None:
         before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {random.choice(sorted(before))})
+        os.sched_setaffinity(0, {_libc.sched_getcpu()})
         try:
             yield
         finally:
