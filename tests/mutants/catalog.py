@@ -322,6 +322,15 @@ MUTANTS = (
     _mutant("an error that is asked for again at once", "replan.py",
             "            self._next_look = time.monotonic() + AWAY_S\n", "",
             f"{_REPLAN}after_an_error_the_load_is_left_alone_for_longer"),
+    # When it will start
+    _mutant("a pace that is what idle workers start at once", "board/lua/renew.lua",
+            "begin_paces(facts[2], facts[3], facts[4], now)",
+            "begin_paces(facts[2], facts[3], facts[4], now) learn_paces(facts[2], facts[3], facts[4], now)",
+            "integration/test_board_why.py::test_that_idle_workers_start_at_once_is_not_taken_for_their_pace"),
+    _mutant("a pace that goes on while all that waits is held", "board/lua/learn.lua",
+            "local waits = call('ZCARD', key('lane', band)) > 0",
+            "local waits = tonumber(call('HGET', key('lanes'), 'waiting:' .. band)) > 0",
+            "integration/test_board_why.py::test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers"),
     # The sweep
     _mutant("an expired lease that is not settled", "repair.py",
             "            self._board.settle(slice_id, None)\n", "",
