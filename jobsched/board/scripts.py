@@ -24,8 +24,9 @@ _LUA = Path(__file__).parent / "lua"
 _PRELUDES = {
     **dict.fromkeys(("take", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
                      "recount_lanes"), ("lib",)),
-    **dict.fromkeys(("place", "renew", "settle"), ("lib", "expect", "learn")),
-    **dict.fromkeys(("why", "prospect"), ("lib", "expect")),
+    "settle": ("lib", "pace"),
+    **dict.fromkeys(("place", "renew"), ("lib", "pace", "expect", "learn")),
+    **dict.fromkeys(("why", "prospect"), ("lib", "pace", "expect")),
 }
 
 

@@ -327,7 +327,7 @@ MUTANTS = (
             "begin_paces(facts[2], facts[3], facts[4], now)",
             "begin_paces(facts[2], facts[3], facts[4], now) learn_paces(facts[2], facts[3], facts[4], now)",
             "integration/test_board_why.py::test_that_idle_workers_start_at_once_is_not_taken_for_their_pace"),
-    _mutant("a pace that goes on while all that waits is held", "board/lua/learn.lua",
+    _mutant("a pace that goes on while all that waits is held", "board/lua/pace.lua",
             "local waits = call('ZCARD', key('lane', band)) > 0",
             "local waits = tonumber(call('HGET', key('lanes'), 'waiting:' .. band)) > 0",
             "integration/test_board_why.py::test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers"),

@@ -8,28 +8,13 @@
 -- asked:due  zset  those that may still come in time, by when they would be late
 -- aims       hash  <kind>:50, <kind>:90 (logarithms of the multipliers), <kind>:n:50, <kind>:n:90 (steps made); a kind
 --                  is a band, <band>:<half decade of the raw guess>, <band>:queued, or <band>:queued:<half decade of
---                  the time that its slice has been in a worker's queue>; <band>:pace (see pace), <band>:slice (its
---                  usual estimate); <band>:asked:<how> (when last). A waiting site's pace is in its hash, pace:<band>
+--                  the time that its slice has been in a worker's queue>; <band>:asked:<how> (when last); and what
+--                  pace.lua keeps there
 local FIRST_AIMS = {['50'] = 1, ['90'] = 2.5}         -- before anything is learnt: times the raw guess,
 local FIRST_LEAST_S = {['50'] = 0.005, ['90'] = 0.02}  -- but at least so long
 local RIVALS = 16        -- sites of the lane that are looked at; of more, so many in equal distances
 local LEAST_RAW_S = 0.001
 local MOMENT_S = 0.01    -- nobody asks about a job sooner after it was placed, and then it may be gone from its line
-local PRIOR_S, PRIOR_SLICES = 0.2, 2  -- so much of seeing counts as much as what is expected unseen
-local FIRST_SLICE_S = 0.1
-
-local function slice_s(band)  -- how long a slice of the lane takes, about
-  return tonumber(call('HGET', key('aims'), band .. ':slice') or FIRST_SLICE_S)
-end
-
--- A pace is how much estimated work was ended a second while more was waiting: "at work time" (see advance). Not how
--- much was started: the first slices that idle workers take start all at once. A lane's is counted against its free
--- crew, so that it follows at once when workers come or go.
-local function pace(packed, band, expected)
-  local _, work, time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
-  local prior_s = math.max(PRIOR_S, PRIOR_SLICES * slice_s(band))
-  return ((work or 0) + prior_s * expected) / ((time or 0) + prior_s)
-end
 
 local function rivals(band)  -- some sites of the lane with their scores, and how many each stands for
   local lane = key('lane', band)
@@ -52,7 +37,7 @@ end
 
 local function goes_first(site, score_there, job, ours)  -- seconds of a rival's work that go before a job
   local work = (call('HGET', key('site', site), 'work:' .. job.band) or 0) / 1e6
-  if tonumber(rules.share) > 0 then  -- it is served until its score is below what ours will be at the job's turn
+  if goes_by_share then  -- it is served until its score is below what ours will be at the job's turn
     local weight = call('HGET', key('site', site), 'weight') or 1
     return math.min(work, math.max(0, (score_there - ours) * weight / rules.share))
   end
@@ -64,7 +49,7 @@ end
 
 local function score_in_turn(job, line)  -- the site's score when all that stands before the job has been served
   local points = tonumber(call('ZSCORE', key('points'), job.site) or 0)
-  if tonumber(rules.share) == 0 then
+  if not goes_by_share then
     return rules[job.band .. ':boost'] * math.min(points, rules.points_cap) - line_score(job)
   end
   local facts = call('HMGET', key('site', job.site), 'weight', 'tag:' .. job.band)
@@ -81,26 +66,6 @@ local function held_for(job, line, crew, now)  -- the least that the site's own 
     least = math.max(least, due - now + line.before / facts[2])
   end
   return least
-end
-
-local function keeps_busy(lane, crew)  -- how many of so many workers a longer lane keeps busy, and whether more waits
-  local theirs = math.min(crew, tonumber(rules['crew:' .. lane] or 0))
-  if call('ZCARD', key('lane', lane)) > 0 then return theirs, true end
-  return math.min(theirs, tonumber(call('HGET', key('lanes'), 'flying:' .. lane) or 0)), false
-end
-
-local function free_crew(band)  -- the workers of a lane, less those that longer lanes keep busy
-  local crew = tonumber(rules['crew:' .. band] or 1)
-  local longer, busy, shared = false, 0, 1
-  for _, other in ipairs(bands) do
-    if longer then
-      local theirs, waits = keeps_busy(other, crew)
-      busy = math.max(busy, theirs)
-      if waits and theirs == crew then shared = shared + 1 end  -- it is their own lane as well
-    end
-    longer = longer or other == band
-  end
-  return math.max(crew - busy, crew / (1 + shared))
 end
 
 local function work_before(job, line)  -- of all sites, as the board is now, in seconds
@@ -121,7 +86,7 @@ local function guess(job, before, now)  -- the raw seconds until the job behind 
   local line = line_of(job, before)
   local speed = free_crew(job.band) * pace(call('HGET', key('aims'), job.band .. ':pace'), job.band, 1)
   local raw = math.max(LEAST_RAW_S, work_before(job, line) / speed)
-  local known = tonumber(rules.share) > 0 and call('HGET', key('site', job.site), 'pace:' .. job.band)
+  local known = goes_by_share and call('HGET', key('site', job.site), 'pace:' .. job.band)
   if known then  -- what the site is served while others come and go
     local own = line.own + job.seconds
     raw = math.max(LEAST_RAW_S, own / pace(known, job.band, own / raw))

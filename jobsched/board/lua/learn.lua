@@ -12,17 +12,6 @@ local MOST_ASKED, ASK_EVERY_S = 10000, 0.005  -- in each lane
 local AGAIN_S = 1        -- who has less before him is asked only when he is placed: seen later, he is about to go
 local LONG_S = 10        -- of those who wait longer, fewer are asked: all that are asked wait at once
 local MOST_LATE = 4      -- that one call looks at
-local PACE_LATELY_S = 30
-local USUAL = 20         -- slices
-
-local function advance(packed, now, work, waits, workers)  -- so much work has ended; the clock runs on while more waits
-  local at, old_work, old_time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
-  local runs = at and at ~= '-'  -- what ends after nothing waited says nothing of how fast what waits is done
-  local gap = runs and math.max(0, now - at) or 0
-  local fade = math.exp(-gap / PACE_LATELY_S)
-  return table.concat({waits and exact(now) or '-', exact((old_work or 0) * fade + (runs and work or 0)),
-                       exact((old_time or 0) * fade + gap * workers)}, ' ')
-end
 
 local function may_ask(what, band, now)  -- seldom enough not to cost much, however much comes
   local field = band .. ':asked:' .. what
@@ -117,33 +106,6 @@ local function learn_of_queue(band, waited, now)  -- what a job in a worker's qu
       learn(queued_kind(band, elapsed), parent, slice_s(band), waited - elapsed)
       if level == from then learn(parent, parent, slice_s(band), waited - elapsed) end
     end
-  end
-end
-
-local function begin_paces(site, band, seconds, now)  -- a slice has started; of paces, what has ended tells
-  local aims, field = key('aims'), 'pace:' .. band
-  local usual = call('HGET', aims, band .. ':slice') or seconds
-  call('HSET', aims, band .. ':slice', exact(usual + (seconds - usual) / USUAL))
-  local packed = call('HGET', aims, band .. ':pace')
-  if (not packed or string.sub(packed, 1, 1) == '-') and call('ZCARD', key('lane', band)) > 0 then
-    call('HSET', aims, band .. ':pace', advance(packed, now, 0, true, 1))
-  end
-  if call('EXISTS', key('line', site, band)) == 1 and call('HEXISTS', key('site', site), field) == 0 then
-    call('HSET', key('site', site), field, advance(nil, now, 0, true, 1))
-  end
-end
-
-local function learn_paces(site, band, seconds, now)  -- a slice has ended
-  local aims, facts, field = key('aims'), key('site', site), 'pace:' .. band
-  local packed = call('HGET', aims, band .. ':pace')
-  if not packed then return end  -- nobody says when slices start
-  local waits = call('ZCARD', key('lane', band)) > 0
-  call('HSET', aims, band .. ':pace', advance(packed, now, seconds, waits, free_crew(band)))
-  if call('EXISTS', key('line', site, band)) == 0 then
-    call('HDEL', facts, field)
-  else
-    local old = call('HGET', facts, field)
-    if old then call('HSET', facts, field, advance(old, now, seconds, true, 1)) end
   end
 end
 

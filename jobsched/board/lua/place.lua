@@ -29,7 +29,7 @@ for i = 3, #ARGV, 7 do
     call('ZADD', line, 'NX', exact(line_score(job)), on_line(id))
     count(job, 1)
     placed = placed + 1
-    if not is_paused(job.site) then
+    if arriving and not is_paused(job.site) then
       arrived[job.band] = (arrived[job.band] or 0) + 1
       newest[job.band] = id
     end
@@ -37,11 +37,9 @@ for i = 3, #ARGV, 7 do
 end
 refresh_dirty()
 if placed > 0 then
-  if arriving then
-    for band, jobs in pairs(arrived) do
-      observe(band, now, {arrived = jobs})
-      ask_placed(newest[band], band, now)
-    end
+  for band, jobs in pairs(arrived) do
+    observe(band, now, {arrived = jobs})
+    ask_placed(newest[band], band, now)
   end
   ring()
 end

@@ -4,7 +4,7 @@
 -- returns  1 when the slice was in flight, else 0
 local record = key('slice', ARGV[1])
 local facts = call('HMGET', record, 'site', 'band', 'jobs', 'seconds', 'finish')
-local site, band = facts[1], facts[2]
+local site, band, now = facts[1], facts[2], clock(ARGV[3])
 call('ZREM', key('flight'), ARGV[1])  -- also a stray one, which would come up as expired for ever
 if not site then return 0 end
 
@@ -31,7 +31,7 @@ for id in string.gmatch(facts[3], '%S+') do
 end
 call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)
 if ARGV[2] ~= '' and ended > 0 then
-  observe(band, clock(ARGV[3]), {ended = ended, used = ARGV[2], squares = ARGV[2] ^ 2 / ended})
+  observe(band, now, {ended = ended, used = ARGV[2], squares = ARGV[2] ^ 2 / ended})
 end
 if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
   call('HINCRBY', key('site', site), 'running', -ended)
@@ -42,6 +42,6 @@ if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhi
     call('HDEL', key('site', site), 'held')
   end
 end
-learn_paces(site, band, ARGV[2] == '' and 0 or facts[4], clock(ARGV[3]))
+learn_paces(site, band, ARGV[2] == '' and 0 or facts[4], now)
 ring()
 return 1
