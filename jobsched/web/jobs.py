@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from jobsched import submit
 from jobsched.board import Board
-from jobsched.domain import TERMINAL, WAITING, Conflict, FieldError, Invalid, NotFound, Status
+from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, NotFound, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import JobDraft
 from jobsched.web import current, figures, idempotency, negotiate
@@ -61,8 +61,6 @@ class Jobs(Resource[JobIn, JobQuery]):
 
     def change(self, session: Session, id_: int, draft: JobIn) -> Job:
         job = _get(session, id_)
-        if Status(job.status) not in WAITING:
-            raise Conflict(f"job {id_} is {job.status}: it can be changed only while it waits")
         wish = _wish(draft)
         if wish.execution_time is None and job.estimated and (wish.site, wish.task) == (job.site_id, job.task):
             wish = replace(wish, execution_time=job.execution_time, estimated=True)  # its history may be gone
