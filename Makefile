@@ -40,7 +40,7 @@ lint: ## Check the style and the types
 	@exec $(PYTHON_IN) -m ruff check --quiet .
 	@exec $(PYTHON_IN) -m mypy --no-error-summary
 
-chaos: ## Break the stack under load: SECONDS=120 SEED=1 DB=sqlite|postgres CONTROL=rq FAULTS=kill,stop,trouble,lose
+chaos: ## Break the stack under load: SECONDS=120 SEED=1 DB=sqlite|postgres CONTROL=rq FAULTS=kill,flush,... (default all)
 	@exec scripts/venv requirements-dev.txt
 	@exec scripts/system-packages
 	@exec $(PYTHON_IN) -m tests.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1) --db $(or $(DB),sqlite) \

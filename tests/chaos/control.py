@@ -21,7 +21,7 @@ from rq.job import Job
 from rq.results import Result
 
 from tests.chaos import bare_rq, load, notes, report, stack
-from tests.chaos.faults import Faults, World
+from tests.chaos.faults import Faults
 from tests.chaos.load import ALWAYS, Request
 from tests.chaos.notes import Notes
 from tests.chaos.options import Options, say
@@ -31,6 +31,7 @@ from tests.chaos.report import Outcome
 from tests.chaos.servers import running_redis
 from tests.chaos.stack import Member
 from tests.chaos.tasks import NOTES
+from tests.chaos.troubles import World
 from tests.chaos.verdict import reruns
 from tests.support import eventually
 

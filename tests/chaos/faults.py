@@ -1,4 +1,4 @@
-"""The faults, drawn from a seed: what is broken when, and for how long."""
+"""The faults, drawn from a seed: what is broken when, and for how long. Those of the servers are in ``troubles``."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from itertools import count
 
 import psutil
 
-from tests.chaos.proxy import Proxy
-from tests.chaos.servers import Database, RedisServer
-from tests.chaos.stack import Member, Stack
+from tests.chaos.stack import Member
+from tests.chaos.troubles import TROUBLES, Begun, World, lacking
 
 #: Seconds between two kills, two stops, two faults of the servers (from one's end to the next one's begin).
 KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (4.0, 9.0), (2.0, 6.0)
-#: How long a process stays stopped, a database or Redis away, in seconds.
-STOPPED_S, DATABASE_AWAY_S, REDIS_AWAY_S = (5.0, 20.0), (1.0, 10.0), (1.0, 5.0)
+#: How long a process stays stopped, in seconds.
+STOPPED_S = (5.0, 20.0)
 #: The share of Redis's replies that are lost.
 LOSE_REPLIES = 0.01
 #: How often each role is hit. A horse that is stopped for longer than its lease comes back to a job that others have.
 KILLED = {"web": 1, "web worker": 1, "dispatcher": 2, "worker.py": 1, "RQ worker": 3, "horse": 6, "scheduler": 1}
 STOPPED = {"web": 1, "web worker": 1, "dispatcher": 2, "worker.py": 1, "RQ worker": 2, "horse": 8, "scheduler": 1}
-TROUBLES = {"FLUSHALL": 2, "Redis killed": 2, "Redis wiped": 1, "Redis away": 2, "database": 4, "connections cut": 2}
-#: Of what is counted, what is an outage of a server.
-OUTAGES = {"Redis killed", "Redis wiped", "Redis away", "database write-locked", "database stopped (fast)",
-           "database stopped (immediate)"}
+#: The faults that are not of a server.
+OF_PROCESSES = ("kill", "stop", "lose")
+#: Every fault by its name in FAULTS.
+KINDS = (*OF_PROCESSES, *TROUBLES)
 
 
 @dataclass(frozen=True)
@@ -56,24 +55,15 @@ class Spell:
 
 
 @dataclass
-class World:
-    """What can be broken."""
-
-    stack: Stack
-    redis: RedisServer
-    redis_proxy: Proxy
-    database: Database | None
-    database_proxy: Proxy | None
-
-
-@dataclass
 class Faults:
-    """Breaks a world for a while, by a seed. ``kinds`` limits it: kill, stop, trouble, lose."""
+    """Breaks a world for a while, by a seed. ``kinds`` limits it to some of KINDS."""
 
     world: World
     seed: int
-    kinds: Sequence[str] = ("kill", "stop", "trouble", "lose")
+    kinds: Sequence[str] = KINDS
     counts: Counter[str] = field(default_factory=Counter)
+    #: How many faults of servers lasted for a while.
+    outages: int = 0
     kills: list[Kill] = field(default_factory=list)
     spells: list[Spell] = field(default_factory=list)
     #: Seconds from a kill until a process of that role was born again.
@@ -81,6 +71,7 @@ class Faults:
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
     _open: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
+    _troubles: dict[str, int] = field(default_factory=dict)
     _missing: list[Kill] = field(default_factory=list)
     _stopped: list[psutil.Process] = field(default_factory=list)
 
@@ -122,11 +113,16 @@ class Faults:
     def _begin(self) -> None:
         if "lose" in self.kinds:
             self.world.redis_proxy.lose_replies = LOSE_REPLIES
-        for kind, every_s, act in (("kill", KILL_EVERY_S, self._kill), ("stop", STOP_EVERY_S, self._stop),
-                                   ("trouble", TROUBLE_EVERY_S, self._trouble)):
-            if kind in self.kinds:
-                rng = random.Random(f"{self.seed}:{kind}")
-                self._repeat(rng, every_s, act)
+        left_out = lacking(self.world, self.kinds)
+        self._troubles = {name: trouble.weight for name, trouble in TROUBLES.items()
+                          if name in self.kinds and name not in left_out}
+        for kind, wanted, every_s, act in (
+            ("kill", "kill" in self.kinds, KILL_EVERY_S, self._kill),
+            ("stop", "stop" in self.kinds, STOP_EVERY_S, self._stop),
+            ("trouble", bool(self._troubles), TROUBLE_EVERY_S, self._trouble),
+        ):
+            if wanted:
+                self._repeat(random.Random(f"{self.seed}:{kind}"), every_s, act)
 
     def _repeat(self, rng: random.Random, every_s: tuple[float, float],
                 act: Callable[[random.Random], float]) -> None:
@@ -185,37 +181,23 @@ class Faults:
     # Servers
 
     def _trouble(self, rng: random.Random) -> float:
-        what = rng.choices(list(TROUBLES), list(TROUBLES.values()))[0]
-        world = self.world
-        if what == "database":
-            lasts_s = rng.uniform(*DATABASE_AWAY_S)
-            return self._lasting(world.database.begin_outage(rng), lasts_s, world.database.end_outage) \
-                if world.database else lasts_s
-        if what == "FLUSHALL":
-            world.redis.client.flushall()
-        elif what in ("Redis killed", "Redis wiped"):
-            world.redis.kill()
-            if what == "Redis wiped":
-                world.redis.lose_data()
-            return self._lasting(what, rng.uniform(*REDIS_AWAY_S), world.redis.start)
-        elif what == "Redis away":
-            world.redis_proxy.refuse(True)
-            return self._lasting(what, rng.uniform(*REDIS_AWAY_S), lambda: world.redis_proxy.refuse(False))
-        elif what == "connections cut":
-            for proxy in (world.redis_proxy, world.database_proxy):
-                if proxy:
-                    proxy.cut()
-        self.counts[what] += 1
-        self.spells.append(Spell(what, time.time(), time.time()))
-        return 0.0
-
-    def _lasting(self, what: str | None, lasts_s: float, end: Callable[[], None]) -> float:
-        if what is None:
+        name = rng.choices(list(self._troubles), list(self._troubles.values()))[0]
+        began = time.time()
+        begun = TROUBLES[name].begin(self.world, rng)
+        if begun is None:
             return 0.0
+        if begun.what is not None:
+            self._note(begun.what, began, begun)
+        return begun.lasts_s
+
+    def _note(self, what: str, began: float, begun: Begun) -> None:
         self.counts[what] += 1
-        self._open[what] = (time.time(), end)
-        self._after(lasts_s, lambda: self._end(what))
-        return lasts_s
+        if begun.end is None:
+            self.spells.append(Spell(what, began, time.time()))
+            return
+        self.outages += 1
+        self._open[what] = (began, begun.end)
+        self._after(begun.lasts_s, lambda: self._end(what))
 
     def _end(self, what: str) -> None:
         began, end = self._open.pop(what, (0.0, None))

@@ -12,13 +12,15 @@ from redis import Redis
 
 from jobsched.board import Board
 from tests.chaos import audit, load, notes, report, stack, verdict
-from tests.chaos.faults import Faults, World
+from tests.chaos.faults import Faults
 from tests.chaos.operators import Operators
 from tests.chaos.options import Options, say
 from tests.chaos.proxy import Proxy
 from tests.chaos.recount import board_faults
 from tests.chaos.report import Outcome
 from tests.chaos.servers import running_database, running_redis
+from tests.chaos.troubles import World, lacking
+from tests.servers import ServerMissing
 
 #: After the last fault everything ends within so many seconds, plus its own work.
 QUIET_S = 60.0
@@ -45,7 +47,9 @@ def run(options: Options, directory: Path) -> Outcome:
         load.make_customers(port)
         clients = load.Clients(options.seed, book.unfinished, load.over_http(port))
         operators = Operators(port, options.seed)
-        faults = Faults(World(running, redis, redis_proxy, database, database_proxy), options.seed, options.faults)
+        world = World(running, redis, redis_proxy, database, database_proxy)
+        _tell_what_is_left_out(world, options)
+        faults = Faults(world, options.seed, options.faults)
         say(f"jobsched on {options.db}: breaking things for {options.seconds:g} s, seed {options.seed}, in {directory}")
         clients.start()
         operators.start()
@@ -85,6 +89,15 @@ def run(options: Options, directory: Path) -> Outcome:
         "violations": len(found.violations),
     }
     return Outcome(figures, report.histories(found, history, told))
+
+
+def _tell_what_is_left_out(world: World, options: Options) -> None:
+    """Say which faults can not be brought about here. Raises ServerMissing when one of them was asked for by name."""
+    left_out = [f"{name} needs {what}" for name, what in lacking(world, options.faults).items()]
+    if left_out and options.is_choice:
+        raise ServerMissing(f"FAULTS: {'; '.join(left_out)}")
+    for what in left_out:
+        say(f"left out: {what}")
 
 
 def _await_ends(book: audit.Audit, quiet_from: float, faults: Faults | None = None) -> float:

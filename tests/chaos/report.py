@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.audit import Change
-from tests.chaos.faults import OUTAGES, Faults, Spell
+from tests.chaos.faults import Faults, Spell
 from tests.chaos.load import Clients
 from tests.chaos.notes import Notes
 from tests.chaos.proxy import Proxy
@@ -35,7 +35,7 @@ def fault_figures(faults: Faults, redis_proxy: Proxy, clients: Clients) -> dict[
     return {
         "faults": {**dict(sorted(faults.counts.items())), "Redis replies lost": redis_proxy.counts["replies lost"]},
         "kills": len(faults.kills),
-        "outages": sum(count for what, count in faults.counts.items() if what in OUTAGES),
+        "outages": faults.outages,
         "requests": len(clients.requests),
         "requests that were repeated": sum(request.tries > len(request.answers) for request in clients.requests),
         "requests never answered": sum(not request.answers for request in clients.requests),
