@@ -86,7 +86,7 @@ def dispatcher() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker processes of this host."""
-    _run("crew")
+    sys.exit(_function("crew", "main")(_function("host.settings", "load_with_tasks")()))
 
 
 @main.command()

@@ -6,10 +6,12 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from jobsched.base.addresses import database_url, redacted, redis_url, sqlite_url
 from jobsched.domain import Band, ConfigError, Tier, bands_of, tiers_of
 from jobsched.policy import POLICIES
 
@@ -32,11 +34,11 @@ class Settings:
     #: State of the embedded stack: its Redis, its SQLite file, its secret key.
     home: Path
     #: The Redis that holds the board and RQ's queues.
-    redis_url: str
-    #: The ledger, as an SQLAlchemy URL.
-    database_url: str
+    redis_url: str = field(repr=False)
+    #: The ledger, as a URL of :mod:`jobsched.base.addresses`.
+    database_url: str = field(repr=False)
     #: Signs what the web hands to browsers.
-    secret_key: str
+    secret_key: str = field(repr=False)
     #: Where the web listens.
     host: str
     port: int
@@ -65,20 +67,21 @@ class Settings:
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of ``environ`` (default: the process's own).
 
-    Raises ConfigError with every fault, each naming its variable and what would be right.
+    Space around a value is no part of it, and a blank one counts as unset. Raises ConfigError with every fault, each
+    naming its variable and what would be right, and none showing a password.
     """
     env = os.environ if environ is None else environ
     faults: list[str] = []
 
-    def read(name: str, default: str, parse: Callable[[str], T], right: str) -> T:
-        raw = env.get(name) or default
+    def read(name: str, default: str, parse: Callable[[str], T], right: str = "") -> T:
+        raw = env.get(name, "").strip() or default
         try:
             return parse(raw)
-        except ValueError:
-            faults.append(f"{name}={raw!r}: must be {right}")
+        except ValueError as error:
+            faults.append(f"{name}={redacted(raw)!r}: {f'must be {right}' if right else error}")
             return parse(default)
 
-    home = Path(env.get("JOBSCHED_HOME") or "var").absolute()
+    home = _path(env.get("JOBSCHED_HOME", ""), "var")
     port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
     policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
     bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
@@ -92,20 +95,22 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     overrun_grace_ms = read("JOBSCHED_OVERRUN_GRACE", "250", _seconds, "milliseconds above 0")
     lease_s = read("JOBSCHED_LEASE", "8", _seconds, "seconds above 0")
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
+    redis = read("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url)
+    database = read("DATABASE_URL", sqlite_url(home / "jobsched.db"), database_url)
     if faults:
         raise ConfigError(faults)
     return Settings(
         home=home,
-        redis_url=env.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
-        database_url=_database_url(env.get("DATABASE_URL") or f"sqlite:///{home / 'jobsched.db'}"),
-        secret_key=env.get("SECRET_KEY") or secrets.token_hex(32),
-        host=env.get("HOST") or "127.0.0.1",
+        redis_url=redis,
+        database_url=database,
+        secret_key=env.get("SECRET_KEY", "").strip() or secrets.token_hex(32),
+        host=env.get("HOST", "").strip() or "127.0.0.1",
         port=port,
         policy=policy,
         bands=bands,
         tiers=tiers,
         workers=workers,
-        tasks=tuple(name.strip() for name in (env.get("JOBSCHED_TASKS") or "").split(",") if name.strip()),
+        tasks=task_modules(env),
         max_attempts=max_attempts,
         slice_budget_ms=slice_budget_ms,
         overrun=overrun,
@@ -115,10 +120,23 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def task_modules(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The modules that register tasks, as ``environ`` names them."""
+    return tuple(name.strip() for name in environ.get("JOBSCHED_TASKS", "").split(",") if name.strip())
+
+
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What of ``environ`` is no setting: for a stack that touches no Redis, database or home but its own."""
     return {name: value for name, value in environ.items()
             if name not in _UNPREFIXED and not name.startswith("JOBSCHED_")}
+
+
+def _path(raw: str, default: str) -> Path:
+    """The absolute path that ``raw`` names; space at its end may be part of a name, a line's end is not."""
+    path = Path(raw.lstrip().rstrip("\r\n") if raw.strip() else default)
+    with suppress(RuntimeError):  # a ~ of nobody is a name like any other
+        path = path.expanduser()
+    return path.absolute()
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -145,9 +163,3 @@ def _seconds(raw: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(raw)
     return value
-
-
-def _database_url(url: str) -> str:
-    """The URL with psycopg as PostgreSQL's driver, whatever spelling the platform hands out."""
-    scheme, sep, rest = url.partition("://")
-    return f"postgresql+psycopg{sep}{rest}" if scheme in ("postgres", "postgresql") else url

@@ -12,10 +12,11 @@ from weakref import WeakSet
 
 from flask import Flask
 from sqlalchemy import Connection, Engine, event, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from jobsched.base.addresses import sqlite_path
 from jobsched.config import Settings
 from jobsched.models import db
 
@@ -32,8 +33,9 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
     app = Flask("jobsched", **flask_options)
     app.config["JOBSCHED"] = settings
     app.config["SECRET_KEY"] = settings.secret_key
-    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings.database_url)
+    url = engine_url(settings.database_url)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(url)
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
@@ -54,8 +56,17 @@ def _forget_connections() -> None:
 os.register_at_fork(after_in_child=_forget_connections)
 
 
-def _engine_options(url: str) -> dict[str, Any]:
-    if make_url(url).get_backend_name() == "sqlite":
+def engine_url(url: str) -> URL:
+    """``url``, as the settings hold it, for SQLAlchemy.
+
+    SQLAlchemy 2.0 takes the path of an SQLite file as it is written, 2.1 decodes it: it is decoded here for both.
+    """
+    path = sqlite_path(url)
+    return make_url(url) if path is None else make_url(f"sqlite://?{url.partition('?')[2]}").set(database=path)
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
 

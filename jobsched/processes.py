@@ -72,6 +72,12 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = Non
     )
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks a supervisor to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored, as under nohup."""
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGTERM, signal.SIGINT, *hangup)
+
+
 def reap() -> dict[int, int]:
     """The exit codes by process id of all children, adopted ones included, that have ended since the last call.
 
@@ -85,6 +91,11 @@ def reap() -> dict[int, int]:
                 break
             ended[pid] = os.waitstatus_to_exitcode(status)
     return ended
+
+
+def described(code: int) -> str:
+    """How a process ended, by the exit code of :func:`reap` or subprocess."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def descendants(spared: Collection[int] = ()) -> list[psutil.Process]:

@@ -16,11 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import ledger, outcomes, schedule, tasks
 from jobsched.board import Board
-from jobsched.config import Settings, load
+from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, patiently, reading, writing
 from jobsched.domain import BoardLost, Fence, Slice, Status
 from jobsched.failpoints import failpoint
+from jobsched.host import output
+from jobsched.host.settings import load_with_tasks
 from jobsched.lease import HARD_GRACE_S, Lease, LeaseLost
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
@@ -43,9 +45,9 @@ class Runtime:
 
 @lru_cache(maxsize=1)
 def runtime() -> Runtime:
-    """The process's runtime, from its environment; imports the task modules. Raises ConfigError, ImportError."""
-    settings = load()
-    tasks.load(settings.tasks)
+    """The process's runtime, from its environment; imports the task modules. Raises ConfigError."""
+    settings = load_with_tasks()
+    output.by_lines()
     return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
 
 
@@ -67,8 +69,11 @@ def run_slice(
     """Run the jobs of one slice that are still ours to run, and record how each ended."""
     now = runtime()
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
-    with now.app.app_context():
-        SliceRun(now, slice_).run()
+    try:
+        with now.app.app_context():
+            SliceRun(now, slice_).run()
+    finally:
+        output.flush()  # RQ ends this process without doing it
 
 
 def wake() -> int:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from jobsched import processes
 from jobsched.domain import JobschedError
+from jobsched.host.lines import Lines
 
 #: How long a program that ended waits for its restart: doubled each time, and reset once it has lived long enough.
 FIRST_DELAY_S, LONGEST_DELAY_S, LONG_ENOUGH_S = 0.2, 5.0, 30.0
@@ -67,19 +68,20 @@ class _Kept:
 
 @dataclass
 class _Pipe:
-    """The output of one process, up to its last whole line."""
+    """The output of one process, on its way into lines."""
 
     name: str
     file: IO[bytes]
-    rest: bytes = b""
+    lines: Lines = field(default_factory=Lines)
 
 
 @dataclass
 class Supervisor:
     """Runs programs with the environment ``env``, and hands each line they say to ``show(name, line)``.
 
-    A context manager, for the main thread: inside, SIGTERM, SIGINT and SIGHUP set ``stopping`` and nothing else; at
-    its end every process below this one is gone. One thread does all, so :meth:`tick` must be called often.
+    A context manager, for the main thread: inside, SIGTERM, SIGINT and SIGHUP set ``stopping`` and nothing else (a
+    SIGHUP that was ignored, as under nohup, stays so); at its end every process below this one is gone. One thread
+    does all, so :meth:`tick` must be called often.
     """
 
     env: Mapping[str, str]
@@ -97,7 +99,7 @@ class Supervisor:
             os.set_blocking(fd, False)
         self._selector.register(self._wake, selectors.EVENT_READ)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in processes.stop_signals():
             self._handlers[number] = signal.signal(number, self._stop_soon)
         self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
@@ -193,23 +195,17 @@ class Supervisor:
         if now - kept.started_at >= LONG_ENOUGH_S:
             kept.delay_s = FIRST_DELAY_S
         kept.due_at = now + kept.delay_s
-        self.show(kept.program.name, f"ended with {_described(code)}; restarts in {kept.delay_s:g} s")
+        self.show(kept.program.name, f"ended with {processes.described(code)}; restarts in {kept.delay_s:g} s")
         kept.delay_s = min(kept.delay_s * 2, LONGEST_DELAY_S)
 
     def _read(self, key: selectors.SelectorKey) -> None:
         pipe: _Pipe = key.data
         data = os.read(key.fd, 65536)
-        *lines, pipe.rest = (pipe.rest + data).split(b"\n")
         if not data:
-            lines, pipe.rest = [pipe.rest] if pipe.rest else [], b""
             self._selector.unregister(key.fileobj)
             pipe.file.close()
-        for line in lines:
-            self.show(pipe.name, line.decode(errors="replace").rstrip("\r"))
+        for line in pipe.lines.feed(data) if data else pipe.lines.end():
+            self.show(pipe.name, line)
 
     def _stop_soon(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
-
-
-def _described(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

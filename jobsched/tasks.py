@@ -15,15 +15,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, overload
 
-from jobsched.domain import JobschedError
+from jobsched.base.addresses import without_passwords
+from jobsched.domain import ConfigError, JobschedError
 
 #: A task returns what JSON can hold, at most this many bytes of it.
 RESULT_BYTES = 16_384
+#: Characters of what an import raised that are shown.
+MOST_TOLD = 500
 
 Function = Callable[..., Any]
 
@@ -148,9 +152,24 @@ def names() -> list[str]:
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import the modules that register tasks. Raises ImportError for one that can not be imported."""
+    """Import the modules that register tasks. Raises ConfigError with a sentence for each that can not be imported."""
+    faults = []
     for module in modules:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            faults.append(f"JOBSCHED_TASKS={module!r}: can not be imported: {_told(error)}")
+    if faults:
+        raise ConfigError(faults)
+
+
+def _told(error: BaseException) -> str:
+    """What ended an import, in a line, with the place in the code where that was."""
+    said = " ".join("".join(traceback.format_exception_only(error)).split())
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if frame.filename != __file__ and "importlib" not in frame.filename]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{without_passwords(said[:MOST_TOLD])}{where}"
 
 
 @task

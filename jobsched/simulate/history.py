@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from jobsched.base.addresses import redacted
 from jobsched.config import Settings
 from jobsched.database import ledger_app, reading
 from jobsched.models import Job
@@ -26,7 +27,8 @@ def from_ledger(settings: Settings, begin: datetime, end: datetime, workers: int
     with ledger_app(settings).app_context(), reading() as session:
         arrivals = list(_arrivals(session.execute(_jobs_between(begin, end)), begin))
     if not arrivals:
-        raise BadWorkload(f"no jobs between {begin.isoformat()} and {end.isoformat()} in {settings.database_url}")
+        span = f"{begin.isoformat()} and {end.isoformat()}"
+        raise BadWorkload(f"no jobs between {span} in {redacted(settings.database_url)}")
     return workload("history", workers, arrivals)
 
 

@@ -10,9 +10,10 @@ from werkzeug.routing import BaseConverter
 
 from jobsched import tasks
 from jobsched.board import Board
-from jobsched.config import Settings, load
+from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app
+from jobsched.host.settings import load_with_tasks
 from jobsched.web import body, controls, crud, guard, index, pages, problems, why
 from jobsched.web.jobs import Jobs, moves
 from jobsched.web.prefix import Prefix
@@ -36,10 +37,12 @@ class Id(BaseConverter):
 def application(settings: Settings | None = None) -> Flask:
     """The web application, for ``settings`` or those of the environment.
 
-    It does not connect to anything yet. Raises ConfigError, and ImportError for a module of tasks that is not there.
+    It does not connect to anything yet. Raises ConfigError, also for a module of tasks that can not be imported.
     """
-    settings = settings or load()
-    tasks.load(settings.tasks)
+    if settings is None:
+        settings = load_with_tasks()
+    else:
+        tasks.load(settings.tasks)
     app = ledger_app(settings, template_folder=_folder("templates"), static_folder=_folder("static"))
     app.extensions["jobsched.board"] = Board(connect(settings.redis_url, patient=False))
     app.url_map.converters["id"] = Id

@@ -32,14 +32,14 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 def test_every_variable_is_read(tmp_path: Path) -> None:
     settings = load({
-        "JOBSCHED_HOME": str(tmp_path), "REDIS_URL": "redis://cache:6380/2", "DATABASE_URL": "sqlite:///other.db",
+        "JOBSCHED_HOME": str(tmp_path), "REDIS_URL": "redis://cache:6380/2", "DATABASE_URL": "sqlite:////srv/other.db",
         "SECRET_KEY": "s", "HOST": "::1", "PORT": "8123", "JOBSCHED_POLICY": "fair", "JOBSCHED_BANDS": "0.5,60",
         "JOBSCHED_TIERS": "2,3", "JOBSCHED_WORKERS": "7", "JOBSCHED_TASKS": "shop.tasks, mail.tasks,",
         "JOBSCHED_MAX_ATTEMPTS": "5", "JOBSCHED_SLICE_BUDGET": "250", "JOBSCHED_LEASE": "2.5",
         "JOBSCHED_REPAIR_EVERY": "0.5",
     })
     assert (settings.home, settings.redis_url) == (tmp_path, "redis://cache:6380/2")
-    assert (settings.database_url, settings.secret_key) == ("sqlite:///other.db", "s")
+    assert (settings.database_url, settings.secret_key) == ("sqlite:////srv/other.db", "s")
     assert (settings.host, settings.port, settings.policy) == ("::1", 8123, "fair")
     assert [band.label for band in settings.bands] == ["500ms", "1m"]
     assert [tier.below for tier in settings.tiers] == [2, 3, None]
@@ -48,14 +48,29 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert (settings.lease_s, settings.repair_every_s) == (2.5, 0.5)
 
 
-@pytest.mark.parametrize(("given", "used"), [
-    ("postgres://u:p@host:5432/db", "postgresql+psycopg://u:p@host:5432/db"),
-    ("postgresql://host/db?sslmode=require", "postgresql+psycopg://host/db?sslmode=require"),
-    ("postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
-    ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
-])
-def test_postgresql_is_reached_by_psycopg_however_it_is_spelled(given: str, used: str) -> None:
-    assert load({"DATABASE_URL": given}).database_url == used
+def test_space_around_a_value_is_no_part_of_it() -> None:
+    settings = load({"PORT": " 8123\n", "REDIS_URL": "\tcache:6380 ", "DATABASE_URL": " postgres://host/db\r\n",
+                     "HOST": " ", "SECRET_KEY": " s ", "JOBSCHED_HOME": " /srv/home\n",
+                     "JOBSCHED_TASKS": " , shop.tasks ,"})
+    assert (settings.port, settings.redis_url, settings.host) == (8123, "redis://cache:6380", "127.0.0.1")
+    assert (settings.database_url, settings.secret_key) == ("postgresql+psycopg://host/db", "s")
+    assert (settings.home, settings.tasks) == (Path("/srv/home"), ("shop.tasks",))
+
+
+def test_a_home_may_begin_with_a_tilde() -> None:
+    assert load({"JOBSCHED_HOME": "~/jobsched"}).home == Path.home() / "jobsched"
+    assert load({"JOBSCHED_HOME": "~nobody-at-all/x"}).home == Path("~nobody-at-all/x").absolute()
+
+
+def test_no_secret_is_in_a_fault_or_in_what_the_settings_look_like() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"REDIS_URL": "redis://:hush@host:port", "DATABASE_URL": "mysql://me:hush@host/db"})
+    redis, database = raised.value.faults
+    assert redis.startswith("REDIS_URL='redis://***@host:port': must have a port")
+    assert database.startswith("DATABASE_URL='mysql://***@host/db': must be a PostgreSQL")
+    settings = load({"REDIS_URL": "redis://:hush@host", "DATABASE_URL": "postgres://me:hush@host/db",
+                     "SECRET_KEY": "hush"})
+    assert "hush" not in repr(settings)
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -68,6 +83,7 @@ def test_postgresql_is_reached_by_psycopg_however_it_is_spelled(given: str, used
     *(("JOBSCHED_SLICE_BUDGET", value) for value in ("0", "-1", "nan", "inf")),
     *(("JOBSCHED_LEASE", value) for value in ("0", "soon")),
     *(("JOBSCHED_REPAIR_EVERY", value) for value in ("0", "often")),
+    *(("DATABASE_URL", value) for value in ("mysql://host/db", "jobs")),
 ])
 def test_a_setting_that_can_not_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError) as raised:

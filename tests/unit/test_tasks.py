@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobsched import tasks
+from jobsched.domain import ConfigError
 from jobsched.tasks import Run, UnknownTask, task
 
 RUN = Run(job=7, attempt=2, site=1, user=3, execution_time=0.25)
@@ -83,8 +85,23 @@ def test_a_run_may_repeat_until_its_task_says_that_it_must_not() -> None:
     assert run == other  # it is still the same start
 
 
-def test_load_imports_modules_and_names_the_one_that_is_not_there() -> None:
+def test_load_imports_modules_and_names_all_that_can_not_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "that_raises.py").write_text("\n\nraise ValueError('no\\ngood: redis://:hush@h/0')\n")
+    (tmp_path / "that_exits.py").write_text("import sys\nsys.exit('enough')\n")
+    (tmp_path / "that_is_no_python.py").write_text("def\n")
+    (tmp_path / "without_words.py").write_text("class E(Exception):\n  def __str__(self): 1 / 0\nraise E\n")
     tasks.load(["json"])
-
-    with pytest.raises(ImportError, match="no_such_module"):
-        tasks.load(["json", "no_such_module"])
+    with pytest.raises(ConfigError) as raised:
+        tasks.load(["json", "no_such_module", "that_raises", "that_exits", "that_is_no_python", "without_words", "a/b"])
+    absent, raises, exits, no_python, wordless, path = raised.value.faults
+    assert absent == ("JOBSCHED_TASKS='no_such_module': can not be imported: "
+                      "ModuleNotFoundError: No module named 'no_such_module'")
+    assert raises == ("JOBSCHED_TASKS='that_raises': can not be imported: "
+                      f"ValueError: no good: redis://***@h/0 ({tmp_path}/that_raises.py, line 3)")
+    assert exits.endswith(f"SystemExit: enough ({tmp_path}/that_exits.py, line 2)")
+    assert "SyntaxError" in no_python
+    assert "without_words.py, line 3" in wordless
+    assert "No module named 'a/b'" in path

@@ -1,0 +1,1 @@
+"""What the other parts stand on, and that knows nothing of them."""

@@ -1,0 +1,1 @@
+"""Everything that one machine holds: its processes, what they say, and what they share."""

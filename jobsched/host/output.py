@@ -1,0 +1,20 @@
+"""What tasks print: out of this process before it ends, since a worker's child ends without Python's own clean-up."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+
+def by_lines() -> None:
+    """Have standard output and error write each line as it is printed, also into a file or a pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # closed, or replaced by something simpler
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def flush() -> None:
+    """Write what standard output and error still hold."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()

@@ -1,0 +1,93 @@
+"""What a process needs before it works: the settings, and the tasks that they name; faults of both are told as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from jobsched import config, processes, tasks
+from jobsched.domain import ConfigError
+
+#: How long modules of tasks may take to be imported, in seconds.
+IMPORT_S = 120.0
+#: What the process that tries the import says first in a line: the module that comes next, and a fault.
+_NEXT, _FAULT = "next ", "fault "
+
+
+def load_with_tasks(environ: Mapping[str, str] | None = None) -> config.Settings:
+    """The settings of ``environ`` (default: the process's own), with the modules of tasks imported here.
+
+    Raises ConfigError.
+    """
+    env = os.environ if environ is None else environ
+    return _load(env, lambda: tasks.load(config.task_modules(env)))
+
+
+def load_and_try_tasks(environ: Mapping[str, str]) -> config.Settings:
+    """The settings of ``environ``; the modules of tasks are imported by a process that ends with that.
+
+    For a supervisor, in which no code of tasks should run. Raises ConfigError.
+    """
+    return _load(environ, lambda: _try(environ))
+
+
+def _load(environ: Mapping[str, str], import_tasks: Callable[[], None]) -> config.Settings:
+    faults: list[str] = []
+    try:
+        settings = config.load(environ)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        import_tasks()
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def _try(environ: Mapping[str, str]) -> None:
+    if not config.task_modules(environ):
+        return
+    parent = os.getpid()
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobsched.host.settings"], env=dict(environ), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, preexec_fn=lambda: processes.die_with_parent(parent),
+    ) as process:
+        try:
+            said = process.communicate(timeout=IMPORT_S)[0].decode(errors="replace").splitlines()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said = process.communicate()[0].decode(errors="replace").splitlines()
+            raise ConfigError([f"{_name(said)} is not imported within {IMPORT_S:g} s"]) from None
+    if faults := [line.removeprefix(_FAULT) for line in said if line.startswith(_FAULT)]:
+        raise ConfigError(faults)
+    if process.returncode:
+        how = processes.described(process.returncode)
+        raise ConfigError([f"{_name(said)} ends the process that imports it, with {how}"])
+
+
+def _name(said: list[str]) -> str:
+    """The module that was imported when the process said no more."""
+    named = [line.removeprefix(_NEXT) for line in said if line.startswith(_NEXT)]
+    return f"JOBSCHED_TASKS={named[-1]!r}:" if named else "JOBSCHED_TASKS:"
+
+
+def _answer() -> None:
+    """Import the modules of tasks, and say on standard output, which is ours alone from here on, how that went."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1) as answer:
+        os.dup2(2, 1)
+        for module in config.task_modules(os.environ):
+            print(f"{_NEXT}{module}", file=answer)
+            try:
+                tasks.load([module])
+            except ConfigError as error:
+                print(f"{_FAULT}{error}", file=answer)
+        answer.flush()
+        os._exit(0)  # whatever the modules have started
+
+
+if __name__ == "__main__":
+    _answer()
