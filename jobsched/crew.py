@@ -7,7 +7,6 @@ import logging
 import mmap
 import os
 import signal
-import socket
 import time
 from collections.abc import Container, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.domain import BoardLost
+from jobsched.host import identity
 from jobsched.loop import stop_signals
 from jobsched.replan import Planner
 from jobsched.workers import LaneWorker
@@ -99,6 +99,7 @@ class Seat:
         self._aim = ctypes.c_uint32.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
         self.give(slot)
         self.pid: int | None = None
+        self._token = ""
         self._emptied_at = float("-inf")
         self._since = 0.0
         self._pause = 0.0
@@ -119,7 +120,7 @@ class Seat:
             return name if self._ended(os.WNOHANG) else None
         if time.monotonic() >= self._not_before:
             self._since = time.monotonic()
-            parent = os.getpid()
+            parent, self._token = os.getpid(), identity.token()
             # Held back, a signal that comes before the child has handlers of its own does not end in ours, unheard.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
             self.pid = os.fork()
@@ -129,8 +130,8 @@ class Seat:
         return None
 
     def name(self, pid: int) -> str:
-        """What a worker process of the seat is called."""
-        return f"{socket.gethostname()}-{pid}-{self.number}"
+        """What the worker process that was forked last into the seat is called; both sides of the fork know it."""
+        return f"{identity.process_name(pid=pid, random=self._token)}-{self.number}"
 
     def just_emptied(self) -> bool:
         """Whether the seat's worker has died lately, so that its orphans may still arrive."""

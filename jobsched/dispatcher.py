@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +18,7 @@ from jobsched.connections import connect
 from jobsched.database import ledger_app
 from jobsched.domain import BoardLost
 from jobsched.failpoints import failpoint
+from jobsched.host import identity
 from jobsched.loop import run_forever
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class Dispatcher:
     """Takes slices from the board and enqueues them. Any number may run at once; none leads."""
 
     def __init__(self, settings: Settings, board: Board, redis: Redis) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.name = identity.process_name()
         self._settings = settings
         self._board = board
         self._redis = redis

@@ -20,6 +20,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from jobsched import lanes, plan, processes
 from jobsched.board import Board
 from jobsched.domain import BoardLost
+from jobsched.host import identity
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class LaneWorker(Worker):
             job_class=lanes.SliceJob, serializer=JSONSerializer, worker_ttl=HEARTBEAT_S + 15,
             job_monitoring_interval=HEARTBEAT_S, log_job_description=False,
         )
+        self.hostname = identity.host()  # what RQ takes may hold what no Redis string can
         self._aim = aim or (lambda: slot)
         self._serve(slot)
         self._in_hand = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from secrets import token_hex
 
 from redis.exceptions import LockError
 
@@ -42,7 +43,8 @@ class Presence(Scripts):
             with suppress(LockError):  # it ran out; somebody else may hold it now
                 lock.reacquire()
 
-        held = lock.acquire()
+        # The lock's own token is made of the host's network address and clock, which containers have alike.
+        held = lock.acquire(token=token_hex(16))
         try:
             yield stay if held else None
         finally:

@@ -51,6 +51,17 @@ _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py:
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 
 MUTANTS = (
+    # Who is who
+    _mutant("workers called by host and process id alone", "crew.py",
+            'identity.process_name(pid=pid, random=self._token)', 'identity.process_name(pid=pid, random="")',
+            "integration/test_identity.py::test_a_seat_calls_each_worker_anew_though_it_has_the_id_of_the_last"),
+    _mutant("processes called by host and process id alone", "host/identity.py",
+            "token() if random is None else random", '"" if random is None else random',
+            "integration/test_identity.py::test_dispatchers_of_one_host_name_and_one_id_are_two"),
+    _mutant("a host's name as it comes", "host/identity.py",
+            'name = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())', "name = socket.gethostname()",
+            "integration/test_identity.py::test_a_worker_of_any_host_name_is_registered_once_and_found_by_its_name"),
+
     # The fences
     _mutant("start fence without the attempt", "ledger.py",
             "tuple_(Job.id, Job.attempt).in_(fences)", "Job.id.in_([job for job, _ in fences])",
