@@ -14,6 +14,8 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 threads = 8
 graceful_timeout = 5
+# A header says where we are (SCRIPT_NAME) and how we were reached only when a proxy is configured to send it.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
 control_socket_disable = True
 loglevel = "warning"
 

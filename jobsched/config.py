@@ -85,7 +85,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
     policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
     bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
-                 "ascending upper bounds in seconds, each above 0, as 0.001,0.01,0.1,1,10")
+                 "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
     tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([int(b) for b in raw.split(",")]),
                  "two ascending counts of pending jobs, as 5,10")
     workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")

@@ -5,6 +5,7 @@ Nothing here does I/O or reads a clock.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -72,13 +73,17 @@ class Band:
         return f"band-{self.label}"
 
 
+#: The least estimate of a job, in seconds. No clock measures less, and ratios to less are beyond floating point.
+LEAST_EXECUTION_TIME_S = 1e-6
+
+
 def bands_of(bounds_s: Sequence[float]) -> tuple[Band, ...]:
     """Bands ``task_01`` ... for ascending upper bounds in seconds; the quickest weighs most.
 
-    Raises ValueError when the bounds are empty, not above zero, or not ascending.
+    Raises ValueError when the bounds are empty, below LEAST_EXECUTION_TIME_S, or not ascending.
     """
-    if not bounds_s or any(b <= 0 for b in bounds_s) or list(bounds_s) != sorted(set(bounds_s)):
-        raise ValueError("bands need ascending upper bounds in seconds, each above 0")
+    if not bounds_s or min(bounds_s) < LEAST_EXECUTION_TIME_S or list(bounds_s) != sorted(set(bounds_s)):
+        raise ValueError(f"bands need ascending upper bounds in seconds, each at least {LEAST_EXECUTION_TIME_S:f}")
     count = len(bounds_s)
     return tuple(Band(f"task_{i + 1:02d}", float(bound), count - i) for i, bound in enumerate(bounds_s))
 
@@ -174,6 +179,20 @@ class FieldError:
 
     pointer: str
     detail: str
+
+
+#: Categories of characters that show nothing by themselves: controls, formats, separators, and marks without a base.
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"})
+#: Characters of other categories that show nothing all the same: fillers of Hangul, the empty pattern of Braille, a
+#: musical symbol without a head, and what Unicode reserves for characters that are to be ignored (Unicode Character
+#: Database, property Default_Ignorable_Code_Point).
+_INVISIBLE = frozenset({0x115F, 0x1160, 0x2065, 0x2800, 0x3164, 0xFFA0, 0x1D159, *range(0xFFF0, 0xFFF9),
+                        *range(0xE0000, 0xE1000)})
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character alone shows a reader anything. One that Unicode has not assigned yet may."""
+    return ord(character) not in _INVISIBLE and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
 
 
 #: How deep JSON that is sent to us, or that a task returns, may nest.

@@ -14,15 +14,13 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from jobsched import tasks
-from jobsched.domain import Status
+from jobsched.domain import LEAST_EXECUTION_TIME_S, Status
 from jobsched.models import Job
 
 #: History is that of so many jobs, the latest to be submitted of those that are completed.
 LATEST = 100
 #: An estimate is this quantile of their measured times: nine in ten jobs took no longer.
 QUANTILE = 0.9
-#: A clock may have measured nothing; an estimate is at least this, in seconds.
-LEAST_S = 1e-6
 
 #: In the statement's text: a database that sees a parameter here can not tell that the partial indexes hold the rows.
 _COMPLETED = Job.status == bindparam("completed", Status.COMPLETED.value, literal_execute=True)
@@ -135,12 +133,13 @@ def _estimate(times: Sequence[float], *, of_site: bool) -> Estimate | None:
 
 
 def _likely_s(times: Sequence[float]) -> float:
-    return max(LEAST_S, quantile(times, QUANTILE))
+    return max(LEAST_EXECUTION_TIME_S, quantile(times, QUANTILE))  # a clock may have measured nothing
 
 
 def _accuracy(jobs: Sequence[Measured]) -> Accuracy | None:
     if not jobs:
         return None
-    ratios = [job.run_time / job.execution_time for job in jobs]
+    # A row that is older than the least execution time may hold less.
+    ratios = [job.run_time / max(LEAST_EXECUTION_TIME_S, job.execution_time) for job in jobs]
     return Accuracy(len(jobs), quantile(ratios, 0.5), quantile(ratios, 0.9),
                     sum(ratio > 1 for ratio in ratios) / len(ratios))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jobsched import capacity, plan, tables
+from jobsched.base.jsontext import dumps
 from jobsched.board import Board
 from jobsched.capacity import Demand
 from jobsched.config import Settings
@@ -71,7 +71,7 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
     found = outlook(demands, workers or settings.workers, settings.bands, wait_s)
     console = tables.console(_WIDTH)
     if as_json:
-        console.out(json.dumps(as_numbers(found), indent=1))
+        console.out(dumps(as_numbers(found), indent=1))
         return
     console.print(headline(found), style="bold")
     console.print(table(found))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from flask_migrate import Migrate
+from sqlalchemy.orm import Session
 
 from jobsched.config import Settings
 from jobsched.database import ledger_app
@@ -17,6 +21,25 @@ from jobsched.models import db
 _HERE = Path(__file__).parent
 #: Inside the package in an installed wheel, beside it in a checkout.
 DIRECTORY = next(path for path in (_HERE / "migrations", _HERE.parent / "migrations") if path.is_dir())
+
+
+def shortfall(session: Session) -> str | None:
+    """What the database lacks for this version of jobsched, as a sentence; None where it lacks nothing.
+
+    A database that a newer version has migrated lacks nothing: during a rolling deploy both versions serve it.
+    """
+    found = MigrationContext.configure(session.connection()).get_current_revision()
+    if found is None:
+        return "the database has no tables of jobsched: run jobsched migrate"
+    if found in _revisions()[1:]:
+        return f"the database is at revision {found}, and this version needs {_revisions()[0]}: run jobsched migrate"
+    return None
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """The revisions that this version knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory(str(DIRECTORY)).walk_revisions())
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:

@@ -23,6 +23,7 @@ from jobsched import admission, estimates, ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
+    LEAST_EXECUTION_TIME_S,
     TERMINAL,
     WAITING,
     BoardLost,
@@ -212,8 +213,8 @@ def if_redis_answers(what: str) -> Iterator[None]:
 
 
 def _fault_of_time(execution_time: float, settings: Settings) -> str | None:
-    if not execution_time > 0:
-        return "must be above 0 s"
+    if not execution_time >= LEAST_EXECUTION_TIME_S:
+        return f"must be at least {LEAST_EXECUTION_TIME_S:f} s"
     try:
         band_of(execution_time, settings.bands)
     except ExecutionTimeTooLong as error:

@@ -19,7 +19,7 @@ from jobsched.config import Settings, load
 from jobsched.database import ledger_app
 from jobsched.models import db
 from tests.servers import PostgresServer, RedisServer, ServerMissing, running_postgres, running_redis
-from tests.support import install
+from tests.support import create_tables, install
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def ledger(settings: Settings) -> Iterator[Flask]:
     """The ledger with its tables, inside its application context."""
     app = ledger_app(settings)
     with app.app_context():
-        db.create_all()
+        create_tables()
         yield app
         db.session.remove()
         db.engine.dispose()

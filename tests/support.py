@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from jobsched import schema
 from jobsched.board import Board
 from jobsched.database import writing
 from jobsched.domain import Band, Slice, Tier, WaitingJob, band_of, bands_of, tiers_of
-from jobsched.models import Job, Site, UserRecord
+from jobsched.models import Job, Site, UserRecord, db
 from jobsched.policy import POLICIES
 
 T = TypeVar("T")
@@ -32,6 +36,13 @@ def eventually(predicate: Callable[[], T], deadline_s: float = 20.0, *, every_s:
         if time.monotonic() > give_up:
             raise AssertionError(f"not within {deadline_s:g} s: {predicate!r} is {value!r}")
         time.sleep(every_s)
+
+
+def create_tables() -> None:
+    """The ledger's tables as the migrations leave them, at their head. Needs an application context."""
+    db.create_all()
+    with db.engine.begin() as connection:
+        MigrationContext.configure(connection).stamp(ScriptDirectory(str(schema.DIRECTORY)), "head")
 
 
 def install(board: Board, policy: str, bands: Sequence[Band] = BANDS, tiers: Sequence[Tier] = TIERS) -> Board:

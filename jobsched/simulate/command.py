@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from jobsched import tables
+from jobsched.base.jsontext import dumps
 from jobsched.config import Settings
 from jobsched.domain import JobschedError
 from jobsched.simulate import marks, report
@@ -49,7 +49,7 @@ def _print(settings: Settings, outcomes: Sequence[Outcome], verdicts: Sequence[m
     if as_json:
         rows = [report.row(result) | ({"workload": outcome.load.name} if verdicts else {})
                 for outcome in outcomes for result in outcome.results]
-        console.out(json.dumps(rows, indent=1))
+        console.out(dumps(rows, indent=1))
         return
     for outcome in outcomes:
         for table in report.tables(outcome, settings.bands):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobsched.domain import Band
+from jobsched.domain import LEAST_EXECUTION_TIME_S, Band
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 
 #: A job may take so many times the last band's bound: what takes longer is a slip, and would take hours to walk over.
@@ -82,7 +82,8 @@ def _arrival(row: Mapping[str, Any], bound_s: float) -> Arrival:
 
 
 def _size(row: Mapping[str, Any], name: str, most_s: float, why: str) -> float:
-    return _seconds(row, name, lambda value: 0 < value <= most_s, f"seconds above 0, at most {most_s:g} ({why})")
+    return _seconds(row, name, lambda value: LEAST_EXECUTION_TIME_S <= value <= most_s,
+                    f"seconds, {LEAST_EXECUTION_TIME_S:f} to {most_s:g} ({why})")
 
 
 def _id(row: Mapping[str, Any], name: str) -> int:

@@ -11,11 +11,9 @@ from sqlalchemy import func, select
 from jobsched.base.addresses import redacted
 from jobsched.config import Settings
 from jobsched.database import ledger_app, reading
+from jobsched.domain import LEAST_EXECUTION_TIME_S
 from jobsched.models import Job
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
-
-#: A clock may have measured nothing; a simulated job takes at least this many seconds.
-LEAST_S = 1e-6
 
 
 def from_ledger(settings: Settings, begin: datetime, end: datetime, workers: int) -> Workload:
@@ -43,5 +41,6 @@ def _jobs_between(begin: datetime, end: datetime) -> Any:
 
 def _arrivals(rows: Any, begin: datetime) -> Iterator[Arrival]:
     for due, site, user, run_time, execution_time in rows:
-        length = max(LEAST_S, execution_time if run_time is None else run_time)
-        yield Arrival((due - begin).total_seconds(), site, user, length, execution_time)
+        estimate = max(LEAST_EXECUTION_TIME_S, execution_time)
+        length = estimate if run_time is None else max(LEAST_EXECUTION_TIME_S, run_time)  # a clock may measure nothing
+        yield Arrival((due - begin).total_seconds(), site, user, length, estimate)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from jobsched.domain import MOST_NESTING, FieldError, is_deeper_than
 from jobsched.web.problems import Problem
@@ -44,31 +45,43 @@ def install(app: Flask) -> None:
     """Bound the bodies that the application takes."""
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # Werkzeug cuts a body of unknown length there: see `raw`
     app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
-    app.before_request(refuse_too_large)
+    app.before_request(receive)
     app.after_request(drain)
 
 
-def refuse_too_large() -> None:
-    """Refuse a body that says itself that it is too large, also where nobody would read it."""
+def receive() -> None:
+    """Read the whole body before anything is done for the request, also where no view asks for it.
+
+    A body that is broken on its way must not be found only after something was changed. Raises Problem 400 or 413.
+    """
     announced = request.content_length or 0
     if announced > MOST_BYTES:
         raise Problem(413, f"a body may have at most {MOST_BYTES} bytes; got {announced}")
+    raw()
 
 
 def drain(response: Response) -> Response:
-    """Read what is left of the body: one who is still sending when the connection closes never sees the answer."""
+    """Read what is left of the body: a client that still sends when the connection closes never sees the answer."""
     if request.environ.get("wsgi.input_terminated"):  # the server ends the stream where the body ends
         rest, stream = _DRAIN_BYTES, request.environ["wsgi.input"]
-        while rest > 0 and (chunk := stream.read(65536)):
-            rest -= len(chunk)
+        with suppress(Exception):  # a broken body has no rest, and has been answered with 400 or an earlier refusal
+            while rest > 0 and (chunk := stream.read(65536)):
+                rest -= len(chunk)
     return response
 
 
 def raw() -> bytes:
-    """The request's body as it came. Raises Problem 413."""
-    data = request.get_data()
+    """The request's body as it came. Raises Problem 413, or 400 for one that ends early or is framed wrongly."""
+    try:
+        data = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for this, and all are about what the client sent
+        raise Problem(400, f"the body can not be read: {error}") from None
     if len(data) > MOST_BYTES:
         raise Problem(413, f"a body may have at most {MOST_BYTES} bytes")
+    if len(data) < (request.content_length or 0):  # half a form is a form, too
+        raise Problem(400, f"the body ends after {len(data)} of its {request.content_length} bytes")
     return data
 
 

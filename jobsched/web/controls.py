@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched import controls
+from jobsched.base.jsontext import dumps
 from jobsched.board import LaneCount
 from jobsched.database import reading, writing
 from jobsched.domain import Band, Invalid, Status
@@ -31,7 +32,7 @@ def lanes() -> Response:
     if negotiate.wants_html():
         return negotiate.see_other(_dashboard())
     with reading() as session:
-        return negotiate.json_answer(negotiate.dumps(_lanes(session)))
+        return negotiate.json_answer(dumps(_lanes(session)))
 
 
 def pause(name: str) -> Response:
@@ -48,7 +49,7 @@ def policy() -> Response:
     """Which policy there is, and which others."""
     if negotiate.wants_html():
         return negotiate.see_other(_dashboard())
-    return negotiate.json_answer(negotiate.dumps(_policy()))
+    return negotiate.json_answer(dumps(_policy()))
 
 
 def choose() -> Response:
@@ -79,7 +80,7 @@ def _pause(name: str, *, paused: bool) -> Response:
         return negotiate.see_other(negotiate.back(_dashboard()))
     with reading() as session:
         found = next(lane for lane in _lanes(session) if lane["name"] == band.name)
-    return negotiate.json_answer(negotiate.dumps(found))
+    return negotiate.json_answer(dumps(found))
 
 
 def _band(name: str) -> Band:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
+from jobsched.base.jsontext import dumps
 from jobsched.database import reading, writing
 from jobsched.domain import FieldError, Invalid, TooManyPending
 from jobsched.web import body, current, idempotency, negotiate, paging, validation
@@ -100,21 +101,22 @@ class Views:
         drafts, errors = validation.every(self._resource.draft, sent)
         if errors:
             with reading() as session:
-                self._refuse(session, drafts, errors)
+                self._refuse(session, drafts, errors, of_list=isinstance(sent.value, list))
         return drafts
 
-    def _refuse(self, session: Session, drafts: Mapping[str, Any], errors: Sequence[FieldError]) -> NoReturn:
-        """Raise Invalid with ``errors``, and with what else is wrong with the drafts, in their order."""
+    def _refuse(self, session: Session, drafts: Mapping[str, Any], errors: Sequence[FieldError], *,
+                of_list: bool) -> NoReturn:
+        """Raise Invalid with ``errors``, and with what else is wrong with the drafts; those of a list in its order."""
         found = {error.pointer for error in errors}
         more = [error for error in self._resource.faults(session, drafts) if error.pointer not in found]
-        raise Invalid(sorted([*errors, *more], key=_place))
+        raise Invalid(sorted([*errors, *more], key=_index) if of_list else [*errors, *more])
 
     def _insert(self, session: Session, drafts: Mapping[str, Any], made: dict[str, Any]) -> Answer:
         rows = self._resource.insert(session, drafts)
         made.update(zip(drafts, rows, strict=True))
         items = self._resource.show(session, rows)
         location = str(items[0]["links"]["self"]) if len(items) == 1 else None
-        return Answer(201, negotiate.dumps(items[0] if "" in drafts else items), location)
+        return Answer(201, dumps(items[0] if "" in drafts else items), location)
 
     def _rewrite(self, id: int, *, is_patch: bool) -> Response:
         sent = body.read()
@@ -123,7 +125,7 @@ class Views:
                 fields = self._resource.fields(session, id)
                 drafts, errors = validation.one(self._resource.draft, sent, fields if is_patch else None)
                 if errors:
-                    self._refuse(session, drafts, errors)
+                    self._refuse(session, drafts, errors, of_list=False)
                 row = self._resource.change(session, id, drafts[""])
         except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
@@ -145,7 +147,7 @@ class Views:
             response = negotiate.page(resource.list_page, status, items=items, next_url=next_url, filters=filters,
                                       **context)
         else:
-            response = negotiate.json_answer(negotiate.dumps(items))
+            response = negotiate.json_answer(dumps(items))
         if next_url is not None:
             response.headers["Link"] = f'<{next_url}>; rel="next"'
         return response
@@ -155,7 +157,7 @@ class Views:
             item = self._resource.show_one(session, id, current.board())
         if negotiate.wants_html():
             return negotiate.page(self._resource.item_page, status, item=item, **context)
-        return negotiate.json_answer(negotiate.dumps(item))
+        return negotiate.json_answer(dumps(item))
 
     def _address(self, id: int | None = None) -> str:
         return f"{request.script_root}/{self._resource.path}" + (f"/{id}" if id else "")
@@ -185,7 +187,6 @@ def by_field(errors: Sequence[FieldError]) -> dict[str, str]:
     return {error.pointer.removeprefix("/").split("/")[0]: error.detail for error in reversed(errors)}
 
 
-def _place(error: FieldError) -> int:
-    """Where in a list a fault lies."""
-    index = error.pointer.split("/")[1:2]
-    return int(index[0]) if index and index[0].isdigit() else 0
+def _index(error: FieldError) -> int:
+    """Where in the list that was sent a fault lies: its pointer begins with an index of ours."""
+    return int(error.pointer.split("/")[1])

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from flask import Response
 from redis.exceptions import RedisError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobsched import schema
+from jobsched.base.jsontext import dumps
 from jobsched.database import reading
 from jobsched.domain import BoardLost
 from jobsched.web import current, negotiate
@@ -16,21 +17,27 @@ from jobsched.web.crew import crew
 from jobsched.web.schemas import CheckOut, ReadyOut
 
 
+class _NotReady(Exception):
+    """A part answers, and yet nothing will run; says why, and what would help."""
+
+
 def healthz() -> Response:
     """The process answers."""
-    return negotiate.json_answer(negotiate.dumps({"status": "ok"}))
+    return negotiate.json_answer(dumps({"status": "ok"}))
 
 
 def readyz() -> Response:
     """Every part that a job needs, each by its name; 503 while one is missing."""
     checks = {name: _check(look) for name, look in _CHECKS.items()}
     ready: ReadyOut = {"ready": all(check["ok"] for check in checks.values()), "checks": checks}
-    return negotiate.json_answer(negotiate.dumps(ready), 200 if ready["ready"] else 503)
+    return negotiate.json_answer(dumps(ready), 200 if ready["ready"] else 503)
 
 
 def _check(look: Callable[[], str | None]) -> CheckOut:
     try:
         found = look()
+    except _NotReady as lack:
+        return {"ok": False, "detail": str(lack)}
     except (RedisError, BoardLost, SQLAlchemyError) as error:
         return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
     return {"ok": found is not None, "detail": found or "none is alive"}
@@ -38,7 +45,8 @@ def _check(look: Callable[[], str | None]) -> CheckOut:
 
 def _database() -> str:
     with reading() as session:
-        session.execute(select(1))
+        if lack := schema.shortfall(session):
+            raise _NotReady(lack)
     return "answers"
 
 

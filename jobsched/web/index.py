@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, current_app
 
+from jobsched.base.jsontext import dumps
 from jobsched.web import current, dashboard, health, metrics, negotiate, openapi
 from jobsched.web.openapi import Operation
 from jobsched.web.schemas import EndpointOut, HealthOut, ReadyOut
@@ -28,7 +29,7 @@ def index() -> Response:
     if negotiate.wants_html():
         board = current.board()
         return dashboard.show(board, board.redis, current.settings())
-    return negotiate.json_answer(negotiate.dumps(_endpoints()))
+    return negotiate.json_answer(dumps(_endpoints()))
 
 
 def _endpoints() -> list[EndpointOut]:

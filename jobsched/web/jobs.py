@@ -11,11 +11,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from jobsched import submit
+from jobsched.base.jsontext import dumps
 from jobsched.board import Board
 from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, NotFound, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import JobDraft
-from jobsched.web import current, figures, idempotency, negotiate
+from jobsched.web import current, figures, idempotency
 from jobsched.web.crud import done
 from jobsched.web.idempotency import Answer
 from jobsched.web.openapi import Operation
@@ -105,7 +106,7 @@ def _move(id_: int, write: Callable[[Session], None], then: Callable[[Job], None
         write(session)
         job = session.get_one(Job, id_, populate_existing=True)
         moved.append(job)
-        return Answer(200, negotiate.dumps(show_jobs(session, [job])[0]))
+        return Answer(200, dumps(show_jobs(session, [job])[0]))
 
     answer = idempotency.once(do)
     for job in moved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +12,6 @@ def wants_html() -> bool:
     """Whether the client prefers a page. JSON when it names nothing, or both alike."""
     accept = request.accept_mimetypes
     return accept["text/html"] > accept["application/json"]
-
-
-def dumps(data: Any) -> str:
-    """Compact JSON, in ASCII: so it can be sent whatever strange characters a task has returned."""
-    return json.dumps(data, separators=(",", ":"))
 
 
 def page(template: str, status: int = 200, **context: Any) -> Response:

@@ -13,6 +13,7 @@ from flask import Flask, Response, current_app
 from pydantic import BaseModel, TypeAdapter
 
 import jobsched
+from jobsched.base.jsontext import dumps
 from jobsched.web import negotiate
 from jobsched.web.body import FORMS, MOST_INTEGER
 from jobsched.web.schemas import ProblemOut
@@ -99,7 +100,7 @@ def operations(app: Flask) -> Iterator[tuple[str, str, Operation]]:
 def document() -> Response:
     """The document as an answer."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return negotiate.json_answer(negotiate.dumps(describe(app)))
+    return negotiate.json_answer(dumps(describe(app)))
 
 
 def describe(app: Flask) -> dict[str, Any]:

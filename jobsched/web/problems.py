@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from jobsched.base.jsontext import dumps
 from jobsched.domain import BoardLost, Conflict, FieldError, Invalid, NotFound, TooManyPending
 from jobsched.web import current, negotiate
 
@@ -61,7 +62,7 @@ def answer(error: Exception) -> Response:
         log.error("unexpected error", exc_info=error)
     response = _page(problem) if negotiate.wants_html() else None
     if response is None:
-        response = Response(negotiate.dumps(problem.body), problem.status, mimetype=MIMETYPE)
+        response = Response(dumps(problem.body), problem.status, mimetype=MIMETYPE)
     response.headers.update(problem.headers)
     response.vary.add("Accept")
     return response

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from jobsched import controls
+from jobsched.base.jsontext import dumps
 from jobsched.board import Board, Flying, Waiting
 from jobsched.config import Settings
 from jobsched.database import reading
@@ -25,7 +26,7 @@ def why(id: int) -> Response:
     """Why one job waits; a browser is led to its page, which says it as well."""
     if negotiate.wants_html():
         return negotiate.see_other(f"{request.script_root}/jobs/{id}")
-    return negotiate.json_answer(negotiate.dumps(explain(id)))
+    return negotiate.json_answer(dumps(explain(id)))
 
 
 def explain(id_: int) -> WhyOut:

@@ -24,7 +24,7 @@ from jobsched.policy import POLICIES
 from jobsched.stack import child
 from jobsched.web import application
 from tests.browser.api import Api
-from tests.support import eventually
+from tests.support import create_tables, eventually
 
 ROOT = Path(__file__).parents[2]
 #: No browser asks anybody but us for anything.
@@ -60,7 +60,7 @@ def still(settings: Settings, redis: Redis) -> Iterator[str]:
     """The address of the web alone, over an empty ledger: nobody works, so what waits stays waiting."""
     app = application(settings)
     with app.app_context():
-        db.create_all()
+        create_tables()
     board = app.extensions["jobsched.board"]
     board.install(POLICIES[settings.policy], settings.bands, settings.tiers)
     server = make_server("127.0.0.1", 0, app, threaded=True)

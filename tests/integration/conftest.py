@@ -16,6 +16,7 @@ from jobsched.models import db
 from jobsched.policy import POLICIES
 from jobsched.web import application
 from tests.integration.web import board_of
+from tests.support import create_tables
 
 MakeClient: TypeAlias = Callable[[Settings], FlaskClient]
 
@@ -38,7 +39,7 @@ def client(make_client: MakeClient, settings: Settings, redis: Redis) -> FlaskCl
     """A client of the application, with an empty database and an empty board."""
     client = make_client(settings)
     with client.application.app_context():
-        db.create_all()
+        create_tables()
     board_of(client).install(POLICIES[settings.policy], settings.bands, settings.tiers)
     return client
 

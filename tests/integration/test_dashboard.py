@@ -17,12 +17,13 @@ from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import reading
 from jobsched.domain import Status
-from jobsched.models import db, utcnow
+from jobsched.models import utcnow
 from jobsched.web import snapshot
 from jobsched.web.crew import crew
 from jobsched.web.snapshot import Paced, Snapshot
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_site, add_user, board_of, set_status
+from tests.support import create_tables
 
 
 def _taken(client: FlaskClient, settings: Settings, redis: Redis, **later: float) -> Snapshot:
@@ -132,7 +133,7 @@ def test_without_redis_the_dashboard_answers_from_sql(
 ) -> None:
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path}/nobody.sock?db=0"))
     with client.application.app_context():
-        db.create_all()
+        create_tables()
     add_user(client)
     add_job(client, execution_time=5)
     for path in ("/", "/?part=live"):

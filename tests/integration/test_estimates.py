@@ -116,6 +116,11 @@ def test_the_error_of_estimates_tells_the_users_from_historys() -> None:
     )
 
 
+def test_the_error_of_an_estimate_of_next_to_nothing_is_finite() -> None:
+    found = estimates.task_estimates("sleep", measured((1.0, 1e-320, False)))  # taken before there was a least one
+    assert found.said == Accuracy(1, median=1e6, p90=1e6, longer=1.0)
+
+
 def test_a_sites_page_tells_its_tasks_by_name_and_whose_the_estimates_were(site: Site, user: UserRecord) -> None:
     completed(user, 0.5, 1.0, execution_time=0.5)
     completed(user, 1.0, execution_time=2.0, estimated=True)

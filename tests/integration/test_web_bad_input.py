@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.integration.web import ON_SQLITE, add_user, created, pointers, problem
+from tests.integration.web import ON_SQLITE, add_site, add_user, created, pointers, problem
 
 pytestmark = ON_SQLITE
 
@@ -142,6 +142,8 @@ BAD_JOBS: list[tuple[dict[str, Any], str]] = [
     ({"execution_time": 1e308}, "/execution_time"), ({"execution_time": "1"}, "/execution_time"),
     ({"execution_time": True}, "/execution_time"), ({"execution_time": None}, "/execution_time"),
     ({"execution_time": [1]}, "/execution_time"), ({"execution_time": 1e-400}, "/execution_time"),
+    ({"execution_time": 1e-320}, "/execution_time"), ({"execution_time": 5e-324}, "/execution_time"),
+    ({"execution_time": 9.99e-7}, "/execution_time"),
     ({"task": "nonsense"}, "/task"), ({"task": ""}, "/task"), ({"task": None}, "/task"), ({"task": "x" * 101}, "/task"),
     ({"task": "a\0"}, "/task"), ({"payload": []}, "/payload"), ({"payload": None}, "/payload"),
     ({"payload": "{}"}, "/payload"), ({"payload": {"a": "x" * 16_400}}, "/payload"),
@@ -176,6 +178,51 @@ def test_a_payload_may_speak_of_nul(client: FlaskClient) -> None:
     add_user(client)
     payload = {"a": "\\u0000"}  # six characters, none of them NUL
     assert created(client.post("/jobs", json={**JOB, "payload": payload}))["payload"] == payload
+
+
+#: Names of fields that look like the index of a list, or like a number that Python can not read.
+NUMBER_LIKE = ["\u00b2", "\u2460", "\u0663", "\U0001d7d7", "0", "1", "007", "-1", "1_0", "1e5", "9" * 5_000, " 1", ""]
+
+
+@pytest.mark.parametrize("name", NUMBER_LIKE, ids=range(len(NUMBER_LIKE)))
+def test_a_field_may_be_named_like_a_number(client: FlaskClient, name: str) -> None:
+    add_user(client)
+    at = f"/{name}"
+    for path, item, method in (("/sites", {"name": "a"}, "PUT"), ("/user-records", {"name": "a", "site": 1}, "PATCH"),
+                               ("/jobs", JOB, "PATCH")):
+        odd = {**item, name: 1}
+        assert pointers(client.post(path, json=odd)) == [at]
+        assert pointers(client.post(path, json=[item, odd])) == [f"/1{at}"]
+        assert pointers(client.post(path, data=odd)) == [at]
+        if path != "/jobs":
+            assert pointers(client.open(f"{path}/1", method=method, json=odd)) == [at]
+            assert pointers(client.post(f"{path}/1", data={**odd, "_method": method})) == [at]
+
+
+def test_faults_of_a_list_come_in_its_order(client: FlaskClient) -> None:
+    add_user(client)
+    jobs = [{**JOB, "user": 9}, {"\u00b2": 1}, {**JOB, "site": 9}, *[JOB] * 8, {**JOB, "execution_time": 0}]
+    assert pointers(client.post("/jobs", json=jobs)) == [
+        "/0/user", "/1/user", "/1/site", "/1/\u00b2", "/2/site", "/11/execution_time"]
+
+
+@pytest.mark.parametrize("name", [
+    "\u200b", "\u2060\ufeff", "\u200e\u202e", "\u00ad", "\u3164", "\u115f\u1160", "\uffa0", "\u2800 \u2800", "\u034f",
+    "\ufe0f", "\U000e0041", "\u180e", "\u0301", "\u00a0\u3000", "\u2028", "\x7f", "\x1b", "\U0001d159",
+], ids=ascii)
+def test_a_name_that_shows_nothing_is_blank(client: FlaskClient, name: str) -> None:
+    site = add_site(client)
+    assert pointers(client.post("/sites", json={"name": name})) == ["/name"]
+    assert pointers(client.post("/sites", data={"name": name})) == ["/name"]
+    assert pointers(client.patch(f"/sites/{site}", json={"name": name})) == ["/name"]
+    assert pointers(client.post("/user-records", json={"site": site, "name": name})) == ["/name"]
+
+
+@pytest.mark.parametrize("name", [
+    "e\u0301", "\u0646\u200c\u0627", "\U0001f469\u200d\U0001f680", "\u2603\ufe0f", "-", "\u1ff7",
+], ids=ascii)
+def test_a_name_that_shows_something_is_kept_as_it_is(client: FlaskClient, name: str) -> None:
+    assert created(client.post("/sites", json={"name": name}))["name"] == name
 
 
 @pytest.mark.parametrize("body", ["[]", '[{"name":"a"}]', "null", "1"])

@@ -8,12 +8,13 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from redis import Redis
 from rq import Worker
+from sqlalchemy import text
 
+from jobsched import schema
 from jobsched.config import Settings
+from jobsched.models import db
 from tests.integration.conftest import MakeClient
-from tests.integration.web import ON_SQLITE, board_of
-
-pytestmark = ON_SQLITE
+from tests.integration.web import board_of
 
 
 def checks(client: FlaskClient) -> dict[str, bool]:
@@ -40,6 +41,27 @@ def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
     assert not checks(client)["dispatcher"]
 
 
+def test_a_database_that_is_not_migrated_is_not_ready(
+    make_client: MakeClient, settings: Settings, redis: Redis
+) -> None:
+    client = make_client(settings)
+    for revision, says in ((None, "no tables"), ("0001", "at revision 0001, and this version needs")):
+        if revision:
+            schema.upgrade(settings, revision)
+        assert not checks(client)["database"]
+        detail = client.get("/readyz").json["checks"]["database"]["detail"]
+        assert says in detail
+        assert "run jobsched migrate" in detail
+    schema.upgrade(settings)
+    assert checks(client)["database"]
+
+
+def test_a_database_of_a_newer_version_is_ready(client: FlaskClient) -> None:
+    with client.application.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert checks(client)["database"]
+
+
 def test_a_plain_rq_worker_is_a_worker(client: FlaskClient, redis: Redis) -> None:
     worker = Worker(["band-1s"], connection=redis, name="plain")
     worker.register_birth()
@@ -59,6 +81,7 @@ def test_a_registration_without_a_worker_is_none(client: FlaskClient, redis: Red
 def test_without_redis_nothing_is_ready_but_the_process_is_up(
     make_client: MakeClient, settings: Settings, tmp_path: Path
 ) -> None:
+    schema.upgrade(settings)
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
     assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False}
     assert client.get("/healthz").status_code == 200

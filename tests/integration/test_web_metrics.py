@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobsched.config import Settings
 from jobsched.domain import Status
-from jobsched.models import db
 from tests.integration.conftest import MakeClient
 from tests.integration.web import ON_SQLITE, add_job, add_site, add_user, board_of, set_status
+from tests.support import create_tables
 
 OF_REDIS = {"jobsched_workers_alive", "jobsched_dispatchers_alive"}
 OF_THE_BOARD = {
@@ -83,7 +83,7 @@ def test_workers_are_wanted_for_what_comes_and_what_waits(client: FlaskClient) -
 def test_without_redis_what_needs_it_is_absent(make_client: MakeClient, settings: Settings, tmp_path: Path) -> None:
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
     with client.application.app_context():
-        db.create_all()
+        create_tables()
 
     found = scrape(client)
 

@@ -13,9 +13,9 @@ from redis import Redis
 
 from jobsched import controls, repair
 from jobsched.config import Settings
-from jobsched.models import db
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_user, board_of, created, problem
+from tests.support import create_tables
 
 GET = ("/", "/sites", "/sites/1", "/user-records", "/user-records/1", "/jobs", "/jobs/1")
 
@@ -24,7 +24,7 @@ GET = ("/", "/sites", "/sites/1", "/user-records", "/user-records/1", "/jobs", "
 def client_without_redis(make_client: MakeClient, settings: Settings, tmp_path: Path) -> FlaskClient:
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
     with client.application.app_context():
-        db.create_all()
+        create_tables()
     return client
 
 
@@ -90,7 +90,7 @@ def test_a_database_that_stays_locked_is_away(
     monkeypatch.setattr("jobsched.database.BUSY_TIMEOUT_S", 0.05)
     client = make_client(settings)
     with client.application.app_context():
-        db.create_all()
+        create_tables()
     with closing(sqlite3.connect(tmp_path / "jobsched.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         response = client.post("/sites", json={"name": "a"})

@@ -11,6 +11,7 @@ from jobsched.config import Settings
 from jobsched.database import ledger_app, writing
 from jobsched.models import Site, UserRecord, db
 from tests.promise import audit
+from tests.support import create_tables
 
 SITES = (1, 2)
 USERS = (1, 2)
@@ -29,7 +30,7 @@ class Stage:
         """The stage in a database that has no tables yet."""
         stage = cls(settings, ledger_app(settings))
         with stage.app.app_context():
-            db.create_all()
+            create_tables()
             with db.engine.begin() as connection:
                 audit.install(connection)
                 if connection.dialect.name == "postgresql":  # which does not count rows that bring an id of their own

@@ -82,6 +82,7 @@ def test_the_core_neither_reads_a_clock_nor_does_input_and_output(module: str) -
     outside |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in outside} <= {
         "__future__", "collections", "dataclasses", "enum", "functools", "itertools", "jobsched", "math", "typing",
+        "unicodedata",
     }
 
 

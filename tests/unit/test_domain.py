@@ -58,7 +58,7 @@ def test_a_band_is_labelled_and_its_queue_named_by_its_bound(bound_s: float, lab
     assert (band.label, band.queue) == (label, f"band-{label}")
 
 
-@pytest.mark.parametrize("bounds", [[], [0.0], [-1.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+@pytest.mark.parametrize("bounds", [[], [0.0], [1e-320, 1.0], [9e-7], [-1.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
 def test_bands_need_ascending_bounds_above_zero(bounds: list[float]) -> None:
     with pytest.raises(ValueError, match="ascending upper bounds"):
         bands_of(bounds)

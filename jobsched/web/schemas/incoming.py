@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from jobsched.domain import Status
+from jobsched.domain import LEAST_EXECUTION_TIME_S, Status
 from jobsched.policy import POLICIES
 from jobsched.web.schemas.fields import PAYLOAD_BYTES, Email, Id, IsoDate, Moment, Name, Payload, Text
 
@@ -75,7 +75,7 @@ class JobIn(In):
 
     user: Id
     site: Id
-    execution_time: Annotated[float | None, Field(gt=0, description=(
+    execution_time: Annotated[float | None, Field(ge=LEAST_EXECUTION_TIME_S, description=(
         "estimated seconds; at most the last band's bound; null: by how long jobs of the task took lately"))] = None
     task: Annotated[Text, Field(max_length=100)] = "sleep"
     payload: Annotated[Payload, Field(description=f"at most {PAYLOAD_BYTES} bytes")] = Field(default_factory=dict)
