@@ -198,14 +198,13 @@ def _run(module: str) -> None:
 
 def _of_server(error: Exception) -> str | None:
     """What is said of an error of a server: it is away, or has not been migrated. None: of any other error."""
-    import redis.exceptions
     import sqlalchemy.exc as sql
+
+    from jobsched.base import redis_errors
 
     if isinstance(error, sql.InterfaceError | sql.OperationalError | sql.ProgrammingError):
         return f"the database can not be used: {error.orig}"
-    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
-        return f"Redis does not answer: {error}"
-    return None
+    return redis_errors.sentence(error) if redis_errors.is_trouble(error) else None
 
 
 def _function(module: str, name: str) -> Callable[..., Any]:

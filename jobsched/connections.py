@@ -1,16 +1,31 @@
-"""Clients of Redis, with the patience that each kind of process needs."""
+"""Clients of Redis, with the patience that each kind of process needs.
+
+They follow the address: a connection is made anew when its server was made a replica, and from time to time anyway, so
+that a name, a proxy or a socket that has come to lead to another server leads all processes there.
+"""
 
 from __future__ import annotations
 
+import time
 from importlib.util import find_spec
 from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError, ResponseError
 from redis.retry import Retry
 
-# Since 7, redis-py looks up its own version for each connection, to tell the server: 4 ms, and each slice makes three.
+from jobsched.base import redis_errors
+from jobsched.base.redis_errors import NotServing, Sort
+
+#: Since 7, redis-py looks up its own version for each connection, to tell the server: 4 ms, and each slice makes three.
 _ANONYMOUS: dict[str, Any] = {"driver_info": None} if find_spec("redis.driver_info") else {}
+
+#: A connection in use asks its server this often whether it still is the one that takes writes, in seconds.
+ASK_ROLE_EVERY_S = 2.0
+#: It is made anew after so long, in seconds: also a server that nobody demoted may not be where the address leads.
+MOST_AGE_S = 30.0
 
 
 def connect(url: str, *, patient: bool = True, timeout_s: float | None = None) -> Redis:
@@ -20,10 +35,104 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None) -
     two seconds, because somebody waits for the answer and SQL is enough to give it. Both repeat a command whose
     reply was lost: only send what is safe to repeat. With a ``timeout_s`` one waits for no answer longer than that,
     and repeats nothing.
+
+    All refuse a server that is a replica or a Sentinel: NotServing, which is a ConnectionError.
     """
     if timeout_s is not None:
-        return Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s,
-                              retry=Retry(NoBackoff(), 0), **_ANONYMOUS)
+        return Redis.from_pool(_Pool.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s,
+                                              retry=Retry(NoBackoff(), 0), **_ANONYMOUS))
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 5) if patient else Retry(NoBackoff(), 1)
-    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=10 if patient else 2, retry=retry,
-                          health_check_interval=15, **_ANONYMOUS)
+    return Redis.from_pool(_Pool.from_url(url, socket_connect_timeout=1, socket_timeout=10 if patient else 2,
+                                          retry=retry, health_check_interval=15, **_ANONYMOUS))
+
+
+class _Pool(ConnectionPool):
+    """Hands out connections that lead to where the address leads now."""
+
+    def __init__(self, connection_class: type[Any] = Connection, **kwargs: Any) -> None:
+        super().__init__(connection_class=_WATCHFUL[connection_class], **kwargs)
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        connection: Any = super().get_connection(*args, **kwargs)
+        try:  # here, between two uses: a transaction keeps its connection, or what it watches would be lost
+            if connection.is_stale():
+                connection.disconnect()
+                connection.connect()
+        except BaseException:
+            connection.disconnect()
+            self.release(connection)
+            raise
+        return connection
+
+
+class _Watchful:
+    """What our connections have besides those of redis-py, which they are mixed into."""
+
+    _made_at = _asked_at = 0.0
+    _is_useless = False
+
+    def is_stale(self) -> bool:
+        """Whether to connect anew: it is old, its server has refused to serve, or has become a replica."""
+        now = time.monotonic()
+        if self._is_useless or now - self._made_at > MOST_AGE_S:
+            return True
+        if now - self._asked_at < ASK_ROLE_EVERY_S:
+            return False
+        try:
+            self._ask_role()
+        except ConnectionError:
+            return True
+        return False
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        super().on_connect_check_health(check_health)  # type: ignore[misc]
+        self._made_at, self._is_useless = time.monotonic(), False
+        self._ask_role()
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """An answer. One that tells of a demotion is an error of the connection, which whoever waits is patient with.
+
+        Other answers of a server that does not serve stay what they are, but the connection is not used again: the
+        rest of a pipeline still has to be read from it.
+        """
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except ResponseError as error:
+            if redis_errors.code_of(error) in redis_errors.DEMOTED:
+                self.disconnect()  # type: ignore[attr-defined]
+                raise ConnectionError(redis_errors.sentence(error)) from error
+            self._is_useless = redis_errors.sort_of(error) is Sort.AWAY
+            raise
+
+    def _ask_role(self) -> None:
+        """Raise NotServing unless the server takes writes, as far as it says."""
+        self._asked_at = time.monotonic()
+        try:
+            self.send_command("ROLE", check_health=False)  # type: ignore[attr-defined]
+            role, *of = self.read_response(disable_decoding=True)
+        except ResponseError:  # we may not ask, or the command was renamed: writes will tell
+            return
+        if role == b"slave":
+            master = f"{_text(of[0])}:{of[1]}"
+            raise NotServing(f"it is a replica of {master}, which takes no writes: name the one that does in REDIS_URL")
+        if role == b"sentinel":
+            raise NotServing("it is a Sentinel, which keeps no data: name the server that it watches in REDIS_URL")
+
+
+class _Tcp(_Watchful, Connection):
+    pass
+
+
+class _Tls(_Watchful, SSLConnection):
+    pass
+
+
+class _Unix(_Watchful, UnixDomainSocketConnection):
+    pass
+
+
+_WATCHFUL = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import schema
+from jobsched.base import redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.database import reading
 from jobsched.domain import BoardLost
@@ -38,7 +39,9 @@ def _check(look: Callable[[], str | None]) -> CheckOut:
         found = look()
     except _NotReady as lack:
         return {"ok": False, "detail": str(lack)}
-    except (RedisError, BoardLost, SQLAlchemyError) as error:
+    except RedisError as error:
+        return {"ok": False, "detail": redis_errors.sentence(error)}
+    except (BoardLost, SQLAlchemyError) as error:
         return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
     return {"ok": found is not None, "detail": found or "none is alive"}
 

@@ -1,0 +1,115 @@
+"""What an error of Redis means, sorted once: every place that catches one asks here."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,
+    RedisError,
+    TimeoutError,
+)
+
+
+class Sort(Enum):
+    """What to do about an error."""
+
+    #: It passes by itself, or with a server that is put right: wait, on a new connection, and try again.
+    AWAY = "away"
+    #: Redis has no memory left and refuses writes: the same, but reads go on, and there is something to be said.
+    FULL = "full"
+    #: Redis refuses us until somebody changes a setting: a password, a permission, an address, a version.
+    REFUSED = "refused"
+    #: Our own mistake, or that of whoever wrote to our keys.
+    OURS = "ours"
+
+
+class NotServing(ConnectionError):
+    """The server that answers is not one to work with: a replica, or a Sentinel. Names what would be right."""
+
+
+#: The word that an answer of Redis begins with, by what it means. https://redis.io/docs/latest/develop/reference/protocol-spec
+_BY_CODE = {
+    **dict.fromkeys(("READONLY", "MASTERDOWN", "UNBLOCKED", "LOADING", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
+                     "TRYAGAIN", "BUSY", "FAILOVER"), Sort.AWAY),
+    "OOM": Sort.FULL,
+    **dict.fromkeys(("NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "MOVED", "ASK", "CROSSSLOT"), Sort.REFUSED),
+}
+#: Answers that tell that a server has become a replica. A new connection is refused by such a one, so that whoever
+#: tries again comes to an end.
+DEMOTED = ("READONLY", "MASTERDOWN", "UNBLOCKED")
+#: What ends the name of a server's error, wherever a script's error or an aborted transaction quotes it.
+_QUOTED = re.compile(r"(?:^|[\s:@(-])-?(" + "|".join(_BY_CODE) + r")(?= )")
+_REFUSING = ("unknown command", "unsupported", "DB index is out of range", "SELECT is not allowed in cluster mode",
+             "non local key", "without any password configured", "no password is set", "invalid password")
+_AWAY = ("max number of clients", "Protected mode", "shutdown in progress")
+
+_WHAT_TO_DO = {
+    "READONLY": "it was made a replica, which takes no writes",
+    "MASTERDOWN": "it is a replica that has lost its master",
+    "UNBLOCKED": "it was made a replica, which takes no writes",
+    "LOADING": "it still loads its data",
+    "MISCONF": "it can not save to its disk, and so takes no writes",
+    "NOREPLICAS": "too few replicas follow it, and so it takes no writes",
+    "CLUSTERDOWN": "its cluster is down",
+    "TRYAGAIN": "its cluster moves keys",
+    "BUSY": "it runs a script that does not end; SCRIPT KILL ends it",
+    "FAILOVER": "it hands over to a replica",
+    "OOM": "it is full: raise its maxmemory, or free memory",
+    "NOAUTH": "it asks for a password: name one in REDIS_URL",
+    "WRONGPASS": "it does not know the user or the password of REDIS_URL",
+    "NOPERM": "the user of REDIS_URL lacks a permission",
+    "DENIED": "it is in protected mode, which refuses other hosts: give it a password, and name that in REDIS_URL",
+    **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT"),
+                    "it is a node of a Redis Cluster: name one server that is not in REDIS_URL"),
+}
+
+
+def code_of(error: BaseException) -> str:
+    """The word by which Redis says what is wrong, ``OOM`` for one; empty when the error holds none.
+
+    A script quotes the error of the command that it failed at, and the servers differ in how.
+    """
+    code = str(getattr(error, "status_code", None) or "")
+    if code in _BY_CODE:
+        return code
+    found = _QUOTED.search(str(error))
+    return found[1] if found else ""
+
+
+def sort_of(error: BaseException) -> Sort:
+    """What an error of redis-py means. What is not one is ours."""
+    if code := code_of(error):
+        return _BY_CODE[code]
+    message = str(error)
+    if isinstance(error, AuthenticationError | AuthorizationError) or any(word in message for word in _REFUSING):
+        return Sort.REFUSED
+    if isinstance(error, ConnectionError | TimeoutError) or any(word in message for word in _AWAY):
+        return Sort.AWAY
+    return Sort.OURS
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether Redis is to blame, not the caller: it is away, full, or refuses us."""
+    return isinstance(error, RedisError) and sort_of(error) is not Sort.OURS
+
+
+def sentence(error: BaseException) -> str:
+    """What is wrong with Redis, in one line for people."""
+    if code := code_of(error):
+        return f"Redis refuses: {_WHAT_TO_DO[code]}"
+    if isinstance(error, NotServing):
+        return f"Redis refuses: {error}"
+    sort = sort_of(error)
+    if sort is Sort.REFUSED:
+        return f"Redis refuses: {_first_line(error)}"
+    if sort is Sort.AWAY:
+        return f"Redis does not answer: {_first_line(error)}"
+    return f"Redis answers {type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
