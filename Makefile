@@ -17,7 +17,7 @@ demo: ## Run twenty jobs of five sites on a stack of its own, and show their ord
 	@exec scripts/venv requirements.txt
 	@exec $(PYTHON_IN) -m jobsched demo
 
-info: ## Show the queues and workers of the running stack (rq info)
+info: ## Show the queues and workers of the running stack, as rq info does
 	@exec scripts/venv requirements.txt
 	@exec $(PYTHON_IN) -m jobsched info
 

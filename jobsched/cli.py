@@ -139,12 +139,15 @@ def plan(**options: Any) -> None:
     _function("outlook", "main")(_settings_of_running(), **options)
 
 
-@main.command()
-def info() -> None:
-    """Show RQ's queues and workers, of the stack that runs in this home or of REDIS_URL."""
-    from rq.cli.cli import main as rq
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def info(args: tuple[str, ...]) -> None:
+    """Show RQ's queues and workers, of the stack that runs in this home or of REDIS_URL.
 
-    rq.main(["info", "--url", _settings_of_running().redis_url], prog_name="rq")
+    ARGS are those of rq info: queues, --only-queues, --only-workers, --by-queue, --raw, --interval SECONDS. Nothing
+    that Redis holds is loaded or run, and nothing in it is changed.
+    """
+    _function("queues.monitor", "main")(_settings_of_running().redis_url, args)
 
 
 @main.command()

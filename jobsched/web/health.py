@@ -13,8 +13,8 @@ from jobsched.base import redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.database import reading
 from jobsched.domain import BoardLost
+from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
-from jobsched.web.crew import crew
 from jobsched.web.schemas import CheckOut, ReadyOut
 
 

@@ -20,8 +20,8 @@ from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
+from jobsched.queues.registered import Worker, crew
 from jobsched.web import figures
-from jobsched.web.crew import Worker, crew
 
 T = TypeVar("T")
 

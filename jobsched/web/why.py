@@ -15,8 +15,8 @@ from jobsched.config import Settings
 from jobsched.database import reading
 from jobsched.domain import BoardLost, NotFound, Status
 from jobsched.models import Job, Site, utcnow
+from jobsched.queues.registered import listening
 from jobsched.web import current, negotiate
-from jobsched.web.crew import listening
 from jobsched.web.openapi import Operation
 from jobsched.web.schemas import ExpectedOut, PlaceOut, ScoreOut, WhyOut, stamp, stamp_or_none
 from jobsched.why import Expected, Facts, expected, reasons

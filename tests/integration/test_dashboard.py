@@ -18,8 +18,8 @@ from jobsched.connections import connect
 from jobsched.database import reading
 from jobsched.domain import Status
 from jobsched.models import utcnow
+from jobsched.queues.registered import crew
 from jobsched.web import snapshot
-from jobsched.web.crew import crew
 from jobsched.web.snapshot import Paced, Snapshot
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_site, add_user, board_of, set_status

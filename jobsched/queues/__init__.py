@@ -1,0 +1,1 @@
+"""What touches RQ and rq-scheduler: what is read from Redis is checked, set aside and counted when it is no good."""
