@@ -92,7 +92,7 @@ def worker() -> None:
 @main.command()
 def scheduler() -> None:
     """Wake jobs that are due, with rq-scheduler."""
-    _run("schedule")
+    _run("queues.scheduler")
 
 
 @main.command()

@@ -162,7 +162,7 @@ class _Stack:
 
     def _greet(self) -> None:
         self.console.line(f"jobsched serves http://{self.settings.host}:{self.settings.port}/ (Ctrl-C ends it)")
-        self.console.line(f"queues and workers: rq info --url '{self.env['REDIS_URL']}'")
+        self.console.line("queues and workers: jobsched info")
 
     def _tick(self, timeout_s: float) -> None:
         self.supervisor.tick(timeout_s)

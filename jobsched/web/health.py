@@ -68,6 +68,12 @@ def _workers() -> str | None:
     return ", ".join(sorted(names)) or None
 
 
+def _schedulers() -> str | None:
+    """Without one, what is scheduled waits for a sweep, and what is done every so often is not done."""
+    return ", ".join(sorted(current.board().alive("scheduler"))) or None
+
+
 _CHECKS: dict[str, Callable[[], str | None]] = {
     "database": _database, "redis": _redis, "dispatcher": _dispatchers, "worker": _workers,
+    "scheduler": _schedulers,
 }

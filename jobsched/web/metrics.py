@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from flask import Response, request
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
@@ -18,6 +18,7 @@ from jobsched.config import Settings
 from jobsched.database import reading
 from jobsched.domain import Band, BoardLost
 from jobsched.models import utcnow
+from jobsched.queues import aside
 from jobsched.web import current, figures
 
 
@@ -44,9 +45,14 @@ class Gauges(Collector):
         yield from _source("database", "the database answers", SQLAlchemyError, self._of_ledger)
 
     def _of_processes(self) -> Iterable[Metric]:
-        for kind in ("worker", "dispatcher"):
+        for kind in ("worker", "dispatcher", "scheduler"):
             yield GaugeMetricFamily(f"jobsched_{kind}s_alive", f"Processes that have shown themselves lately: {kind}s.",
                                     len(self._board.alive(kind)))
+        refused = CounterMetricFamily("jobsched_set_aside", "What Redis held that was no good, and was taken out of the"
+                                      " way: forged or unreadable jobs, entries, keys.", labels=["what"])
+        for what, number in sorted(aside.counts(self._board.redis).items()):
+            refused.add_metric([what], number)
+        yield refused
 
     def _of_lanes(self) -> Iterable[Metric]:
         demands = capacity.read(self._board, self._bands)

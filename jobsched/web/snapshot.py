@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
+from jobsched.queues import aside
 from jobsched.queues.registered import Worker, crew
 from jobsched.web import figures
 
@@ -109,8 +110,9 @@ class LatestJob:
 class Snapshot:
     """The dashboard's content. ``note`` says in plain words what could not be read, and why.
 
-    ``chosen`` is the policy that was chosen at run time, if one was. ``orders`` and ``workers`` are None when they are
-    not known; ``running`` holds the jobs at work by their slice.
+    ``chosen`` is the policy that was chosen at run time, if one was. ``orders``, ``workers`` and ``others`` are None
+    when they are not known; ``running`` holds the jobs at work by their slice. ``others`` are the processes alive by
+    their kind, ``set_aside`` counts what Redis held that was no good.
     """
 
     at: datetime
@@ -120,6 +122,8 @@ class Snapshot:
     chosen: Policy | None
     orders: tuple[Order, ...] | None
     workers: tuple[Worker, ...] | None
+    others: Mapping[str, Sequence[str]] | None
+    set_aside: Mapping[str, int]
     running: Mapping[str, Sequence[int]]
     latest: tuple[LatestJob, ...]
     has_sites: bool
@@ -137,6 +141,8 @@ class Pulse:
     queued: Mapping[str, int] = field(default_factory=dict)
     rankings: Mapping[str, Sequence[Ranked]] = field(default_factory=dict)
     workers: tuple[Worker, ...] | None = ()
+    others: Mapping[str, Sequence[str]] | None = None
+    set_aside: Mapping[str, int] = field(default_factory=dict)
     note: str | None = None
 
 
@@ -169,14 +175,19 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
         for band in settings.bands:
             # Its length and no more: RQ's own counts tidy registries up, and run callbacks, in the process that reads.
             pipe.llen(Queue(band.queue, connection=redis).key)
-        queued = dict(zip((band.name for band in settings.bands), pipe.execute(), strict=True))
-    workers = tuple(crew(redis))
+        lengths = pipe.execute(raise_on_error=False)
+    queued = {band.name: length for band, length in zip(settings.bands, lengths, strict=True)
+              if not isinstance(length, ResponseError)}
+    found: Any = {
+        "queued": queued, "workers": tuple(crew(redis)), "set_aside": aside.counts(redis),
+        "others": {kind: sorted(board.alive(kind)) for kind in ("dispatcher", "scheduler")},
+    }
     try:
         lanes = {lane.band: lane for lane in board.lanes()}
         rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
-        return Pulse(board.rules().policy, lanes, board.backlog(), queued, rankings, workers)
+        return Pulse(board.rules().policy, lanes, board.backlog(), rankings=rankings, **found)
     except BoardLost:
-        return Pulse(settings.policy, queued=queued, workers=workers, note=_BOARD_LOST)
+        return Pulse(settings.policy, note=_BOARD_LOST, **found)
 
 
 def take(session: Session, board: Board, redis: Redis, settings: Settings, now: datetime,
@@ -195,6 +206,8 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         chosen=controls.chosen_policy(session),
         orders=_orders(session, beat, bands, now),
         workers=beat.workers,
+        others=beat.others,
+        set_aside=beat.set_aside,
         running=_running(session, [worker.slice for worker in beat.workers or () if worker.slice]),
         latest=_latest(session, {band.name: band.label for band in bands}, now),
         has_sites=session.scalar(select(Site.id).limit(1)) is not None,

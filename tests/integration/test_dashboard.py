@@ -18,6 +18,7 @@ from jobsched.connections import connect
 from jobsched.database import reading
 from jobsched.domain import Status
 from jobsched.models import utcnow
+from jobsched.queues import aside
 from jobsched.queues.registered import crew
 from jobsched.web import snapshot
 from jobsched.web.snapshot import Paced, Snapshot
@@ -198,3 +199,19 @@ def test_a_dashboard_where_all_who_wait_are_held_says_so(client: FlaskClient) ->
     client.patch("/sites/1", json={"paused": True})
 
     assert "Who waits is held by a limit." in client.get("/", headers=BROWSER).text
+
+
+def test_the_dashboard_says_which_processes_are_missing_and_what_was_set_aside(
+    client: FlaskClient, redis: Redis
+) -> None:
+    page = client.get("/", headers=BROWSER).text
+    assert "No dispatcher is alive" in page
+    assert "No scheduler is alive" in page
+    assert "Set aside" not in page
+
+    board_of(client).beat("scheduler", "sched-1", 60)
+    aside.counted(redis, "<b>forged</b> slice", "")
+    page = client.get("/", headers=BROWSER).text
+
+    assert "Scheduler: sched-1." in page
+    assert "1 &lt;b&gt;forged&lt;/b&gt; slice" in page

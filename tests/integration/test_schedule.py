@@ -15,6 +15,7 @@ from jobsched.config import Settings
 from jobsched.database import reading, writing
 from jobsched.lanes import TIDY, WAKE, SliceJob
 from jobsched.models import IdempotencyKey, db, utcnow
+from jobsched.queues import wakes as wakes_
 from jobsched.submit import JobDraft
 from tests.engine import engine, insert, job, people, post, until_completed
 from tests.support import eventually, install, make_job, make_user
@@ -68,24 +69,13 @@ def test_a_wake_that_nobody_ends_goes_by_itself(redis: Redis) -> None:
 
     [wake] = wakes(redis)
     left = redis.ttl(f"rq:job:{wake}")
-    assert schedule.WAKE_TTL_S < left <= 86_401 + schedule.WAKE_TTL_S
+    assert wakes_.WAKE_TTL_S < left <= 86_401 + wakes_.WAKE_TTL_S
 
 
 def test_nothing_to_wake_asks_nothing(redis: Redis) -> None:
     schedule.wake_at(redis, [])
 
     assert redis.keys("*") == []
-
-
-def test_a_class_named_in_redis_is_not_looked_up(redis: Redis) -> None:
-    """rq-scheduler imports what a job's meta names as the class of its queue."""
-    wake = SliceJob.create(WAKE, connection=redis, origin="wake")
-    wake.meta["queue_class_name"] = "antigravity.fly"
-    wake.save()
-
-    queue = schedule.scheduler(redis).get_queue_for_job(SliceJob.fetch(wake.id, connection=redis))
-
-    assert (queue.name, queue.job_class) == ("wake", SliceJob)
 
 
 def test_due_jobs_are_woken_and_placed_in_portions(settings: Settings, ledger: object, board: Board) -> None:

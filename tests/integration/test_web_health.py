@@ -31,10 +31,14 @@ def test_a_process_that_answers_is_up(client: FlaskClient) -> None:
 
 
 def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": False, "worker": False}
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": False, "worker": False,
+                              "scheduler": False}
     board_of(client).beat("dispatcher", "disp-1", 60)
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": False}
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": False,
+                              "scheduler": False}
     board_of(client).beat("worker", "work-1", 60)
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": True, "scheduler": False}
+    board_of(client).beat("scheduler", "sched-1", 60)
     assert all(checks(client).values())
     assert client.get("/readyz").json["checks"]["dispatcher"]["detail"] == "disp-1"
     board_of(client).rest("dispatcher", "disp-1")
@@ -83,5 +87,6 @@ def test_without_redis_nothing_is_ready_but_the_process_is_up(
 ) -> None:
     schema.upgrade(settings)
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
-    assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False}
+    assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False,
+                              "scheduler": False}
     assert client.get("/healthz").status_code == 200

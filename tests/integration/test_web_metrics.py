@@ -12,11 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobsched.config import Settings
 from jobsched.domain import Status
+from jobsched.queues import aside
 from tests.integration.conftest import MakeClient
 from tests.integration.web import ON_SQLITE, add_job, add_site, add_user, board_of, set_status
 from tests.support import create_tables
 
-OF_REDIS = {"jobsched_workers_alive", "jobsched_dispatchers_alive"}
+OF_REDIS = {"jobsched_workers_alive", "jobsched_dispatchers_alive", "jobsched_schedulers_alive"}
 OF_THE_BOARD = {
     "jobsched_backlog_worker_seconds", "jobsched_held_worker_seconds", "jobsched_waiting_jobs", "jobsched_flying_jobs",
     "jobsched_lane_paused", "jobsched_arrivals_per_second", "jobsched_load", "jobsched_workers_wanted",
@@ -143,3 +144,15 @@ def test_no_worker_is_wanted_for_what_may_not_be_served(client: FlaskClient) -> 
 
     assert scrape(client)["jobsched_held_worker_seconds", "10s"] == 0
     assert scrape(client)["jobsched_workers_wanted", None] == 33  # 30 / 0.95 for the longest lane, and one clear of it
+
+
+def test_what_was_set_aside_is_counted(client: FlaskClient) -> None:
+    redis = board_of(client).redis
+    for _ in range(3):
+        aside.counted(redis, "a thing", "that was no good")
+    redis.hset(aside.COUNTS, mapping={b"\xff": 1, "many": "no number"})
+
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    found = {(sample.labels["what"], sample.value) for family in families for sample in family.samples
+             if sample.name == "jobsched_set_aside_total"}
+    assert found == {("a thing", 3), ("\ufffd", 1)}

@@ -1,0 +1,21 @@
+"""The scheduler's process: it looks for wakes that are due until it is told to stop. Any number may run at once."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from jobsched.config import Settings
+from jobsched.connections import connect
+from jobsched.loop import run_forever
+from jobsched.queues import wakes
+
+
+def main(settings: Settings) -> None:
+    """Run rq-scheduler until SIGTERM or SIGINT."""
+    ours = wakes.scheduler(connect(settings.redis_url))
+    run_forever(ours.tick, time.sleep)
+    with suppress(RedisError):
+        ours.rest()
