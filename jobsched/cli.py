@@ -204,8 +204,9 @@ def _of_server(error: Exception) -> str | None:
     import sqlalchemy.exc as sql
 
     from jobsched.base import redis_errors
+    from jobsched.base.database_errors import Kind, meaning
 
-    if isinstance(error, sql.InterfaceError | sql.OperationalError | sql.ProgrammingError):
+    if isinstance(error, sql.DBAPIError) and meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
         return f"the database can not be used: {error.orig}"
     return redis_errors.sentence(error) if redis_errors.is_trouble(error) else None
 

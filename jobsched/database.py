@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from flask import Flask
-from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy import Connection, Engine, ExceptionContext, event, false, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from jobsched.base import database_errors
 from jobsched.base.addresses import sqlite_path
 from jobsched.config import Settings
-from jobsched.models import db
+from jobsched.models import Job, db
 
 T = TypeVar("T")
 
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 
 #: How long a writer waits for another before it fails, in seconds.
 BUSY_TIMEOUT_S = 10.0
+#: How long a fenced write is tried again while the database is away, in seconds: longer than a fail-over takes.
+PATIENCE_S = 120.0
+#: How PostgreSQL is reached, unless DATABASE_URL says otherwise: a server that vanished without a word, say one
+#: that has lost its address to another, is given up after some 25 s rather than after TCP's quarter of an hour.
+_POSTGRES_OPTIONS = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+                     "tcp_user_timeout": 20_000}
 
 
 def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
@@ -40,6 +47,7 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _teach_sqlite(db.engine)
+        event.listen(db.engine, "handle_error", _drop_spoiled_session)
         _engines.add(db.engine)
     return app
 
@@ -68,7 +76,18 @@ def engine_url(url: str) -> URL:
 def _engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+    ours = {name: value for name, value in _POSTGRES_OPTIONS.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": ours}
+
+
+def _drop_spoiled_session(context: ExceptionContext) -> None:
+    """Have the pool forget its sessions, the one that met the error and older ones, when that error spoils a session.
+
+    One that began while the server was read-only may stay so for good, and it answers every ping.
+    """
+    met = context.sqlalchemy_exception
+    if met is not None and database_errors.meaning(met).spoils:
+        context.is_disconnect = True
 
 
 def _teach_sqlite(engine: Engine) -> None:
@@ -98,8 +117,10 @@ def writing() -> Iterator[Session]:
         yield session
 
 
-def patiently(write: Callable[[], T], patience_s: float = 60.0) -> T:
+def patiently(write: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     """Do ``write``, again and again while the database is away, for up to ``patience_s``; then its error is raised.
+
+    So is at once any error that does not say that the database is away.
 
     For writes that are fenced, so that one whose answer was lost does no harm when it is repeated.
     """
@@ -107,10 +128,10 @@ def patiently(write: Callable[[], T], patience_s: float = 60.0) -> T:
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError) as error:
-            if time.monotonic() + pause > deadline:
+        except SQLAlchemyError as error:
+            if not database_errors.is_away(error) or time.monotonic() + pause > deadline:
                 raise
-            log.warning("the database is away, trying again: %s", error.orig)
+            log.warning("%s, trying again", database_errors.sentence(error))
         time.sleep(pause)
         pause = min(1.0, 2 * pause)
 
@@ -122,6 +143,12 @@ def reading() -> Iterator[Session]:
         yield session
 
 
-def ping() -> None:
-    """Ask the database for an answer. Raises sqlalchemy.exc.OperationalError when it has none."""
-    db.session.execute(select(1))
+def fault() -> str | None:
+    """What keeps the database from taking a write, as a sentence; None when nothing does."""
+    try:
+        with writing() as session:
+            session.execute(update(Job).where(false()).values(status=Job.status),
+                            execution_options={"synchronize_session": False})
+    except SQLAlchemyError as error:
+        return database_errors.sentence(error)
+    return None

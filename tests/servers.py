@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -85,6 +85,29 @@ def running_postgres() -> Iterator[PostgresServer]:
             yield PostgresServer(directory)
         finally:
             _run([pg_ctl, "stop", "-D", data, "-m", "immediate"], who)
+
+
+@contextmanager
+def running_standby(prepare: Callable[[PostgresServer], None]) -> Iterator[PostgresServer]:
+    """A hot standby of a cluster that ``prepare`` was given, while the block lasts. Raises ServerMissing."""
+    pg_basebackup, pg_ctl = postgres_binary("pg_basebackup"), postgres_binary("pg_ctl")
+    with running_postgres() as primary, tempfile.TemporaryDirectory(prefix="jobsched-standby-") as name:
+        prepare(primary)
+        directory = Path(name)
+        data, who = directory / "data", unprivileged(directory)
+        source: list[str | Path] = ["-h", primary.directory, "-U", "jobsched"]
+        _run([pg_basebackup, "-D", data, "-R", *source, "-c", "fast", "--no-sync"], who)
+        options = f"-k {directory} -c listen_addresses= -c fsync=off"
+        _run([pg_ctl, "start", "-D", data, "-w", "-l", directory / "log", "-o", options], who)
+        try:
+            yield PostgresServer(directory)
+        finally:
+            _run([pg_ctl, "stop", "-D", data, "-m", "immediate"], who)
+
+
+def promote(standby: PostgresServer) -> None:
+    """Make a standby the primary, as a fail-over does."""
+    standby.administer("SELECT pg_promote()")
 
 
 def redis_binary() -> str:

@@ -8,10 +8,9 @@ from flask import Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched import schema
-from jobsched.base import redis_errors
+from jobsched import database, schema
+from jobsched.base import database_errors, redis_errors
 from jobsched.base.jsontext import dumps
-from jobsched.database import reading
 from jobsched.domain import BoardLost
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
@@ -41,16 +40,21 @@ def _check(look: Callable[[], str | None]) -> CheckOut:
         return {"ok": False, "detail": str(lack)}
     except RedisError as error:
         return {"ok": False, "detail": redis_errors.sentence(error)}
-    except (BoardLost, SQLAlchemyError) as error:
+    except SQLAlchemyError as error:
+        return {"ok": False, "detail": database_errors.sentence(error)}
+    except BoardLost as error:
         return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
     return {"ok": found is not None, "detail": found or "none is alive"}
 
 
 def _database() -> str:
-    with reading() as session:
+    """Jobs are rows that have to be written, so a database that only reads is not ready."""
+    with database.reading() as session:
         if lack := schema.shortfall(session):
             raise _NotReady(lack)
-    return "answers"
+    if lack := database.fault():
+        raise _NotReady(lack)
+    return "answers, and takes writes"
 
 
 def _redis() -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 from flask import Flask, Response, request
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from jobsched.base import database_errors
+from jobsched.base.database_errors import Kind
 from jobsched.base.jsontext import dumps
 from jobsched.domain import BoardLost, Conflict, FieldError, Invalid, NotFound, TooManyPending
 from jobsched.web import current, negotiate
@@ -85,7 +86,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem(409, str(error))
         case HTTPException():
             return _of_http(error)
-        case DBAPIError() | PoolTimeout():
+        case SQLAlchemyError():
             return _of_database(error)
     return Problem(500, "something went wrong here; it has been logged")
 
@@ -117,14 +118,17 @@ def _of_http(error: HTTPException) -> Problem:
     return Problem(status, detail, headers=kept)
 
 
-def _of_database(error: DBAPIError | PoolTimeout) -> Problem:
+def _of_database(error: SQLAlchemyError) -> Problem:
     if isinstance(error, IntegrityError):
         return Problem(409, "something that this refers to has just been changed or deleted; look again, and retry")
-    away = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or error.connection_invalidated
-    if not away:
+    kind, said = database_errors.meaning(error).kind, database_errors.sentence(error)
+    if kind is Kind.OURS:
         return problem_of(RuntimeError())
-    log.warning("the database is away: %s", error)
-    detail = f"the database does not answer; try again in {RETRY_AFTER_S} s"
+    if kind is Kind.REFUSED:
+        log.warning("%s that our own checks let pass", said, exc_info=error)
+        return Problem(422, f"nothing was changed: {said} that was sent")
+    log.log(logging.ERROR if kind is Kind.UNFIT else logging.WARNING, "%s", said)
+    detail = f"{said}; try again in {RETRY_AFTER_S} s"
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 

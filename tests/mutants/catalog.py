@@ -48,6 +48,7 @@ _CONTROLS = "integration/test_controls.py::test_"
 _OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_ledger_bands.py::test_"
 _ADMISSION, _WORKERS = "integration/test_admission.py::test_", "integration/test_workers.py::test_"
 _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py::test_"
+_STATES = "integration/test_database_states.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 
 MUTANTS = (
@@ -62,6 +63,20 @@ MUTANTS = (
             'name = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())', "name = socket.gethostname()",
             "integration/test_identity.py::test_a_worker_of_any_host_name_is_registered_once_and_found_by_its_name"),
 
+    # A database that answers and does not serve
+    _mutant("a session that began read-only is kept", "database.py",
+            "        context.is_disconnect = True", "        pass",
+            f"{_STATES}a_session_that_began_read_only_is_used_for_one_refused_write_at_most", database="postgresql"),
+    _mutant("a read-only database is a fault of ours", "base/database_errors.py",
+            '    "25006": _READ_ONLY,\n', "",
+            f"{_STATES}a_fence_outlives_a_spell_and_is_recorded_once", database="postgresql"),
+    _mutant("patience with what time does not mend", "database.py",
+            "if not database_errors.is_away(error) or time", "if time",
+            f"{_STATES}a_value_that_the_database_refuses_is_not_waited_for", database="postgresql"),
+    _mutant("readyz that only reads", "database.py",
+            "session.execute(update(Job).where(false()).values(status=Job.status),",
+            "session.execute(__import__('sqlalchemy').select(Job.id).where(false()),",
+            f"{_STATES}a_standby_is_away_until_it_is_promoted"),
     # The fences
     _mutant("start fence without the attempt", "ledger.py",
             "tuple_(Job.id, Job.attempt).in_(fences)", "Job.id.in_([job for job, _ in fences])",
