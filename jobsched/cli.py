@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from jobsched import __version__
+from jobsched.base.addresses import without_passwords
 from jobsched.config import Settings, load
 from jobsched.domain import ConfigError, JobschedError
-from jobsched.home import running
+from jobsched.home import make, running
 from jobsched.policy import POLICIES
 
 
@@ -36,7 +37,7 @@ class _Commands(click.Group):
             sentence = _of_server(error)
             if sentence is None:
                 raise
-            click.echo(f"jobsched: {sentence}", err=True)
+            click.echo(f"jobsched: {without_passwords(sentence)}", err=True)
             ctx.exit(1)
 
 
@@ -70,11 +71,21 @@ def main() -> None:
 
 
 @main.command()
-def up() -> None:
+@click.option("--procfile/--no-procfile", default=None, help="Run the programs of the Procfile in this folder, or those"
+              " of jobsched.  [default: of the Procfile, where there is one]")
+def up(procfile: bool | None) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     from jobsched import stack
 
-    stack.up(os.environ)
+    path = Path("Procfile").absolute()
+    stack.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
+
+
+@main.command()
+def web() -> None:
+    """Serve the pages and the API, with gunicorn."""
+    arguments = ["--config", "python:jobsched.host.gunicorn", "jobsched.web:application()"]
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606
 
 
 @main.command()
@@ -102,7 +113,8 @@ def migrate(message: str | None) -> None:
     from jobsched import schema
 
     settings = load()
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.environ.get("DATABASE_URL", "").strip():
+        make(settings.home)
     schema.revise(settings, message) if message else schema.upgrade(settings)
 
 
@@ -220,5 +232,5 @@ def _function(module: str, name: str) -> Callable[..., Any]:
 def _settings_of_running() -> Settings:
     """The settings; without REDIS_URL, that of the stack which runs in this home."""
     settings = load()
-    stack = None if os.environ.get("REDIS_URL") else running(settings.home)
+    stack = None if os.environ.get("REDIS_URL", "").strip() else running(settings.home)
     return load({**os.environ, "REDIS_URL": stack.redis_url}) if stack else settings

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -47,6 +47,7 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _teach_sqlite(db.engine)
+            _make_private(db.engine, sqlite_path(settings.database_url))
         event.listen(db.engine, "handle_error", _drop_spoiled_session)
         _engines.add(db.engine)
     return app
@@ -108,6 +109,15 @@ def _teach_sqlite(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("jobsched_writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _make_private(engine: Engine, path: str | None) -> None:
+    """Have a file that is made by connecting to it be for this user only, and so the others that SQLite puts beside."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(*_: Any) -> None:
+        with suppress(OSError):
+            os.close(os.open(path or "", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 @contextmanager

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
+from shutil import rmtree
+from tempfile import gettempdir, mkdtemp
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -21,7 +25,10 @@ from jobsched.domain import JobschedError
 #: The board's scripts and RQ need it.
 OLDEST = (6, 2)
 #: A unix socket's path must fit into 108 bytes on Linux and 104 elsewhere, and some of it is kept free.
-LONGEST_SOCKET_PATH = 100
+LONGEST_SOCKET_PATH = 90
+#: The file that says which folder the socket is in, so that a stack that was killed finds it again.
+_SOCKET_NOTE = "socket"
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 class NoRedisServer(JobschedError):
@@ -35,37 +42,61 @@ class NoRedisServer(JobschedError):
         )
 
 
+class NoSocketDirectory(JobschedError):
+    """There is no folder for the socket of the embedded Redis."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no folder for the socket of the embedded Redis: none of these can be written and has a short plain name: "
+            f"{', '.join(_roots())}; name one in TMPDIR, or a running Redis in REDIS_URL"
+        )
+
+
 @dataclass(frozen=True)
 class EmbeddedRedis:
-    """How to start a Redis whose state is in ``directory``, and the URL at which it then answers."""
+    """A Redis whose state is in ``directory``: how to start it, and the URL at which it then answers.
 
-    argv: tuple[str, ...]
-    url: str
-    log: Path
-
-
-def plan(directory: Path) -> EmbeddedRedis:
-    """The embedded Redis of ``directory``, which is created. Starts nothing.
-
-    Every write goes to an append-only file that is synced each second, and the server refuses writes rather than
-    evict keys. It listens on a unix socket that only this user may open, or, where the socket's path would be too
-    long, on a free port of the loopback.
-
-    Raises NoRedisServer.
+    It reads ``config`` from its standard input: it holds the password, which must not be among the arguments.
     """
+
+    directory: Path
+    socket: Path
+    argv: tuple[str, ...]
+    config: bytes = field(repr=False)
+    url: str = field(repr=False)
+
+    @property
+    def log(self) -> Path:
+        """The file that the server writes its log to."""
+        return self.directory / "redis.log"
+
+    def forget(self) -> None:
+        """Remove the folder of the socket: the server has ended."""
+        rmtree(self.socket.parent, ignore_errors=True)
+        with suppress(OSError):
+            (self.directory / _SOCKET_NOTE).unlink(missing_ok=True)
+
+
+def plan(directory: Path, password: str, *, keep: bool = True) -> EmbeddedRedis:
+    """The embedded Redis of ``directory``, which is created, as is the folder of its socket. Starts nothing.
+
+    It refuses writes rather than evict keys, and every write goes to an append-only file that is synced each second;
+    without ``keep`` nothing is kept. It listens on a unix socket in a folder of its own that only this user may enter,
+    and nowhere else, and asks for ``password`` (letters and digits). The path of the socket is short and plain,
+    whatever that of ``directory`` is: sockets take 108 bytes, and clients list each other by it.
+
+    Raises NoRedisServer, NoSocketDirectory, and OSError where ``directory`` can not be written.
+    """
+    server = binary()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / "redis.sock"
-    log = directory / "redis.log"
-    if len(bytes(path)) < LONGEST_SOCKET_PATH:
-        url = f"unix://{quote(str(path))}?db=0"
-        listen = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    else:
-        port = free_port()
-        url = f"redis://127.0.0.1:{port}/0"
-        listen = ["--port", str(port), "--bind", "127.0.0.1"]
-    keep = ["--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-            "--maxmemory-policy", "noeviction"]
-    return EmbeddedRedis((binary(), *listen, *keep, "--daemonize", "no", "--logfile", str(log)), url, log)
+    redis = EmbeddedRedis(directory, _socket_directory(directory) / "redis.sock", (server, "-"), b"", "")
+    config = {
+        "port": "0", "unixsocket": str(redis.socket), "unixsocketperm": "700", "requirepass": password,
+        "dir": str(directory), "appendonly": "yes" if keep else "no", "appendfsync": "everysec", "save": "",
+        "maxmemory-policy": "noeviction", "daemonize": "no", "logfile": str(redis.log),
+    }
+    lines = b"".join(b"%s %s\n" % (name.encode(), _quoted(value)) for name, value in config.items())
+    return replace(redis, config=lines, url=f"unix://:{password}@{redis.socket}?db=0")
 
 
 def binary() -> str:
@@ -93,6 +124,35 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _socket_directory(directory: Path) -> Path:
+    """The folder that is noted in ``directory`` where it is still ours alone, else a new one."""
+    note = directory / _SOCKET_NOTE
+    with suppress(OSError, ValueError):
+        noted = Path(note.read_text())
+        found = noted.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+            return noted
+    for root in _roots():
+        if _PLAIN.fullmatch(root) and len(root) <= LONGEST_SOCKET_PATH - len("/jobsched-12345678/redis.sock"):
+            with suppress(OSError):
+                made = Path(mkdtemp(prefix="jobsched-", dir=root))
+                note.write_text(str(made))
+                return made
+    raise NoSocketDirectory
+
+
+def _roots() -> tuple[str, ...]:
+    return (gettempdir(), "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - what is made there is private
+
+
+def _quoted(value: str) -> bytes:
+    """``value`` for Redis' configuration, in which a string in quotes may hold any byte in hexadecimal."""
+    return b'"%s"' % "".join(
+        chr(byte) if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "/._-") else f"\\x{byte:02x}"
+        for byte in os.fsencode(value)
+    ).encode()
 
 
 def _candidates() -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""What the stack keeps in its home directory, beside Redis and the database: its lock, its secret, its whereabouts."""
+"""What the stack keeps in its home directory, beside Redis and the database: its lock, its secret, its whereabouts.
+
+All of it is for one user: the directory is 0700 and its files are 0600, since they hold the secret and passwords.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,28 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
 from jobsched.domain import JobschedError
+
+#: What a home holds. Only a directory with one of them, or with nothing, is one that we may close to others.
+_LOCK, _SECRET, _WHEREABOUTS, _REDIS = "lock", "secret_key", "stack.json", "redis"
+_DATABASE = ("jobsched.db", "jobsched.db-wal", "jobsched.db-shm")
+#: Permissions of anybody but the owner, and those to write of them.
+_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+
+
+class CannotUseHome(JobschedError):
+    """The home is not a directory that is this user's alone, or can not be written."""
+
+    def __init__(self, home: Path, why: str) -> None:
+        super().__init__(f"JOBSCHED_HOME={str(home)!r}: {why}")
 
 
 class HomeInUse(JobschedError):
@@ -32,57 +49,132 @@ class RunningStack:
 
     pid: int
     url: str
-    redis_url: str
+    redis_url: str = field(repr=False)
+
+
+@contextmanager
+def told(home: Path) -> Iterator[None]:
+    """Have an OSError of the block, which makes or writes files of ``home``, raised as CannotUseHome."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename and Path(os.fsdecode(error.filename)) != home else ""
+        raise CannotUseHome(home, f"can not be used: {what}{error.strerror or error}") from error
 
 
 @contextmanager
 def hold(home: Path) -> Iterator[None]:
-    """Make ``home``, readable by this user only, and hold it alone during the block.
+    """Make ``home``, for this user only, and hold it alone during the block.
 
-    The kernel lets go of it with our process, however that ends. Raises HomeInUse.
+    The kernel lets go of it with our process, however that ends. Raises HomeInUse and CannotUseHome.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "lock").open("a+") as lock:
+    make(home)
+    with told(home):
+        lock = os.fdopen(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", errors="replace")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
             raise HomeInUse(home, lock.read().strip()) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with told(home):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 
+def make(home: Path) -> None:
+    """Make ``home`` where there is none, and close it, and the files of ours in it, to other users.
+
+    Raises CannotUseHome when it is not this user's, or when others may use it and hold more there than we do.
+    """
+    with told(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = home.stat()
+        if found.st_uid != os.geteuid():
+            raise CannotUseHome(home, f"belongs to the user {found.st_uid}: name a folder of your own")
+        if found.st_mode & _OTHERS:
+            _close(home)
+        for path in _files(home):
+            with suppress(OSError):
+                if path.lstat().st_mode & _OTHERS and not path.is_symlink():
+                    path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~_OTHERS)
+
+
 def secret_key(home: Path) -> str:
-    """The secret of ``home``, made the first time; only this user may read it."""
-    path = home / "secret_key"
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        new = path.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_hex(32))
-        new.rename(path)
+    """The secret of ``home``, made the first time; only this user may read it. Raises CannotUseHome."""
+    return secret(home / _SECRET, home)
+
+
+def secret(path: Path, home: Path) -> str:
+    """The random secret that a file of ``home`` keeps, made the first time. Raises CannotUseHome."""
+    with told(home):
+        with suppress(FileNotFoundError):
+            if kept := path.read_text(errors="replace").strip():
+                return kept
+        _write(path, secrets.token_hex(32))
         return path.read_text()
 
 
 @contextmanager
 def announced(home: Path, url: str, redis_url: str) -> Iterator[None]:
-    """Say during the block where the stack of ``home`` is, for :func:`running`."""
-    path = home / "stack.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(RunningStack(os.getpid(), url, redis_url))))
+    """Say during the block where the stack of ``home`` is, for :func:`running`. Raises CannotUseHome."""
+    path = home / _WHEREABOUTS
+    with told(home):
+        _write(path, json.dumps(asdict(RunningStack(os.getpid(), url, redis_url))))
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def running(home: Path) -> RunningStack | None:
-    """The stack that runs on ``home`` now, None when there is none."""
+    """The stack that runs on ``home`` now, None when there is none.
+
+    Whoever could write there could send us, and what we do, to a Redis of theirs. So it is believed only where the
+    directory and the file are this user's, and nobody else may write to them; else CannotUseHome is raised.
+    """
+    path = home / _WHEREABOUTS
+    with told(home), suppress(FileNotFoundError, NotADirectoryError):
+        for found in (home, path):
+            state = found.lstat() if found == path else found.stat()
+            if state.st_uid != os.geteuid() or state.st_mode & _OTHERS_WRITE or stat.S_ISLNK(state.st_mode):
+                raise CannotUseHome(home, f"{found} is not believed: it must belong to you, and nobody else may write "
+                                          "to it; start the stack anew, or set REDIS_URL")
+        return _alive(path.read_text(errors="replace"))
+    return None
+
+
+def _alive(text: str) -> RunningStack | None:
     try:
-        stack = RunningStack(**json.loads((home / "stack.json").read_text()))
-    except (OSError, ValueError):
+        stack = RunningStack(**json.loads(text))
+        ours = psutil.Process(int(stack.pid)).uids().effective == os.geteuid()
+    except (ValueError, TypeError, OverflowError, psutil.Error):
         return None
-    return stack if psutil.pid_exists(stack.pid) else None
+    return stack if ours and isinstance(stack.url, str) and isinstance(stack.redis_url, str) else None
+
+
+def _close(home: Path) -> None:
+    held = {path.name for path in home.iterdir()}
+    if held and not held & {_LOCK, _SECRET, *_DATABASE}:
+        raise CannotUseHome(home, "other users may use it, and it holds what is not jobsched's: name a folder of its "
+                                  f"own, or close it: chmod 700 {home}")
+    home.chmod(0o700)
+    if home.stat().st_mode & _OTHERS:
+        raise CannotUseHome(home, "other users may use it, and its file system keeps no permissions: name another")
+
+
+def _files(home: Path) -> Iterator[Path]:
+    yield from (home / name for name in (_LOCK, _SECRET, _WHEREABOUTS, *_DATABASE))
+    yield home / _REDIS
+    yield from (home / _REDIS).rglob("*")
+
+
+def _write(path: Path, text: str) -> None:
+    """Put ``text`` into a file for this user only, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)

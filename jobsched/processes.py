@@ -58,18 +58,34 @@ def on_one_cpu() -> Iterator[None]:
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None,
-          output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+          output: int | IO[bytes] = subprocess.PIPE, told: bytes = b"", umask: int = -1) -> subprocess.Popen[bytes]:
     """Start ``argv`` as the leader of a session of its own, all that it says in one pipe, or in ``output``.
 
-    It works in ``cwd``, without one where we do.
+    It works in ``cwd``, without one where we do; ``told`` is its whole standard input, at most 4096 bytes; ``umask``
+    is kept from the files that it makes, where one is given.
     Must be called from the main thread: the child is killed when the thread that started it ends.
     Raises OSError when the program can not be started.
     """
     parent = os.getpid()
-    return subprocess.Popen(
-        argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        start_new_session=True, preexec_fn=lambda: die_with_parent(parent),
-    )
+    with _pipe_that_holds(told) as standard_input:
+        return subprocess.Popen(
+            argv, cwd=cwd, env=dict(env), stdin=standard_input, stdout=output, stderr=subprocess.STDOUT, umask=umask,
+            start_new_session=True, preexec_fn=lambda: die_with_parent(parent),
+        )
+
+
+@contextmanager
+def _pipe_that_holds(data: bytes) -> Iterator[int]:
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as end:
+            end.write(data)
+        yield reader
+    finally:
+        os.close(reader)
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:

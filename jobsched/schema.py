@@ -11,16 +11,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask_migrate import Migrate
+from sqlalchemy import Connection, inspect
 from sqlalchemy.orm import Session
 
 from jobsched.config import Settings
 from jobsched.database import ledger_app
+from jobsched.domain import JobschedError
 from jobsched.models import db
 
 _HERE = Path(__file__).parent
 #: Inside the package in an installed wheel, beside it in a checkout.
 DIRECTORY = next(path for path in (_HERE / "migrations", _HERE.parent / "migrations") if path.is_dir())
+
+
+class ForeignSchema(JobschedError):
+    """The database holds tables that this version of jobsched did not make."""
 
 
 def shortfall(session: Session) -> str | None:
@@ -45,9 +50,11 @@ def _revisions() -> tuple[str, ...]:
 def upgrade(settings: Settings, revision: str = "head") -> None:
     """Bring the database of ``settings`` up to ``revision``. Does nothing when it is there; may run twice at once.
 
-    Raises sqlalchemy.exc.OperationalError when the database can not be reached.
+    Raises ForeignSchema, and sqlalchemy.exc.DatabaseError when the database can not be used.
     """
     with _alembic(settings) as config:
+        with db.engine.connect() as connection:
+            _check(connection)
         command.upgrade(config, revision)
 
 
@@ -63,12 +70,26 @@ def revise(settings: Settings, message: str) -> None:
         command.revision(config, message, autogenerate=True)
 
 
+def _check(connection: Connection) -> None:
+    """Raise ForeignSchema unless the tables are those of a revision that we know, or there are none of ours."""
+    at = MigrationContext.configure(connection).get_current_heads()
+    if unknown := set(at).difference(_revisions()):
+        raise ForeignSchema(f"the database is at revision {', '.join(sorted(unknown))}, which this version of jobsched "
+                            "does not know: a newer one has migrated it; run that, or name another DATABASE_URL")
+    taken = set(inspect(connection).get_table_names()) & set(db.metadata.tables)
+    if taken and not at:
+        raise ForeignSchema(f"the database holds {', '.join(sorted(taken))}, made by something else than jobsched's "
+                            "migrations: name another DATABASE_URL")
+
+
 @contextmanager
 def _alembic(settings: Settings) -> Iterator[Config]:
-    app = ledger_app(settings)
-    migrate = Migrate(app, db, directory=str(DIRECTORY))
-    with app.app_context():
+    """Alembic's configuration, while it may reach the database."""
+    config = Config()
+    for name, value in {"script_location": str(DIRECTORY), "file_template": "%(rev)s_%(slug)s"}.items():
+        config.set_main_option(name, value.replace("%", "%%"))  # alembic reads it with ConfigParser, which fills in %
+    with ledger_app(settings).app_context():
         try:
-            yield migrate.get_config()
+            yield config
         finally:
             db.engine.dispose()

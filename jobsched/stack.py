@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobsched import embedded, home, processes
-from jobsched.config import Settings, load, without_settings
+from jobsched.config import Settings, without_settings
 from jobsched.console import Console
 from jobsched.domain import JobschedError
+from jobsched.host.settings import load_and_try_tasks
 from jobsched.supervise import Program, Supervisor, read_procfile
 
 #: How long the embedded Redis may take to read its file, and the web to answer, before the start has failed.
@@ -28,22 +30,31 @@ class CannotStart(JobschedError):
     """The stack can not start here; the message says why and what would help."""
 
 
-def up(environ: Mapping[str, str]) -> None:
+#: The programs of the stack where no Procfile names others.
+PROGRAMS = tuple(
+    Program(name, (sys.executable, "-m", "jobsched", name)) for name in ("web", "dispatcher", "worker", "scheduler")
+)
+
+
+def up(environ: Mapping[str, str], procfile: Path | None = None) -> None:
     """Run the stack until SIGTERM or SIGINT. No process outlives the call.
+
+    The programs are those of ``procfile``, without one our own.
 
     ``environ`` holds the settings. It is handed on to the programs together with what it left open: the REDIS_URL of
     the embedded server, and the SECRET_KEY that the home keeps.
 
     Raises ConfigError, and CannotStart and other JobschedErrors when it can not come to serve.
     """
-    settings = load(environ)
+    settings = load_and_try_tasks(environ)
     refuse_foreign_host(settings.host)
-    programs = read_procfile(Path("Procfile").absolute())
-    with home.hold(settings.home):
+    programs = read_procfile(procfile) if procfile else PROGRAMS
+    with home.hold(settings.home), _redis(environ, settings) as redis:
         refuse_taken_port(settings.host, settings.port)
-        redis = None if environ.get("REDIS_URL") else embedded.plan(settings.home / "redis")
         env = complete(environ, settings, redis.url if redis else settings.redis_url)
-        console = Console(sys.stdout.fileno())
+        console = Console(sys.stdout.fileno() if sys.stdout else os.open(os.devnull, os.O_WRONLY))
+        if procfile:
+            console.line(f"the programs are those of {procfile}")
         width = max(len(program.name) for program in programs)
         with (
             Supervisor(env, lambda name, line: console.line(f"{name:<{width}} | {line}")) as supervisor,
@@ -53,17 +64,34 @@ def up(environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
+def _redis(environ: Mapping[str, str], settings: Settings) -> Iterator[embedded.EmbeddedRedis | None]:
+    """The plan of the embedded Redis, whose socket's folder is gone after the block; None where REDIS_URL names one."""
+    if environ.get("REDIS_URL", "").strip():
+        yield None
+        return
+    directory = settings.home / "redis"
+    with home.told(settings.home):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        redis = embedded.plan(directory, home.secret(directory / "password", settings.home))
+    try:
+        yield redis
+    finally:
+        redis.forget()
+
+
+@contextmanager
 def child(settings: Mapping[str, str], log: Path, *, stop_s: float,
           cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs :func:`up` for the block.
+    """A process that runs :func:`up` with our own programs for the block.
 
-    It has ``settings`` and none of ours, finds the Procfile in ``cwd`` (without one, where we are), and what it says is
-    in ``log``. At the end it is told to stop, and killed when it has not within ``stop_s`` seconds. Must be called from
-    the main thread, as :func:`jobsched.processes.spawn`. Raises OSError when the log can not be written.
+    It has ``settings`` and none of ours, works in ``cwd`` (without one, where we do), and what it says is in ``log``.
+    At the end it is told to stop, and killed when it has not within ``stop_s`` seconds. Must be called from the main
+    thread, as :func:`jobsched.processes.spawn`. Raises OSError when the log can not be written.
     """
     with log.open("wb") as output:
         env = {**without_settings(os.environ), **settings}
-        process = processes.spawn([sys.executable, "-m", "jobsched", "up"], env, cwd=cwd, output=output)
+        argv = [sys.executable, "-m", "jobsched", "up", "--no-procfile"]
+        process = processes.spawn(argv, env, cwd=cwd, output=output)
     try:
         yield process
     finally:
@@ -105,7 +133,7 @@ def complete(environ: Mapping[str, str], settings: Settings, redis_url: str) -> 
         "JOBSCHED_HOME": str(settings.home),
         "REDIS_URL": redis_url,
         "DATABASE_URL": settings.database_url,
-        "SECRET_KEY": environ.get("SECRET_KEY") or home.secret_key(settings.home),
+        "SECRET_KEY": environ.get("SECRET_KEY", "").strip() or home.secret_key(settings.home),
         "HOST": settings.host,
         "PORT": str(settings.port),
         # Of this interpreter's environment: its python, gunicorn and rq.
@@ -135,7 +163,7 @@ class _Stack:
         self.console.line("jobsched stops")
 
     def _start_redis(self, redis: embedded.EmbeddedRedis) -> None:
-        program = Program("redis", redis.argv, last=True)
+        program = Program("redis", redis.argv, last=True, told=redis.config, private=True)
         self.supervisor.start(program)
         give_up = time.monotonic() + REDIS_START_S
         while not self.supervisor.stopping and not embedded.answers(redis.url):
@@ -162,7 +190,8 @@ class _Stack:
 
     def _greet(self) -> None:
         self.console.line(f"jobsched serves http://{self.settings.host}:{self.settings.port}/ (Ctrl-C ends it)")
-        self.console.line("queues and workers: jobsched info")
+        command = shlex.join([sys.executable, "-m", "jobsched", "info"])
+        self.console.line(f"queues and workers: JOBSCHED_HOME={shlex.quote(str(self.settings.home))} {command}")
 
     def _tick(self, timeout_s: float) -> None:
         self.supervisor.tick(timeout_s)

@@ -1,9 +1,8 @@
-"""How alembic reaches the ledger: through the Flask application, one transaction for the whole way to the head."""
+"""How alembic reaches the ledger: by the engine of ``db``, one transaction for the whole way to the head."""
 
 from __future__ import annotations
 
 from alembic import context
-from flask import current_app
 from sqlalchemy import text
 
 from jobsched.models import db
@@ -17,10 +16,10 @@ def migrate() -> None:
 
     SQLite's turn is the write lock (BEGIN IMMEDIATE), PostgreSQL's an advisory lock that ends with the transaction.
     """
-    options = dict(current_app.extensions["migrate"].configure_args)
     engine = db.engine.execution_options(jobsched_writes=True)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=db.metadata, transactional_ddl=True, **options)
+        context.configure(connection=connection, target_metadata=db.metadata, transactional_ddl=True,
+                          compare_type=True, render_as_batch=True)
         with context.begin_transaction():
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from redis import Redis
@@ -28,9 +29,8 @@ def real() -> Iterator[Redis]:
     Who simulates waits for it, and it for him, so both stay on one CPU.
     """
     with TemporaryDirectory(prefix="jobsched-simulate-") as directory, on_one_cpu():
-        plan = embedded.plan(Path(directory))
-        keep_nothing = ("--appendonly", "no")  # of an option given twice the later one counts
-        process = spawn([*plan.argv, *keep_nothing], os.environ, output=subprocess.DEVNULL)
+        plan = embedded.plan(Path(directory), token_hex(16), keep=False)
+        process = spawn(plan.argv, os.environ, output=subprocess.DEVNULL, told=plan.config)
         try:
             _await(plan, process)
             with Redis.from_url(plan.url) as client:
@@ -38,6 +38,7 @@ def real() -> Iterator[Redis]:
         finally:
             process.kill()
             process.wait()
+            plan.forget()
 
 
 @contextmanager

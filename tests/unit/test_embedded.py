@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from jobsched import embedded
+from tests.unit.test_addresses import ODD
 
 
 def server(directory: Path, name: str, says: str) -> str:
@@ -46,22 +50,68 @@ def test_without_a_server_the_message_says_what_was_found_and_what_to_install(pa
         embedded.binary()
 
 
-def test_it_listens_on_a_socket_and_nowhere_else(path: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def planned(path: Path) -> Iterator[Callable[[Path], embedded.EmbeddedRedis]]:
+    """Plans of an embedded Redis; afterwards nothing of them is left outside of their directories."""
     server(path, "redis-server", "Redis server v=7.0.15")
-    home = Path("/tmp") / tmp_path.name  # pytest's own may be too long for a socket
-    plan = embedded.plan(home)
-    home.rmdir()
-    assert plan.url == f"unix://{home}/redis.sock?db=0"
-    assert " ".join(plan.argv[1:]).startswith("--port 0 --unixsocket ")
+    plans: list[embedded.EmbeddedRedis] = []
+
+    def plan(directory: Path) -> embedded.EmbeddedRedis:
+        plans.append(embedded.plan(directory, "hush"))
+        return plans[-1]
+
+    yield plan
+    for made in plans:
+        made.forget()
 
 
-def test_a_socket_path_with_a_space_is_quoted_in_the_url(path: Path, tmp_path: Path) -> None:
+Planned = Callable[[Path], embedded.EmbeddedRedis]
+
+
+def test_it_listens_on_a_socket_and_nowhere_else_and_asks_for_a_password(planned: Planned, tmp_path: Path) -> None:
+    redis = planned(tmp_path / "redis")
+    assert redis.url == f"unix://:hush@{redis.socket}?db=0"
+    assert b'port "0"\n' in redis.config
+    assert f'unixsocket "{redis.socket}"'.encode() in redis.config
+    assert b'requirepass "hush"' in redis.config
+
+
+def test_no_password_is_an_argument_or_in_what_it_looks_like(planned: Planned, tmp_path: Path) -> None:
+    redis = planned(tmp_path / "redis")
+    assert redis.argv[1:] == ("-",)
+    assert "hush" not in repr(redis)
+
+
+@pytest.mark.parametrize("name", [*ODD, "long" * 40])
+def test_its_socket_has_a_short_plain_path_in_a_folder_of_its_own(planned: Planned, tmp_path: Path, name: str) -> None:
+    redis = planned(tmp_path / name)
+    assert re.fullmatch(r"[A-Za-z0-9/._-]{1,90}", str(redis.socket))
+    assert stat.S_IMODE(redis.socket.parent.stat().st_mode) == 0o700
+    assert list(redis.socket.parent.iterdir()) == []
+
+
+def test_a_stack_that_was_killed_finds_the_folder_of_its_socket_again(planned: Planned, tmp_path: Path) -> None:
+    assert planned(tmp_path).socket == planned(tmp_path).socket
+
+
+def test_a_folder_of_the_socket_that_others_may_use_is_not_used_again(planned: Planned, tmp_path: Path) -> None:
+    first = planned(tmp_path)
+    first.socket.parent.chmod(0o777)
+    second = planned(tmp_path)
+    first.forget()
+    assert first.socket.parent != second.socket.parent
+
+
+def test_the_folder_of_the_socket_is_gone_in_the_end(planned: Planned, tmp_path: Path) -> None:
+    redis = planned(tmp_path)
+    redis.forget()
+    assert not redis.socket.parent.exists()
+
+
+def test_where_no_folder_can_hold_the_socket_it_says_so_and_nothing_takes_its_place(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     server(path, "redis-server", "Redis server v=7.0.15")
-    assert "/my%20home/redis.sock" in embedded.plan(tmp_path / "my home").url
-
-
-def test_a_socket_path_that_is_too_long_means_a_port_of_the_loopback(path: Path, tmp_path: Path) -> None:
-    server(path, "redis-server", "Redis server v=7.0.15")
-    plan = embedded.plan(tmp_path / ("long" * 30))
-    assert plan.url.startswith("redis://127.0.0.1:")
-    assert "--bind 127.0.0.1" in " ".join(plan.argv)
+    monkeypatch.setattr(embedded, "_roots", lambda: (str(tmp_path / "none"), "/tmp/two words", "/tmp/" + "long" * 30))
+    with pytest.raises(embedded.NoSocketDirectory, match="name one in TMPDIR"):
+        embedded.plan(tmp_path, "hush")

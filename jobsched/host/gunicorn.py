@@ -1,0 +1,52 @@
+"""How gunicorn serves the web, as its configuration. WEB_CONCURRENCY and GUNICORN_CMD_ARGS work as ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from jobsched.domain import ConfigError
+from jobsched.host.settings import load_and_try_tasks
+from jobsched.processes import die_with_parent
+from jobsched.stack import CannotStart, refuse_foreign_host
+
+try:
+    _settings = load_and_try_tasks(os.environ)
+    refuse_foreign_host(_settings.host)
+except (ConfigError, CannotStart) as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(2)
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+worker_class = "gthread"
+threads = 8
+graceful_timeout = 5
+# A header says where we are (SCRIPT_NAME) and how we were reached only when a proxy is configured to send it.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
+control_socket_disable = True
+loglevel = "warning"
+
+_HANGUP_IS_IGNORED = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def when_ready(server: Any) -> None:
+    """A SIGHUP that was ignored when we started, as under nohup, stays so."""
+    _stay_deaf()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """A worker ends with its master, also when that is killed."""
+    die_with_parent(server.pid)
+
+
+def post_worker_init(worker: Any) -> None:
+    """As for the master."""
+    _stay_deaf()
+
+
+def _stay_deaf() -> None:
+    if _HANGUP_IS_IGNORED:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
