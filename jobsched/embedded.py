@@ -138,6 +138,7 @@ def _socket_directory(directory: Path) -> Path:
         if _PLAIN.fullmatch(root) and len(root) <= LONGEST_SOCKET_PATH - len("/jobsched-12345678/redis.sock"):
             with suppress(OSError):
                 made = Path(mkdtemp(prefix="jobsched-", dir=root))
+                note.touch(mode=0o600)
                 note.write_text(str(made))
                 return made
     raise NoSocketDirectory

@@ -1,6 +1,7 @@
 """What the stack keeps in its home directory, beside Redis and the database: its lock, its secret, its whereabouts.
 
-All of it is for one user: the directory is 0700 and its files are 0600, since they hold the secret and passwords.
+All of it is for one user, since it holds the secret and passwords: its files are 0600, and a directory that holds
+nothing else is 0700.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ import psutil
 
 from jobsched.domain import JobschedError
 
-#: What a home holds. Only a directory with one of them, or with nothing, is one that we may close to others.
+#: What a home holds.
 _LOCK, _SECRET, _WHEREABOUTS, _REDIS = "lock", "secret_key", "stack.json", "redis"
 _DATABASE = ("jobsched.db", "jobsched.db-wal", "jobsched.db-shm")
 #: Permissions of anybody but the owner, and those to write of them.
@@ -86,7 +88,7 @@ def hold(home: Path) -> Iterator[None]:
 def make(home: Path) -> None:
     """Make ``home`` where there is none, and close it, and the files of ours in it, to other users.
 
-    Raises CannotUseHome when it is not this user's, or when others may use it and hold more there than we do.
+    Raises CannotUseHome when it is not this user's, or when others may write there and hold more than we do.
     """
     with told(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,13 +158,13 @@ def _alive(text: str) -> RunningStack | None:
 
 
 def _close(home: Path) -> None:
-    held = {path.name for path in home.iterdir()}
-    if held and not held & {_LOCK, _SECRET, *_DATABASE}:
-        raise CannotUseHome(home, "other users may use it, and it holds what is not jobsched's: name a folder of its "
-                                  f"own, or close it: chmod 700 {home}")
-    home.chmod(0o700)
-    if home.stat().st_mode & _OTHERS:
-        raise CannotUseHome(home, "other users may use it, and its file system keeps no permissions: name another")
+    """Close ``home`` to other users, unless it holds other things than ours: those may be meant for them."""
+    ours = {_LOCK, _SECRET, _WHEREABOUTS, _REDIS, *_DATABASE, f"{_SECRET}.new", f"{_WHEREABOUTS}.new"}
+    if {path.name for path in home.iterdir()} <= ours:
+        home.chmod(0o700)
+    if home.stat().st_mode & _OTHERS_WRITE:
+        raise CannotUseHome(home, "other users may write there: name a folder of its own, or close it to them with "
+                                  f"chmod 700 {shlex.quote(str(home))}")
 
 
 def _files(home: Path) -> Iterator[Path]:

@@ -141,7 +141,7 @@ MUTANTS = (
     _mutant("half a body taken for a whole one", "web/body.py",
             "    if len(data) < (request.content_length or 0):", "    if False:",
             "acceptance/test_web_server.py::test_a_body_shorter_than_it_says_is_refused_and_changes_nothing"),
-    _mutant("any client taken for a proxy", "../gunicorn.conf.py",
+    _mutant("any client taken for a proxy", "host/gunicorn.py",
             'os.environ.get("FORWARDED_ALLOW_IPS", "")', '"*"',
             "acceptance/test_web_server.py::test_a_client_can_not_say_under_which_address_it_reached_us"),
     _mutant("a number in an answer that JSON can not hold", "base/jsontext.py",
