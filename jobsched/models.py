@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,10 +32,32 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
 
 
+class JsonText(TypeDecorator[Any]):
+    """JSON in a column of text; None is NULL.
+
+    For SQLite, which gives a column declared JSON an affinity to numbers: it would keep 12345678901234567890 as
+    1.2345678901234567e19, 1.0 as 1, and a number beyond its own as Infinity, which is no JSON. Raises ValueError for
+    NaN and infinities. https://www.sqlite.org/datatype3.html#determination_of_column_affinity
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value, allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+#: A JSON value that comes back as it was; None is NULL.
+Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")
+
+
 class Base(DeclarativeBase):
     # Flask-SQLAlchemy copies this class, and a copy that holds both a registry and a map of its own is refused.
     registry = orm.registry(type_annotation_map={
-        datetime: Utc, dict[str, Any]: JSON(none_as_null=True),
+        datetime: Utc, dict[str, Any]: Json,
         float: Double(),  # what SQLAlchemy 2.1 takes by itself, and 2.0 does not
     })
 
@@ -152,7 +175,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     slice: Mapped[str | None] = mapped_column(String(40), default=None)
     points: Mapped[int | None] = mapped_column(default=None)
     run_time: Mapped[float | None] = mapped_column(default=None)
-    result: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)
+    result: Mapped[Any] = mapped_column(Json, default=None, nullable=True)
     error: Mapped[str | None] = mapped_column(Text, default=None)
 
 

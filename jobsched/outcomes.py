@@ -5,29 +5,21 @@ Nothing here does I/O or reads a clock.
 
 from __future__ import annotations
 
-import json
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from jobsched import tasks
 from jobsched.config import Settings
-from jobsched.domain import MOST_NESTING, Band, JobschedError, Status, is_deeper_than
-from jobsched.lease import Overrun, TimeLimitExceeded
+from jobsched.domain import Band, Status
 from jobsched.ledger import Outcome, StartedJob
 
 #: Without a ``timeout_s`` of its task, a start may take this many times its band's bound, and at least LEAST_LIMIT_S.
 LIMIT_FACTOR = 10
 LEAST_LIMIT_S = 30.0
-#: The most of a traceback that is recorded, in characters.
-ERROR_LENGTH = 8_000
-
-
-class BadResult(JobschedError):
-    """A task returned what can not be recorded."""
+#: A retry that would be due in this year, or later, has no date that every database and every reader holds.
+NO_YEAR = 9_999
 
 
 @dataclass(frozen=True)
@@ -57,52 +49,49 @@ def overrun_s(job: StartedJob, settings: Settings) -> float | None:
 
 
 def of_result(start: Start, result: Any) -> Outcome:
-    """Its task returned ``result``, which is :func:`recordable`."""
+    """Its task returned ``result``, as :func:`jobsched.work.results.recordable` gives it back."""
     return _outcome(start, Status.COMPLETED, result=result)
 
 
-def of_error(start: Start, raised: BaseException, settings: Settings) -> Outcome:
+def of_error(start: Start, error: str, settings: Settings, *, overran: bool = False) -> Outcome:
     """Its task raised, or was stopped: an overrun goes by ``settings.overrun``, all else is a failure."""
     limit_s = overrun_s(start.job, settings)
-    stop = next((error for error in _line_of(raised) if isinstance(error, Overrun | TimeLimitExceeded)), None)
-    if limit_s is None or not isinstance(stop, Overrun):
-        return of_failure(start, _describe(raised))
+    if limit_s is None or not overran:
+        return of_failure(start, error)
     why = (f"took longer than {limit_s:g} s, which is the bound of {start.job.band} and "
            f"{settings.overrun_grace_ms:g} ms of grace; {start.job.execution_time:g} s were estimated")
     if settings.overrun == "fail":  # whatever retries are left: it would overrun again
-        return _outcome(start, Status.FAILED, error=why)
+        return failed(start, why)
     return _demoted(start, why, settings.bands)
 
 
 def of_failure(start: Start, error: str) -> Outcome:
     """A failure with ``error``; when its task has a retry left, and the job an attempt, it is scheduled for that."""
-    job, run_at = start.job, None
-    if job.attempt < job.max_attempts:
-        with suppress(tasks.UnknownTask):
-            delay_s = tasks.find(job.task).delay_before_retry(job.attempt - job.overruns)
-            run_at = None if delay_s is None else start.finished_at + timedelta(seconds=delay_s)
-    return _outcome(start, Status.SCHEDULED if run_at else Status.FAILED, error=error, run_at=run_at)
+    run_at = _next_start(start) if start.job.attempt < start.job.max_attempts else None
+    return _outcome(start, Status.SCHEDULED, error=error, run_at=run_at) if run_at else failed(start, error)
 
 
-def recordable(result: Any) -> Any:
-    """The result as JSON would give it back. Raises BadResult."""
+def failed(start: Start, error: str) -> Outcome:
+    """A failure for good, whatever retries are left."""
+    return _outcome(start, Status.FAILED, error=error)
+
+
+def _next_start(start: Start) -> datetime | None:
+    """When a start that failed is tried again; None: never, or only when time as we count it is over."""
+    job = start.job
     try:
-        size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
-        plain = json.loads(json.dumps(result))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadResult(f"a task must return what JSON can hold: {error}") from None
-    if size > tasks.RESULT_BYTES:
-        raise BadResult(f"a task must return at most {tasks.RESULT_BYTES} bytes of JSON; got {size}")
-    if is_deeper_than(MOST_NESTING, plain):
-        raise BadResult(f"a task must return JSON that nests at most {MOST_NESTING} levels")
-    return plain
+        delay_s = tasks.find(job.task).delay_before_retry(job.attempt - job.overruns)
+        run_at = None if delay_s is None else start.finished_at + timedelta(seconds=delay_s)
+    except (tasks.UnknownTask, OverflowError, ValueError):  # inf is the one, nan the other
+        return None
+    return run_at if run_at and run_at.year < NO_YEAR else None
 
 
 def _demoted(start: Start, why: str, bands: Sequence[Band]) -> Outcome:
     """Into the next lane; counted as an attempt only when its work may not be done again for nothing."""
     job = start.job
     if not start.may_repeat and job.attempt >= job.max_attempts:
-        return _outcome(start, Status.FAILED, error=f"{why}; its work must not repeat, and no attempt is left")
+        return failed(start, f"{why}; its work must not repeat, and no attempt is left")
     names = [band.name for band in bands]
     band = names[names.index(job.band) + 1]
     return _outcome(start, Status.PENDING, error=f"{why}; put into {band}", band=band, counts=not start.may_repeat)
@@ -115,16 +104,3 @@ def _outcome(start: Start, status: Status, **fields: Any) -> Outcome:
 
 def _band(job: StartedJob, bands: Sequence[Band]) -> Band | None:
     return next((band for band in bands if band.name == job.band), None)
-
-
-def _line_of(raised: BaseException | None) -> Iterator[BaseException]:
-    """What was raised, and what was handled when it was: to be stopped may break what a task does on its way out."""
-    while raised is not None:
-        yield raised
-        raised = raised.__context__
-
-
-def _describe(raised: BaseException) -> str:
-    told = isinstance(raised, TimeLimitExceeded | JobschedError)
-    text = str(raised) if told else "".join(traceback.format_exception(raised))
-    return text[-ERROR_LENGTH:].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

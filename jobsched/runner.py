@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 from flask import Flask
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched import ledger, outcomes, schedule, tasks
+from jobsched import ledger, schedule
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -23,10 +22,11 @@ from jobsched.domain import BoardLost, Fence, Slice, Status
 from jobsched.failpoints import failpoint
 from jobsched.host import output
 from jobsched.host.settings import load_with_tasks
-from jobsched.lease import HARD_GRACE_S, Lease, LeaseLost
+from jobsched.lease import Lease, LeaseLost
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
-from jobsched.outcomes import Start
+from jobsched.work.recording import record
+from jobsched.work.start import OneStart
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class SliceRun:
         self._now = now
         self._slice = slice_
         self._started: list[StartedJob] = []
-        self._current: tuple[StartedJob, datetime] | None = None
+        self._current: OneStart | None = None
         self._waiting: list[Outcome] = []
         self._lease = Lease(self._renew, now.settings.lease_s / 3, self._record_killed)
 
@@ -134,7 +134,6 @@ class SliceRun:
                 break
             failpoint("run.performed", effect="sql")
             ended.append(outcome)
-            self._waiting.append(outcome)
             if time.monotonic() - recorded_at >= RECORD_EVERY_S:
                 self._record_waiting()
                 recorded_at = time.monotonic()
@@ -142,24 +141,12 @@ class SliceRun:
         return ended
 
     def _perform(self, job: StartedJob) -> Outcome:
-        """Run one started job's task, and say how it ended. Whatever the task raises is an outcome."""
-        settings, started_at, clock = self._now.settings, utcnow(), time.perf_counter()
-        run = tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time)
-
-        def ended() -> Start:
-            return Start(job, started_at, utcnow(), time.perf_counter() - clock, run.may_repeat)
-
-        self._current = (job, started_at)
+        """Run one started job's task, and say how it ended. Raises LeaseLost."""
+        self._current = OneStart(job, self._lease, self._now.settings)
         try:
-            task = tasks.find(job.task)
-            limit_s = task.timeout_s or outcomes.default_limit_s(job, settings)
-            with self._lease.task(limit_s, outcomes.overrun_s(job, settings)):
-                result = task(job.payload, run)
-            return outcomes.of_result(ended(), outcomes.recordable(result))
-        except LeaseLost:
-            raise
-        except BaseException as raised:  # a neighbour's start has to be recorded, whatever this one raised
-            return outcomes.of_error(ended(), raised, settings)
+            outcome = self._current.perform()
+            self._waiting.append(outcome)
+            return outcome
         finally:
             self._current = None
 
@@ -183,14 +170,9 @@ class SliceRun:
         return True
 
     def _record_killed(self) -> None:
-        if self._current is None:
-            return
-        job, started_at = self._current
-        now = utcnow()
-        start = Start(job, started_at, now, (now - started_at).total_seconds())
-        error = f"did not stop within {HARD_GRACE_S:g} s of its limit, and was killed"
+        killed = [self._current.if_killed()] if self._current else []
         with self._now.app.app_context():
-            record([*self._waiting, outcomes.of_failure(start, error)])
+            record([*self._waiting, *killed])
 
     def _place(self, demoted: Sequence[int]) -> None:
         """Put jobs that have overrun into their new lanes; others may have moved them on, so SQL is asked."""
@@ -200,21 +182,6 @@ class SliceRun:
             waiting = ledger.still_pending(session, demoted)
         self._now.board.place(waiting)
         failpoint("run.demoted_placed")
-
-
-def record(ended: Sequence[Outcome]) -> int:
-    """The finish fence, with patience for a database that is away; returns how many came too late."""
-
-    def finish() -> int:
-        with writing() as session:
-            recorded = ledger.finish(session, ended)
-        failpoint("run.committed", effect="sql")
-        return recorded
-
-    late = len(ended) - patiently(finish)
-    if late:
-        log.warning("%d of %d outcomes came too late: the jobs were given back meanwhile", late, len(ended))
-    return late
 
 
 @contextmanager

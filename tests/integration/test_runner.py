@@ -18,8 +18,8 @@ from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
 from jobsched.models import Job
-from jobsched.outcomes import ERROR_LENGTH
 from jobsched.runner import run_slice
+from jobsched.work.errors import ERROR_BYTES
 from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
 from tests.integration.runner_fixtures import board as board
 from tests.integration.runner_fixtures import runner_here as runner_here
@@ -96,7 +96,7 @@ def test_an_error_that_is_ours_is_recorded_as_its_sentence_whatever_it_holds(run
     assert row.status == "failed"
     assert row.error is not None
     assert "\x00" not in row.error
-    assert len(row.error) <= ERROR_LENGTH * 2
+    assert len(row.error.encode()) <= ERROR_BYTES
 
 
 def test_a_long_error_keeps_its_end(run: Run) -> None:
@@ -104,7 +104,8 @@ def test_a_long_error_keeps_its_end(run: Run) -> None:
 
     assert row.error is not None
     assert row.error.endswith("the end\n")
-    assert len(row.error) <= ERROR_LENGTH
+    assert "ValueError: xxx" in row.error
+    assert len(row.error.encode()) <= ERROR_BYTES
 
 
 def test_failing_neighbours_do_not_matter(run: Run) -> None:

@@ -18,7 +18,6 @@ from jobsched.board import Board
 from jobsched.connections import connect
 from jobsched.database import reading, writing
 from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
-from jobsched.lease import Overrun
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import Control, Job, Site, db
 from jobsched.outcomes import Start
@@ -272,7 +271,7 @@ class Engine:
         now = self.clock.now
         if end in ("overran", "overran for good"):
             start = Start(job, now, now, 0.3, may_repeat=end == "overran")
-            return outcomes.of_error(start, Overrun(), self.settings)
+            return outcomes.of_error(start, "stopped", self.settings, overran=True)
         status = Status.FAILED if end == "scheduled" and job.attempt >= job.max_attempts else Status(end)
         run_at = now + timedelta(seconds=4) if status is Status.SCHEDULED else None
         return Outcome(job.id, job.attempt, status, now, now, 0.001, None, None, run_at)

@@ -10,8 +10,7 @@ import pytest
 
 from jobsched import outcomes, tasks
 from jobsched.config import Settings, load
-from jobsched.domain import JobschedError, Status
-from jobsched.lease import Overrun, TimeLimitExceeded
+from jobsched.domain import Status
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.outcomes import Start
 
@@ -33,17 +32,6 @@ def start(band: str = "task_01", *, may_repeat: bool = True, **job: Any) -> Star
     started = StartedJob(**{"id": 7, "attempt": 1, "max_attempts": 3, "site": 1, "user": 1, "task": "once",
                             "payload": {}, "execution_time": 0.001, "band": band, **job})
     return Start(started, NOW - timedelta(seconds=2), NOW, 2.0, may_repeat)
-
-
-def raised_while(context: BaseException, error: BaseException) -> BaseException:
-    """An error that came while another was handled."""
-    try:
-        try:
-            raise context
-        except BaseException:
-            raise error from None
-    except BaseException as caught:
-        return caught
 
 
 # Limits
@@ -92,9 +80,24 @@ def test_a_start_that_raises_is_tried_again_while_retries_and_attempts_are_left(
     assert ended.run_at == (None if delay_s is None else NOW + timedelta(seconds=delay_s))
 
 
+@pytest.mark.parametrize("delay_s", [1e13, 1e300, 86_400 * 366 * 7_974])
+def test_a_retry_that_no_calendar_holds_is_none(delay_s: float) -> None:
+    tasks.task(name="late", retries=2, backoff_s=delay_s)(lambda payload: None)
+
+    ended = outcomes.of_failure(start(task="late"), "its own error")
+
+    assert (ended.status, ended.error, ended.run_at) == ("failed", "its own error", None)
+
+
+def test_doubled_again_and_again_a_pause_may_leave_the_numbers_behind() -> None:
+    tasks.task(name="patient", retries=5_000)(lambda payload: None)
+
+    assert outcomes.of_failure(start(task="patient", attempt=2_000, max_attempts=9_000), "no").status == "failed"
+
+
 @pytest.mark.parametrize("may_repeat", [True, False])
 def test_an_overrun_goes_into_the_next_lane_and_counts_only_when_its_work_must_not_repeat(may_repeat: bool) -> None:
-    ended = outcomes.of_error(start("task_02", may_repeat=may_repeat), Overrun(), settings())
+    ended = outcomes.of_error(start("task_02", may_repeat=may_repeat), "stopped", settings(), overran=True)
 
     assert (ended.status, ended.band, ended.counts, ended.run_at) == ("pending", "task_03", not may_repeat, None)
     assert str(ended.error).endswith("put into task_03")
@@ -102,39 +105,29 @@ def test_an_overrun_goes_into_the_next_lane_and_counts_only_when_its_work_must_n
 
 @pytest.mark.parametrize(("may_repeat", "status"), [(True, "pending"), (False, "failed")])
 def test_an_overrun_at_the_last_attempt_fails_only_when_its_work_must_not_repeat(may_repeat: bool, status: str) -> None:
-    ended = outcomes.of_error(start(attempt=3, may_repeat=may_repeat, task="again"), Overrun(), settings())
+    last = start(attempt=3, may_repeat=may_repeat, task="again")
+
+    ended = outcomes.of_error(last, "stopped", settings(), overran=True)
 
     assert ended.status == status
 
 
 @pytest.mark.parametrize("task", ["once", "again"])
 def test_where_an_overrun_is_to_fail_no_retry_is_left(task: str) -> None:
-    ended = outcomes.of_error(start(task=task), Overrun(), settings("fail"))
+    ended = outcomes.of_error(start(task=task), "stopped", settings("fail"), overran=True)
 
     assert (ended.status, ended.band, ended.run_at) == ("failed", None, None)
     assert "the bound of task_01 and 100 ms of grace; 0.001 s were estimated" in str(ended.error)
 
 
-@pytest.mark.parametrize(("error", "status"), [
-    (Overrun(), "pending"),
-    (raised_while(Overrun(), OSError("broke")), "pending"),
-    (raised_while(raised_while(Overrun(), OSError()), KeyError()), "pending"),
-    (TimeLimitExceeded("over"), "failed"),
-    (raised_while(Overrun(), TimeLimitExceeded("over")), "failed"),  # it went on after its first stop
-    (OSError("broke"), "failed"),
-])
-def test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun(error: BaseException, status: str) -> None:
-    assert outcomes.of_error(start(), error, settings()).status == status
+@pytest.mark.parametrize("overrun", ["demote", "fail", "allow"])
+def test_what_is_raised_without_an_overrun_is_a_failure_with_that_error(overrun: str) -> None:
+    ended = outcomes.of_error(start(), "OSError: broke", settings(overrun))
 
-
-@pytest.mark.parametrize(("error", "told"), [
-    (JobschedError("no such thing"), "no such thing"), (TimeLimitExceeded("over"), "over"),
-])
-def test_an_error_of_ours_is_its_sentence(error: BaseException, told: str) -> None:
-    assert outcomes.of_error(start(), error, settings()).error == told
+    assert (ended.status, ended.error) == ("failed", "OSError: broke")
 
 
 def test_bands_changed_meanwhile_an_overrun_is_a_failure() -> None:
     fewer = dataclasses.replace(settings(), bands=settings().bands[:1])
 
-    assert outcomes.of_error(start("task_02"), Overrun(), fewer).status == "failed"
+    assert outcomes.of_error(start("task_02"), "stopped", fewer, overran=True).status == "failed"
