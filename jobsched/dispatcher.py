@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobsched import lanes, repair
+from jobsched.base import redis_state
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -45,6 +46,7 @@ class Dispatcher:
         self._next_due_s: float | None = None
         self._crew: Mapping[str, int] = {}
         self._next_telling = 0.0
+        self._warned: list[str] = []
 
     def tick(self) -> float:
         """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
@@ -52,6 +54,7 @@ class Dispatcher:
         self._settled_in = self._settled_in or self._sweeper.adopt_settings()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._settings.repair_every_s
+            self._warn()
             self._sweeper.sweep()
         try:
             self.dispatch()
@@ -60,6 +63,14 @@ class Dispatcher:
             self._sweeper.rebuild()
             return AGAIN_S
         return min(IDLE_S, self._settings.repair_every_s, IDLE_S if self._next_due_s is None else self._next_due_s)
+
+    def _warn(self) -> None:
+        """Say in the log how Redis should be set up differently, once."""
+        warnings = redis_state.read(self._redis).warnings
+        for warning in warnings:
+            if warning not in self._warned:
+                log.warning("%s", warning)
+        self._warned = warnings
 
     def dispatch(self) -> int:
         """Fill every lane's window once; returns how many slices were handed over."""

@@ -20,6 +20,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from jobsched import admission, estimates, ledger, schedule, tasks
+from jobsched.base import redis_errors
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
@@ -209,7 +210,8 @@ def if_redis_answers(what: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, BoardLost) as error:
-        log.warning("could not %s, the sweep will: %s", what, error)
+        why = redis_errors.sentence(error) if isinstance(error, RedisError) else error
+        log.warning("could not %s, the sweep will: %s", what, why)
 
 
 def _fault_of_time(execution_time: float, settings: Settings) -> str | None:

@@ -6,15 +6,17 @@ there. Here it becomes moments, or nothing where nothing would start the job as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jobsched.board import Flying, Waiting
 from jobsched.domain import TERMINAL, Status
 
 #: While one of these holds, nothing starts the job.
-BLOCKING = frozenset({"site_paused", "lane_paused", "no_worker", "no_dispatcher", "redis_away", "board_lost"})
+BLOCKING = frozenset({"site_paused", "lane_paused", "no_worker", "no_dispatcher", "redis_away", "redis_full",
+                      "redis_refuses", "board_lost", "suspended"})
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,11 @@ class Facts:
     """What is known of a job at ``now``. ``label`` names its lane.
 
     ``site_paused`` and ``lane_paused`` are as SQL has them. ``place`` is what the board said, None for a job that it
-    does not know; ``trouble`` is ``redis_away`` or ``board_lost`` where it said nothing, and then the counts of live
-    ``workers`` of the lane and of ``dispatchers`` are None. ``prospect`` is within how many seconds half, and nine of
-    ten such jobs start that are placed now. The sweep comes every ``sweep_every_s``.
+    does not know; ``trouble`` is ``redis_away``, ``redis_full``, ``redis_refuses`` (of both, ``said`` has the sentence)
+    or ``board_lost`` where it said nothing, and then the counts of live ``workers`` of the lane and of ``dispatchers``
+    are None. ``suspended_s`` is for how long RQ's workers are suspended, if they are (infinite: until somebody resumes
+    them). ``prospect`` is within how many seconds half, and nine of ten such jobs start that are placed now. The sweep
+    comes every ``sweep_every_s``.
     """
 
     now: datetime
@@ -43,6 +47,8 @@ class Facts:
     dispatchers: int | None
     prospect: tuple[float, float] | None
     sweep_every_s: float
+    said: str | None = None
+    suspended_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,10 @@ def expected(facts: Facts) -> Expected | None:
     """
     if facts.status not in (Status.SCHEDULED, Status.PENDING):
         return None
-    if any(reason.code in BLOCKING for reason in reasons(facts)):
+    if any(reason.code in BLOCKING and reason.until is None for reason in reasons(facts)):
         return None
+    if facts.suspended_s is not None:  # nothing moves until it ends: then it is as if it were now
+        facts = replace(facts, now=_later(facts.now, facts.suspended_s), suspended_s=None)
     if facts.status is Status.PENDING and facts.place is not None:
         half_s, most_s = facts.place.half_s, facts.place.most_s
         if half_s is None or most_s is None:
@@ -107,6 +115,8 @@ def _ended(facts: Facts) -> Reason:
 
 def _in_flight(facts: Facts, place: Flying) -> Iterator[Reason]:
     """A worker's queue has it: pauses do not reach it any more, nor are dispatchers needed."""
+    if facts.suspended_s is not None and not place.started:
+        yield _suspended(facts, facts.suspended_s)
     if facts.workers == 0 and not place.started:
         yield _no_worker(facts)
     if place.started:
@@ -120,12 +130,16 @@ def _stopped(facts: Facts) -> Iterator[Reason]:
     place = facts.place if isinstance(facts.place, Waiting) else None
     if facts.trouble == "redis_away":
         yield Reason("redis_away", "Redis does not answer: the job is kept, and goes on when it is back.")
+    if facts.trouble in ("redis_full", "redis_refuses"):
+        yield Reason(facts.trouble, f"{facts.said}. The job is kept, and goes on when that is mended.")
     if facts.trouble == "board_lost":
         yield Reason("board_lost", "The board is not set up, or lost: a dispatcher makes it from the database.")
     if facts.site_paused or (place and place.paused):
         yield Reason("site_paused", "Its site is paused.")
     if facts.lane_paused or (place and place.lane_paused):
         yield Reason("lane_paused", f"The {facts.label} lane is paused.")
+    if facts.suspended_s is not None:
+        yield _suspended(facts, facts.suspended_s)
     if facts.workers == 0:
         yield _no_worker(facts)
     if facts.dispatchers == 0:
@@ -176,6 +190,14 @@ def _by_others(facts: Facts, place: Waiting) -> Iterator[Reason]:
     if facts.attempt:
         times = "once" if facts.attempt == 1 else f"{facts.attempt} times"
         yield Reason("again", f"It was started {times} before, so it goes without neighbours.")
+
+
+def _suspended(facts: Facts, left_s: float) -> Reason:
+    if math.isinf(left_s):
+        return Reason("suspended", "The workers are suspended (rq suspend): nothing starts until rq resume.")
+    until = _later(facts.now, left_s)
+    when = _clock(until, facts.now)
+    return Reason("suspended", f"The workers are suspended (rq suspend) until {when}: nothing starts before.", until)
 
 
 def _no_worker(facts: Facts) -> Reason:

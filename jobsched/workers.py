@@ -11,15 +11,17 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, Worker, worker_registration
+from rq import Queue, worker_registration
 from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from jobsched import lanes, plan, processes
+from jobsched.base import redis_errors
 from jobsched.board import Board
 from jobsched.domain import BoardLost
+from jobsched.queues.patient import PatientWorker, if_redis_serves
 from jobsched.host import identity
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ LEAST_BEAT_S = 1.0
 MOST_MISSING = 3
 
 
-class LaneWorker(Worker):
+class LaneWorker(PatientWorker):
     """An RQ worker on the lanes of a slot, in the order of its turns.
 
     ``aim`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
@@ -75,8 +77,13 @@ class LaneWorker(Worker):
             pipe.execute()
         self._serve(slot)
 
+    def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
+        self._in_hand = False
+        return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+
     def reorder_queues(self, reference_queue: Queue) -> None:
-        """Nothing yet: see ``look``, when the slice has ended."""
+        """Nothing yet, but that a slice was popped: see ``look``, when it has ended."""
+        self._in_hand = True
 
     def look(self) -> None:
         """Look at the lanes from now on in the order in which their sites have had their share."""
@@ -87,8 +94,15 @@ class LaneWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Besides, change to the slot that we should have, show ourselves on the board, and register again where
-        Redis has forgotten us (FLUSHALL).
+        Redis has forgotten us (FLUSHALL). A worker that has a slice in hand goes on where Redis does not serve.
         """
+        if self._in_hand and pipeline is None:
+            with if_redis_serves("show itself"):
+                self._show(timeout, pipeline)
+        else:
+            self._show(timeout, pipeline)
+
+    def _show(self, timeout: int | None, pipeline: Any) -> None:
         if not self._in_hand and self._aim() != self._slot:
             self._change_slot(self._aim())
         super().heartbeat(timeout, pipeline)
@@ -101,14 +115,15 @@ class LaneWorker(Worker):
             worker_registration.register(self)
 
     def register_death(self) -> None:
-        super().register_death()  # type: ignore[no-untyped-call]
-        self._board.rest("worker", self.name)
+        super().register_death()
+        with if_redis_serves("say that it ends"):
+            self._board.rest("worker", self.name)
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
         self._missing, self._in_hand = 0, True
-        super().execute_job(job, queue)
+        with if_redis_serves("tell RQ of a slice"):  # one that has not begun comes back by its lease
+            super().execute_job(job, queue)
         self.look()
-        self._in_hand = False
 
     def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
         """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""
@@ -116,7 +131,7 @@ class LaneWorker(Worker):
             super().maintain_heartbeats(job, execution)
             holds = job.func_name != lanes.RUN_SLICE or self._board.holds(job.id)
         except RedisError as error:  # to end with it would take down the horse, which can do without Redis
-            log.warning("no heartbeat: %s", error)
+            log.warning("no heartbeat: %s", redis_errors.sentence(error))
             return
         self._missing = 0 if holds else self._missing + 1
         if self._missing >= MOST_MISSING:

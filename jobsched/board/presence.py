@@ -31,6 +31,10 @@ class Presence(Scripts):
         names = self.redis.zrange(self._key("alive", kind), self._time(), "+inf", byscore=True)
         return [text(name) for name in names]
 
+    def probe(self) -> None:
+        """Do nothing that Redis counts as a write. Raises RedisError when it takes none: when it is full, for one."""
+        self.redis.setrange(self._key("probe"), 0, "")
+
     @contextmanager
     def sole(self, what: str, ttl_s: float) -> Iterator[Callable[[], None] | None]:
         """None when somebody else does ``what`` now; else nobody will until the block ends, or ``ttl_s`` have passed.

@@ -9,8 +9,9 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import database, schema
-from jobsched.base import database_errors, redis_errors
+from jobsched.base import database_errors, redis_errors, redis_state
 from jobsched.base.jsontext import dumps
+from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardLost
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
@@ -28,8 +29,13 @@ def healthz() -> Response:
 
 def readyz() -> Response:
     """Every part that a job needs, each by its name; 503 while one is missing."""
-    checks = {name: _check(look) for name, look in _CHECKS.items()}
-    ready: ReadyOut = {"ready": all(check["ok"] for check in checks.values()), "checks": checks}
+    checks: dict[str, CheckOut] = {}
+    for name, look in _CHECKS.items():
+        known = name in _BESIDE_REDIS or checks["redis"]["ok"]
+        checks[name] = _check(look) if known else {"ok": False, "detail": "not known while Redis has its trouble"}
+    ready: ReadyOut = {
+        "ready": all(check["ok"] for check in checks.values()), "checks": checks, "warnings": _warnings(),
+    }
     return negotiate.json_answer(dumps(ready), 200 if ready["ready"] else 503)
 
 
@@ -58,7 +64,16 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    current.board().redis.ping()
+    board = current.board()
+    state = redis_state.read(board.redis)
+    if state.lack:
+        raise _NotReady(state.lack)
+    try:
+        board.probe()
+    except RedisError as error:
+        if redis_errors.sort_of(error) is Sort.FULL:
+            raise _NotReady(state.fullness) from error
+        raise
     return "answers"
 
 
@@ -68,6 +83,8 @@ def _dispatchers() -> str | None:
 
 def _workers() -> str | None:
     """Workers of our own show themselves every few seconds; a plain ``rq worker`` only to RQ."""
+    if suspension := redis_state.read(current.board().redis).suspension:
+        raise _NotReady(suspension)
     names = set(current.board().alive("worker")) or {worker.name for worker in crew(current.board().redis)}
     return ", ".join(sorted(names)) or None
 
@@ -77,6 +94,15 @@ def _schedulers() -> str | None:
     return ", ".join(sorted(current.board().alive("scheduler"))) or None
 
 
+def _warnings() -> list[str]:
+    try:
+        return redis_state.read(current.board().redis).warnings
+    except RedisError:
+        return []
+
+
+#: What can be told without Redis.
+_BESIDE_REDIS = ("database", "redis")
 _CHECKS: dict[str, Callable[[], str | None]] = {
     "database": _database, "redis": _redis, "dispatcher": _dispatchers, "worker": _workers,
     "scheduler": _schedulers,

@@ -15,6 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched import controls
+from jobsched.base import redis_errors, redis_state
+from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost, Status
@@ -129,6 +131,8 @@ class Snapshot:
     has_sites: bool
     has_users: bool
     note: str | None
+    #: What somebody should change, though all that is shown is known.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,8 +200,9 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
     bands = settings.bands
     try:
         beat = pulse(board, redis, settings)
-    except RedisError:
-        beat = Pulse(settings.policy, workers=None, note=_REDIS_AWAY)
+        board.probe()
+    except RedisError as error:
+        beat = Pulse(settings.policy, workers=None, note=_trouble(error))
     return Snapshot(
         at=now,
         counts=counts.get(lambda: count_by_status(session)),
@@ -213,7 +218,24 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         has_sites=session.scalar(select(Site.id).limit(1)) is not None,
         has_users=session.scalar(select(UserRecord.id).limit(1)) is not None,
         note=beat.note,
+        warnings=_warnings(redis),
     )
+
+
+def _trouble(error: RedisError) -> str:
+    if redis_errors.sort_of(error) is Sort.AWAY:
+        return _REDIS_AWAY
+    return f"{redis_errors.sentence(error)}. Jobs are accepted and kept, and go on when that is mended."
+
+
+def _warnings(redis: Redis) -> tuple[str, ...]:
+    """What the operator should see of a Redis that answers, whatever else is known."""
+    try:
+        state = redis_state.read(redis)
+        suspended = [f"The workers are {state.suspension}."] if state.suspension else []
+        return (*suspended, *(f"{warning}." for warning in state.warnings))
+    except RedisError:
+        return ()
 
 
 def count_by_status(session: Session) -> dict[Status, int]:

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 from jobsched import controls
 from jobsched.base.jsontext import dumps
+from jobsched.base import redis_errors, redis_state
+from jobsched.base.redis_errors import Sort
+from jobsched.base.redis_state import RedisState
 from jobsched.board import Board, Flying, Waiting
 from jobsched.config import Settings
 from jobsched.database import reading
@@ -58,6 +61,8 @@ class _Told:
     workers: int | None = None
     dispatchers: int | None = None
     prospect: tuple[float, float] | None = None
+    said: str | None = None
+    suspended_s: float | None = None
 
 
 def gather(session: Session, id_: int, settings: Settings, board: Board) -> Facts:
@@ -72,22 +77,37 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
         max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
         site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
         trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,
-        sweep_every_s=settings.repair_every_s,
+        said=told.said, suspended_s=told.suspended_s, sweep_every_s=settings.repair_every_s,
     )
 
 
 def _ask(board: Board, job: Job, settings: Settings) -> _Told:
     queue = next((band.queue for band in settings.bands if band.name == job.band), "")
+    state = RedisState()
     try:
+        state = redis_state.read(board.redis)
+        if state.lack:
+            return _Told(trouble="redis_refuses", said=state.lack)
+        board.probe()
         place = board.why(job.id)
         return _Told(
             place, workers=listening(board.redis, queue), dispatchers=len(board.alive("dispatcher")),
+            suspended_s=state.suspended_s,
             prospect=board.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
         )
     except BoardLost:
         return _Told(trouble="board_lost")
-    except RedisError:
-        return _Told(trouble="redis_away")
+    except RedisError as error:
+        return _in_trouble(error, state)
+
+
+def _in_trouble(error: RedisError, state: RedisState) -> _Told:
+    match redis_errors.sort_of(error):
+        case Sort.FULL:
+            return _Told(trouble="redis_full", said=state.fullness)
+        case Sort.REFUSED:
+            return _Told(trouble="redis_refuses", said=redis_errors.sentence(error))
+    return _Told(trouble="redis_away")
 
 
 def _label(settings: Settings, band: str) -> str:

@@ -262,6 +262,7 @@ class ReadyOut(TypedDict):
 
     ready: bool
     checks: dict[str, CheckOut]
+    warnings: Annotated[list[str], Field(description="what does not keep jobs from running, but should be changed")]
 
 
 def stamp(moment: datetime) -> str:
