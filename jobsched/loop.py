@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
+from jobsched.base import redis_errors
+
 log = logging.getLogger(__name__)
 
 #: The longest pause after a tick that failed.
@@ -30,9 +32,15 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
             except Exception as error:
                 failures += 1
                 pause = min(MOST_BACKOFF_S, 0.1 * 2.0**failures)
-                log.warning("tick failed, trying again in %.1f s: %s: %s", pause, type(error).__name__, error)
+                log.warning("tick failed, trying again in %.1f s: %s", pause, _said(error))
                 log.debug("tick failed", exc_info=True)
                 stop.wait(pause)
+
+
+def _said(error: Exception) -> str:
+    if redis_errors.is_trouble(error):
+        return redis_errors.sentence(error)
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from jobsched import lanes, plan, processes
 from jobsched.base import redis_errors
 from jobsched.board import Board
 from jobsched.domain import BoardLost
-from jobsched.queues.patient import PatientWorker, if_redis_serves
 from jobsched.host import identity
+from jobsched.queues.patient import PatientWorker, if_redis_serves
 
 log = logging.getLogger(__name__)
 

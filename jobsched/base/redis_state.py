@@ -50,8 +50,9 @@ class RedisState:
         if self.policy in (None, "noeviction"):
             return []
         bound = f"its maxmemory of {_mb(self.most_bytes)} is" if self.most_bytes else "a maxmemory is set and"
-        return [f"Redis evicts keys when {bound} reached (maxmemory-policy {self.policy}): what it drops of the board "
-                "is mended from SQL, and work waits for that; set maxmemory-policy noeviction"]
+        warning = (f"Redis evicts keys when {bound} reached (maxmemory-policy {self.policy}): what it drops of the "
+                   "board is mended from SQL, and work waits for that; set maxmemory-policy noeviction")
+        return [warning]
 
     @property
     def suspension(self) -> str | None:

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from jobsched import controls
-from jobsched.base.jsontext import dumps
 from jobsched.base import redis_errors, redis_state
+from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.base.redis_state import RedisState
 from jobsched.board import Board, Flying, Waiting

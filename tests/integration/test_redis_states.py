@@ -1,4 +1,4 @@
-"""A Redis that answers and yet is not as it should be: full, evicting, suspended, too old, refusing. Said everywhere."""
+"""A Redis that answers and yet is not as it should be: full, evicting, suspended, refusing. It is said everywhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def web(own: Settings, admin: Redis, make_client: MakeClient) -> FlaskClient:
         create_tables()
     install(board_of(client), own.policy)
     board_of(client).beat("dispatcher", "d-1", 60)
-    board_of(client).beat("worker", "w-1", 60)
+    for kind in ("worker", "scheduler"):
+        board_of(client).beat(kind, "one", 60)
     admin.sadd("rq:workers:band-1s", "rq:worker:w-1")
     admin.hset("rq:worker:w-1", "birth", "now")
     add_user(client)
@@ -153,7 +154,7 @@ REFUSALS = {
     "a password that was changed": (password, "redis_refuses", "password"),
     "no permission for scripts": (lambda admin: acl(admin, "-evalsha", "-eval"), "redis_refuses", "permission"),
     "no permission for our keys": (lambda admin: acl(admin, "resetkeys", "~rq:*"), "redis_refuses", "permission"),
-    "replicas that are missing": (lambda admin: admin.config_set("min-replicas-to-write", "1"), "redis_away", "replicas"),
+    "too few replicas": (lambda admin: admin.config_set("min-replicas-to-write", "1"), "redis_away", "replicas"),
 }
 
 
