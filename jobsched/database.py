@@ -78,7 +78,9 @@ def _engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     ours = {name: value for name, value in _POSTGRES_OPTIONS.items() if name not in url.query}
-    return {"pool_pre_ping": True, "connect_args": ours}
+    # No prepared statements: behind a PgBouncer that pools transactions, the next one may go by another session, which
+    # has not prepared them. A worker's child, which connects anew for its slice, never came to prepare any.
+    return {"pool_pre_ping": True, "connect_args": {**ours, "prepare_threshold": None}}
 
 
 def _drop_spoiled_session(context: ExceptionContext) -> None:

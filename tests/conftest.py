@@ -18,7 +18,7 @@ from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.database import ledger_app
 from jobsched.models import db
-from tests.servers import PostgresServer, RedisServer, ServerMissing, running_postgres, running_redis
+from tests.servers import PostgresServer, RedisServer, ServerMissing, running_pgbouncer, running_postgres, running_redis
 from tests.support import create_tables, install
 
 T = TypeVar("T")
@@ -43,6 +43,13 @@ def redis(redis_server: RedisServer) -> Iterator[Redis]:
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL cluster of our own for the whole run."""
     with _or_skip(running_postgres) as server:
+        yield server
+
+
+@pytest.fixture
+def pgbouncer(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """A PgBouncer in front of the cluster, in transaction mode."""
+    with _or_skip(lambda: running_pgbouncer(postgres)) as server:
         yield server
 
 

