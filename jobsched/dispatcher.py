@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from jobsched import lanes, repair
 from jobsched.base import redis_state
-from jobsched.board import Board
+from jobsched.board import Board, Code
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app
-from jobsched.domain import BoardLost
+from jobsched.domain import Band, BoardLost
 from jobsched.failpoints import failpoint
 from jobsched.host import identity
 from jobsched.loop import run_forever
@@ -90,9 +90,31 @@ class Dispatcher:
                 lanes.enqueue(self._redis, band, slices)
                 failpoint("dispatch.enqueued")
                 handed += len(slices)
+        handed += self._hand_on(budget_s)
         if handed:  # by which sites have come to the limit of their rate
             self._next_due_s = self._board.next_due_s()
         return handed
+
+    def _hand_on(self, budget_s: float) -> int:
+        """Hand what workers have set aside, for lack of its task, to those of its lane that know it."""
+        asides, handed = self._board.asides(), 0
+        codes = self._board.codes() if asides else {}
+        bands = {band.name: band for band in self._settings.bands}
+        for name, task in asides:
+            for code in codes.get(name, []) if name in bands else ():
+                if task in code.tasks:
+                    handed += self._hand_on_to(bands[name], task, code, budget_s)
+        return handed
+
+    def _hand_on_to(self, band: Band, task: str, code: Code, budget_s: float) -> int:
+        room = lanes.side_room(self._redis, band, code, budget_s)
+        if not room:
+            return 0
+        slices = self._board.hand_on(band.name, task, room, budget_s=budget_s, lease_s=self._settings.lease_s)
+        failpoint("dispatch.handed_on")
+        lanes.enqueue(self._redis, band, slices, code.id)
+        failpoint("dispatch.handed_on_enqueued")
+        return len(slices)
 
     def _tell_crew(self, crew: Mapping[str, int]) -> None:
         if crew != self._crew or time.monotonic() >= self._next_telling:

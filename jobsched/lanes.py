@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from jobsched.board import Code
+from jobsched.board.scripts import text
 from jobsched.domain import Band, JobschedError, Slice
 
 #: The queue of what wakes scheduled jobs; every worker listens to it first.
@@ -88,17 +90,41 @@ def window(band: Band, workers: int, slice_budget_s: float) -> int:
     return max(1, math.ceil(workers * WINDOW_S / slice_s))
 
 
-def enqueue(redis: Redis, band: Band, slices: Iterable[Slice]) -> None:
-    """Hand slices to a lane's workers, in one round trip."""
-    lane = queue(redis, band.queue)
+def side_queue(band: Band, code: str) -> str:
+    """The name of the RQ queue of a lane to which only workers with that version of the tasks' code listen."""
+    return f"{band.queue}-{code}"
+
+
+def side_room(redis: Redis, band: Band, code: Code, slice_budget_s: float) -> int:
+    """How many more slices belong in the side queue of a lane's workers with that code."""
+    queued = redis.llen(Queue.redis_queue_namespace_prefix + side_queue(band, code.id))
+    return max(0, window(band, code.workers, slice_budget_s) - int(queued))
+
+
+def enqueue(redis: Redis, band: Band, slices: Iterable[Slice], code: str | None = None) -> None:
+    """Hand slices to a lane's workers, or to those of them with some ``code``, in one round trip."""
+    lane = queue(redis, band.queue if code is None else side_queue(band, code))
     with redis.pipeline(transaction=False) as pipe:
         lane.enqueue_many([_envelope(slice_) for slice_ in slices], pipeline=pipe)
         pipe.execute()
 
 
-def waits_in_queue(redis: Redis, band: Band, slice_id: str) -> bool:
-    """Whether no worker has popped a slice yet. O(window)."""
-    return redis.lpos(Queue.redis_queue_namespace_prefix + band.queue, slice_id) is not None
+def waits_in_queue(redis: Redis, band: Band, slice_id: str, codes: Iterable[str] = ()) -> bool:
+    """Whether no worker has popped a slice yet, where it may be in the queues of ``codes`` as well. O(window)."""
+    queues = (band.queue, *(side_queue(band, code) for code in codes))
+    return any(redis.lpos(Queue.redis_queue_namespace_prefix + name, slice_id) is not None for name in queues)
+
+
+def forget_side_queues(redis: Redis, bands: Sequence[Band], codes: Mapping[str, Iterable[Code]]) -> None:
+    """Forget the side queues to which none of the living ``codes`` of their lane listens: their slices come back."""
+    prefix = Queue.redis_queue_namespace_prefix
+    listened = {side_queue(band, code.id) for band in bands for code in codes.get(band.name, ())}
+    ours = tuple(side_queue(band, "") for band in bands)
+    for key in redis.smembers(Queue.redis_queues_keys):
+        name = text(key).removeprefix(prefix)
+        if name.startswith(ours) and name not in listened:
+            redis.srem(Queue.redis_queues_keys, key)
+            redis.unlink(prefix + name)
 
 
 def forget_unstarted(redis: Redis, slice_id: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Update, and_, bindparam, func, not_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, func, not_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
@@ -60,15 +60,15 @@ def move(source: Status, target: Status) -> Update:
     return update(Job).where(Job.status == source.value).values(status=target.value)
 
 
-def start(session: Session, slice_: Slice) -> list[StartedJob]:
+def start(session: Session, slice_: Slice, known: Collection[str] | None = None) -> list[StartedJob]:
     """The start fence: take the slice's jobs that are still pending at their attempt, in the slice's order.
 
-    What is not returned is not ours to run: a duplicate, cancelled, or started by another worker.
+    Only those whose task is among the ``known`` ones (None: any). What is not returned is not ours to run: a duplicate,
+    cancelled, started by another worker, or of a task that this one does not know (see :func:`unknown`).
     """
-    fences = [(fence.job, fence.attempt) for fence in slice_.jobs]
     statement = (
         move(Status.PENDING, Status.RUNNING)
-        .where(tuple_(Job.id, Job.attempt).in_(fences))
+        .where(_at_their_attempts(slice_), true() if known is None else Job.task.in_(known))
         .values(attempt=Job.attempt + 1, started_at=utcnow(), slice=slice_.id, points=slice_.points,
                 dispatched_at=datetime.fromtimestamp(slice_.dispatched_at, tz=utcnow().tzinfo))
         .returning(Job.id, Job.attempt, Job.max_attempts, Job.site_id, Job.user_id, Job.task, Job.payload,
@@ -77,6 +77,13 @@ def start(session: Session, slice_: Slice) -> list[StartedJob]:
     )
     started = {row.id: StartedJob(*row) for row in session.execute(statement)}
     return [started[fence.job] for fence in slice_.jobs if fence.job in started]
+
+
+def unknown(session: Session, slice_: Slice, known: Collection[str]) -> dict[int, str]:
+    """The slice's jobs that still wait at their attempt, but whose task is not among the ``known`` ones, and it."""
+    rows = session.execute(select(Job.id, Job.task).where(
+        Job.status == Status.PENDING.value, _at_their_attempts(slice_), Job.task.not_in(known)))
+    return {row.id: row.task for row in rows}
 
 
 def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
@@ -234,6 +241,10 @@ def waiting_job(row: Any) -> WaitingJob:
     """The board's view of a row of jobs. One that has overrun takes at least as long as it took when it was stopped."""
     seconds = max(row.execution_time, row.run_time or 0.0) if row.overruns else row.execution_time
     return WaitingJob(row.id, row.site_id, row.user_id, row.band, seconds, row.attempt, row.enqueued_at.timestamp())
+
+
+def _at_their_attempts(slice_: Slice) -> ColumnElement[bool]:
+    return tuple_(Job.id, Job.attempt).in_([(fence.job, fence.attempt) for fence in slice_.jobs])
 
 
 def _pending() -> Any:

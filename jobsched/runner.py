@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +13,7 @@ from flask import Flask
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched import ledger, schedule
+from jobsched import ledger, schedule, tasks
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -57,7 +57,7 @@ def warm_up() -> None:
     then = utcnow()
     try:
         with runtime().app.app_context(), writing() as session:
-            ledger.start(session, nobody)
+            ledger.start(session, nobody, tasks.names())
             ledger.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
     except SQLAlchemyError as error:  # the workers are patient where we need not be
         log.warning("no warm start: %s", error)
@@ -104,7 +104,8 @@ class SliceRun:
         """Start fence, the tasks, finish fence, settle; without the last when the slice was taken from us."""
         failpoint("run.popped")
         with self._lease:
-            self._started = patiently(self._start)
+            self._started, unknown = patiently(self._start)
+            self._set_aside(unknown)
             ended = self._run_all()
             if self._lease.lost:
                 log.warning("slice %s was taken back while it ran", self._slice.id)
@@ -117,11 +118,25 @@ class SliceRun:
                 schedule.wake_at(self._now.board.redis, [outcome.run_at for outcome in ended if outcome.run_at])
                 failpoint("run.retries_asked")
 
-    def _start(self) -> list[StartedJob]:
+    def _start(self) -> tuple[list[StartedJob], dict[int, str]]:
+        """The jobs that are ours to run now, and those of tasks that this worker does not know, with these."""
+        known, unknown = tasks.names(), {}
         with writing() as session:
-            started = ledger.start(session, self._slice)
+            started = ledger.start(session, self._slice, known)
+            if len(started) < len(self._slice.jobs):
+                unknown = ledger.unknown(session, self._slice, known)
         failpoint("run.started", effect="sql")
-        return started
+        return started, unknown
+
+    def _set_aside(self, unknown: Mapping[int, str]) -> None:
+        """Give back jobs of tasks that this worker does not know, as they are, for workers that do."""
+        if not unknown:
+            return
+        log.warning("%d jobs set aside: this worker knows no task %s", len(unknown),
+                    ", ".join(map(repr, sorted(set(unknown.values())))))
+        with _others_may_be_away("set jobs aside"):
+            self._now.board.set_aside(self._slice.id, unknown)
+            failpoint("run.set_aside")
 
     def _run_all(self) -> list[Outcome]:
         """Run the jobs in turn, and record how they ended as they do."""

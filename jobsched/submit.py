@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,18 +71,30 @@ def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: S
     }}
 
 
-def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[FieldError]:
-    """What is wrong with drafts, each known by the JSON pointer to it: users, sites, times, tasks."""
-    return _look(session, with_estimates(session, drafts, settings), settings)[0]
+def known_elsewhere(board: Board, names: Iterable[str]) -> set[str]:
+    """Those of ``names`` that are no tasks of this process, but of a living worker, whose code may be newer."""
+    missing = set(names) - set(tasks.names())
+    with suppress(RedisError):  # then our own have to do
+        return missing & board.known_tasks() if missing else set()
+    return set()
+
+
+def faults(session: Session, drafts: Mapping[str, JobDraft], settings: Settings,
+           elsewhere: Collection[str] = ()) -> list[FieldError]:
+    """What is wrong with drafts, each known by the JSON pointer to it: users, sites, times, tasks.
+
+    A task is one that is registered in this process, or one of ``elsewhere`` (see :func:`known_elsewhere`).
+    """
+    return _look(session, with_estimates(session, drafts, settings), settings, elsewhere)[0]
 
 
 def _look(
-    session: Session, drafts: Mapping[str, JobDraft], settings: Settings
+    session: Session, drafts: Mapping[str, JobDraft], settings: Settings, elsewhere: Collection[str]
 ) -> tuple[list[FieldError], dict[str, int]]:
     """What is wrong with estimated drafts; and, by the pointers to them, the sites that bound what waits."""
     users = _present(session, UserRecord, {draft.user for draft in drafts.values()})
     sites = admission.bounds(session, {draft.site for draft in drafts.values()})
-    registered = set(tasks.names())
+    registered = {*tasks.names(), *elsewhere}
     errors: list[FieldError] = []
     for pointer, draft in drafts.items():
         if draft.user not in users:
@@ -100,13 +112,14 @@ def _look(
     return errors, bounded
 
 
-def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> list[Job]:
+def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Settings,
+                elsewhere: Collection[str] = ()) -> list[Job]:
     """Insert the drafts, all or none, and return their rows in the same order.
 
     Raises Invalid with every fault of :func:`faults`, or TooManyPending.
     """
     drafts = with_estimates(session, drafts, settings)
-    errors, bounded = _look(session, drafts, settings)
+    errors, bounded = _look(session, drafts, settings, elsewhere)
     if errors:
         raise Invalid(errors)
     if not drafts:
@@ -127,7 +140,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
     """
     job = _waiting(session, job_id)
     draft = with_estimates(session, {"": draft}, settings)[""]
-    errors, bounded = _look(session, {"": draft}, settings)
+    errors, bounded = _look(session, {"": draft}, settings, known_elsewhere(board, [draft.task]))
     if errors:
         raise Invalid(errors)
     if draft.site != job.site_id:

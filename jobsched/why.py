@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from jobsched.board import Flying, Waiting
+from jobsched.board import Aside, Flying, Waiting
 from jobsched.domain import TERMINAL, Status
 
 #: While one of these holds, nothing starts the job.
 BLOCKING = frozenset({"site_paused", "lane_paused", "no_worker", "no_dispatcher", "redis_away", "redis_full",
-                      "redis_refuses", "board_lost", "suspended"})
+                      "redis_refuses", "board_lost", "suspended", "unknown_task"})
+
+#: The most names of tasks that one sentence lists.
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Facts:
     or ``board_lost`` where it said nothing, and then the counts of live ``workers`` of the lane and of ``dispatchers``
     are None. ``suspended_s`` is for how long RQ's workers are suspended, if they are (infinite: until somebody resumes
     them). ``prospect`` is within how many seconds half, and nine of ten such jobs start that are placed now. The sweep
-    comes every ``sweep_every_s``.
+    comes every ``sweep_every_s``. ``known`` are the tasks that living workers of the lane know, None while none of them
+    has told it.
     """
 
     now: datetime
@@ -41,7 +45,7 @@ class Facts:
     finished_at: datetime | None
     site_paused: bool
     lane_paused: bool
-    place: Waiting | Flying | None
+    place: Waiting | Flying | Aside | None
     trouble: str | None
     workers: int | None
     dispatchers: int | None
@@ -49,6 +53,8 @@ class Facts:
     sweep_every_s: float
     said: str | None = None
     suspended_s: float | None = None
+    task: str = ""
+    known: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ def expected(facts: Facts) -> Expected | None:
         return None
     if facts.suspended_s is not None:  # nothing moves until it ends: then it is as if it were now
         facts = replace(facts, now=_later(facts.now, facts.suspended_s), suspended_s=None)
+    if isinstance(facts.place, Aside):  # no line, so nothing to count
+        return None
     if facts.status is Status.PENDING and facts.place is not None:
         half_s, most_s = facts.place.half_s, facts.place.most_s
         if half_s is None or most_s is None:
@@ -142,6 +150,8 @@ def _stopped(facts: Facts) -> Iterator[Reason]:
         yield _suspended(facts, facts.suspended_s)
     if facts.workers == 0:
         yield _no_worker(facts)
+    elif not _is_known(facts):
+        yield _unknown_task(facts)
     if facts.dispatchers == 0:
         yield Reason("no_dispatcher", "No dispatcher is alive to hand it to a worker.")
 
@@ -150,6 +160,9 @@ def _held(facts: Facts) -> Iterator[Reason]:
     """What makes the job wait, and passes by itself."""
     if facts.status is Status.SCHEDULED:
         yield _scheduled(facts)
+    elif isinstance(facts.place, Aside):
+        if _is_known(facts):
+            yield Reason("aside", f"A worker without the task {facts.task!r} has set it aside: it goes to one with it.")
     elif isinstance(facts.place, Waiting):
         yield from _by_limits(facts, facts.place)
         yield from _by_others(facts, facts.place)
@@ -202,6 +215,17 @@ def _suspended(facts: Facts, left_s: float) -> Reason:
 
 def _no_worker(facts: Facts) -> Reason:
     return Reason("no_worker", f"No worker is alive for the {facts.label} lane.")
+
+
+def _is_known(facts: Facts) -> bool:
+    return facts.known is None or facts.task in facts.known
+
+
+def _unknown_task(facts: Facts) -> Reason:
+    known = sorted(facts.known or ())
+    named = ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")
+    return Reason("unknown_task", f"No living worker of the {facts.label} lane knows the task {facts.task!r}: it waits "
+                                  f"for one that does. They know {named or 'none'}.")
 
 
 def _go(count: int) -> str:

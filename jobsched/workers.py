@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +17,9 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from jobsched import lanes, plan, processes
+from jobsched import lanes, plan, processes, tasks
 from jobsched.base import redis_errors
-from jobsched.board import Board
+from jobsched.board import Board, code_of
 from jobsched.domain import BoardLost
 from jobsched.host import identity
 from jobsched.queues.patient import PatientWorker, if_redis_serves
@@ -51,6 +51,8 @@ class LaneWorker(PatientWorker):
             job_monitoring_interval=HEARTBEAT_S, log_job_description=False,
         )
         self.hostname = identity.host()  # what RQ takes may hold what no Redis string can
+        self._tasks = tasks.names()
+        self._code = code_of(self._tasks)
         self._aim = aim or (lambda: slot)
         self._serve(slot)
         self._in_hand = False
@@ -63,7 +65,10 @@ class LaneWorker(PatientWorker):
         self._slot, self._turns = slot, plan.Turns(slot)
         self._lanes = {band.name: lanes.queue(self.connection, band.queue) for band in (*slot.own, *slot.helps)}
         self.queues = [lanes.queue(self.connection, lanes.WAKE_QUEUE), *self._lanes.values()]
-        self._ordered_queues = [*self.queues]
+        # What is for those alone who know its task comes before what anybody may take, and is not shown as a lane.
+        self._sides = {band.name: lanes.queue(self.connection, lanes.side_queue(band, self._code))
+                       for band in (*slot.own, *slot.helps)}
+        self._order(self._lanes)
 
     def _change_slot(self, slot: plan.Slot) -> None:
         """Serve the lanes of another slot from the next pop on. What is in RQ's queues is for whoever listens."""
@@ -89,8 +94,11 @@ class LaneWorker(PatientWorker):
         """Look at the lanes from now on in the order in which their sites have had their share."""
         with suppress(RedisError, BoardLost):  # then the order stays as it is
             self._turns.look(*self._board.lane_times())
-            wake = self._ordered_queues[0]
-            self._ordered_queues = [wake, *(self._lanes[band] for band in self._turns.order)]
+            self._order(self._turns.order)
+
+    def _order(self, bands: Iterable[str]) -> None:
+        both = (queue for band in bands for queue in (self._sides[band], self._lanes[band]))
+        self._ordered_queues = [self.queues[0], *both]
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Besides, change to the slot that we should have, show ourselves on the board, and register again where
@@ -110,6 +118,7 @@ class LaneWorker(PatientWorker):
             return
         self._shown_at = time.monotonic()
         self._board.beat("worker", self.name, ALIVE_S)
+        self._board.tell_tasks(self.name, self._lanes, self._tasks, ALIVE_S)
         if not self.connection.sismember(self.redis_workers_keys, self.key) and self.birth_date:
             self.connection.hset(self.key, mapping=self.serialize())
             worker_registration.register(self)
@@ -118,6 +127,7 @@ class LaneWorker(PatientWorker):
         super().register_death()
         with if_redis_serves("say that it ends"):
             self._board.rest("worker", self.name)
+            self._board.rest_tasks(self.name, self._lanes, self._tasks)
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
         self._missing, self._in_hand = 0, True

@@ -1,11 +1,12 @@
 """The board: the Redis index of all that waits, and the only names of its keys."""
 
 from jobsched.board.core import MOST_JOBS, Board, HeldJob
-from jobsched.board.reading import Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
+from jobsched.board.knowing import Code, code_of
+from jobsched.board.reading import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
 from jobsched.board.rules import Rules, fingerprint, layout
 from jobsched.board.scripts import BATCH, PREFIX
 
 __all__ = [
-    "BATCH", "MOST_JOBS", "PREFIX", "Board", "Flying", "HeldJob", "LaneCount", "LaneLoad", "Ranked", "Rules",
-    "SiteStanding", "Waiting", "fingerprint", "layout",
+    "BATCH", "MOST_JOBS", "PREFIX", "Aside", "Board", "Code", "Flying", "HeldJob", "LaneCount", "LaneLoad", "Ranked",
+    "Rules", "SiteStanding", "Waiting", "code_of", "fingerprint", "layout",
 ]

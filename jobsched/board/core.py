@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+from jobsched.board.knowing import Knowing
 from jobsched.board.presence import Presence
 from jobsched.board.reading import Reading
 from jobsched.board.rules import SHAPE, fingerprint, layout, numbers
-from jobsched.board.scripts import BATCH, batched, flat, text
+from jobsched.board.scripts import BATCH, batched, flat, legible, text
 from jobsched.domain import Band, BoardLost, Fence, SiteFacts, Slice, Tier, WaitingJob
 from jobsched.failpoints import failpoint
 from jobsched.policy import Policy
@@ -35,7 +36,7 @@ class HeldJob(Protocol):
     def attempt(self) -> int: ...
 
 
-class Board(Reading, Presence):
+class Board(Reading, Presence, Knowing):
     """A handle on the board in one Redis. Cheap, and safe to share between threads.
 
     ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).
@@ -180,6 +181,24 @@ class Board(Reading, Presence):
         """Put a slice that a worker holds back into flight, when the board has forgotten it; False when it knows it."""
         rows = ([job.id, job.user, repr(job.execution_time), job.attempt] for job in jobs)
         return bool(self._run("adopt", slice_.id, slice_.site, slice_.band, repr(lease_s), self._clock(), *flat(rows)))
+
+    def set_aside(self, slice_id: str, jobs: Mapping[int, str]) -> int:
+        """Take jobs, with their tasks, out of a slice whose worker does not know these; returns how many.
+
+        They are in no line, nor in flight, until :meth:`hand_on` cuts slices of them for workers that know their task.
+        """
+        return int(self._run("set_aside", slice_id, *flat(jobs.items())))
+
+    def hand_on(self, band: str, task: str, slices: int, *, budget_s: float, lease_s: float,
+                most_jobs: int = MOST_JOBS) -> list[Slice]:
+        """Cut up to ``slices`` slices of what was set aside for lack of a task; as :meth:`take`."""
+        rows = self._run("hand_on", band, task, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
+        return [_slice(band, [text(value) for value in row]) for row in rows]
+
+    def asides(self) -> list[tuple[str, str]]:
+        """For which (band, task) jobs are set aside."""
+        pairs = sorted(legible(pair) for pair in self.redis.smembers(self._key("asides")))
+        return [(band, task) for band, _, task in (pair.partition(" ") for pair in pairs)]
 
     def holds(self, slice_id: str) -> bool:
         """Whether a slice is in flight."""

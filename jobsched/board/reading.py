@@ -89,6 +89,14 @@ class Flying:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A job that a worker has set aside, since it does not know its task."""
+
+    site: int
+    band: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """A job on its line. Places count from 1, the next; ``site_place`` is None for a site that is held.
 
@@ -184,12 +192,14 @@ class Reading(Scripts):
             rows = pipe.execute()
         return {band: _load([float(value or 0) for value in row], now) for band, row in zip(bands, rows, strict=True)}
 
-    def why(self, job: int) -> Waiting | Flying | None:
+    def why(self, job: int) -> Waiting | Flying | Aside | None:
         """Where a job stands, what holds it, and when it is expected to start; None when it is not on the board."""
         answer = [text(value) for value in self._run("why", job, self._clock())]
         told = dict(zip(answer[::2], answer[1::2], strict=True))
         if not told:
             return None
+        if "aside" in told:
+            return Aside(int(told["site"]), told["band"])
         return _flying(told) if "slice" in told else _waiting(told)
 
     def prospect(self, site: int, band: str, execution_time: float) -> tuple[float, float] | None:

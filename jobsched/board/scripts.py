@@ -22,8 +22,9 @@ BATCH = 500
 _LUA = Path(__file__).parent / "lua"
 #: Each script, and what is loaded in front of it.
 _PRELUDES = {
-    **dict.fromkeys(("take", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
+    **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
                      "recount_lanes"), ("lib",)),
+    **dict.fromkeys(("take", "hand_on"), ("lib", "flight")),
     "settle": ("lib", "pace"),
     **dict.fromkeys(("place", "renew"), ("lib", "pace", "expect", "learn")),
     **dict.fromkeys(("why", "prospect"), ("lib", "pace", "expect")),
@@ -64,6 +65,11 @@ class Scripts:
 def text(value: Any) -> str:
     """What Redis answered, as a string."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def legible(value: Any) -> str:
+    """The same of what may be anything: bytes that are no text are replaced."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def flat(rows: Iterable[Iterable[Any]]) -> list[Any]:

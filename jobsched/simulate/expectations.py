@@ -17,7 +17,7 @@ from random import Random
 from statistics import median
 from typing import TypeAlias
 
-from jobsched.board import Board, Waiting
+from jobsched.board import Board, Flying, Waiting
 
 #: When jobs start, in seconds, by their index or id.
 Starts: TypeAlias = "Sequence[float] | Mapping[int, float]"
@@ -86,7 +86,7 @@ class Inspector:
         now, _, job, later = heappop(self._due)
         self._board.now = now
         told = self._board.why(job)
-        if told is None or told.half_s is None or told.most_s is None:
+        if not isinstance(told, Waiting | Flying) or told.half_s is None or told.most_s is None:
             return
         self.looks.append(Look(job, now, told.half_s, told.most_s, isinstance(told, Waiting), later))
         self._first += not later

@@ -42,10 +42,10 @@ class Jobs(Resource[JobIn, JobQuery]):
         return rows if query.band is None else rows.where(Job.band == _band_name(query.band))
 
     def faults(self, session: Session, drafts: Mapping[str, JobIn]) -> list[FieldError]:
-        return submit.faults(session, _wishes(drafts), current.settings())
+        return submit.faults(session, _wishes(drafts), current.settings(), _elsewhere(drafts))
 
     def insert(self, session: Session, drafts: Mapping[str, JobIn]) -> Sequence[Job]:
-        return submit.insert_jobs(session, _wishes(drafts), current.settings())
+        return submit.insert_jobs(session, _wishes(drafts), current.settings(), _elsewhere(drafts))
 
     def show(self, session: Session, rows: Sequence[Job], board: Board | None = None) -> list[JobOut]:
         return show_jobs(session, rows)
@@ -123,6 +123,10 @@ def _get(session: Session, id_: int, *, lock: bool = False) -> Job:
 
 def _wishes(drafts: Mapping[str, JobIn]) -> dict[str, JobDraft]:
     return {pointer: _wish(draft) for pointer, draft in drafts.items()}
+
+
+def _elsewhere(drafts: Mapping[str, JobIn]) -> set[str]:
+    return submit.known_elsewhere(current.board(), {draft.task for draft in drafts.values()})
 
 
 def _wish(draft: JobIn) -> JobDraft:

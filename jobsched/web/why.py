@@ -13,7 +13,7 @@ from jobsched.base import redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.base.redis_state import RedisState
-from jobsched.board import Board, Flying, Waiting
+from jobsched.board import Aside, Board, Flying, Waiting
 from jobsched.config import Settings
 from jobsched.database import reading
 from jobsched.domain import BoardLost, NotFound, Status
@@ -56,13 +56,14 @@ def explain(id_: int) -> WhyOut:
 class _Told:
     """What Redis told; see :class:`jobsched.why.Facts`."""
 
-    place: Waiting | Flying | None = None
+    place: Waiting | Flying | Aside | None = None
     trouble: str | None = None
     workers: int | None = None
     dispatchers: int | None = None
     prospect: tuple[float, float] | None = None
     said: str | None = None
     suspended_s: float | None = None
+    known: frozenset[str] | None = None
 
 
 def gather(session: Session, id_: int, settings: Settings, board: Board) -> Facts:
@@ -78,6 +79,7 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
         site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
         trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,
         said=told.said, suspended_s=told.suspended_s, sweep_every_s=settings.repair_every_s,
+        task=job.task, known=told.known,
     )
 
 
@@ -89,11 +91,12 @@ def _ask(board: Board, job: Job, settings: Settings) -> _Told:
         if state.lack:
             return _Told(trouble="redis_refuses", said=state.lack)
         board.probe()
-        place = board.why(job.id)
+        place, codes = board.why(job.id), board.codes().get(job.band, [])
         return _Told(
             place, workers=listening(board.redis, queue), dispatchers=len(board.alive("dispatcher")),
             suspended_s=state.suspended_s,
             prospect=board.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
+            known=frozenset(task for code in codes for task in code.tasks) if codes else None,
         )
     except BoardLost:
         return _Told(trouble="board_lost")

@@ -172,6 +172,26 @@ def overrun(system: System) -> None:
     _wait_until_fired(system)
 
 
+@comes_to("run.set_aside")
+def pop_what_the_worker_does_not_know(system: System) -> None:
+    _post(system, 2)
+    _post(system, 2, task="newer")
+    system.dispatch()
+    system.worker(armed=True, lacks="newer")
+    _wait_until_fired(system)
+
+
+@comes_to("dispatch.handed_on", "dispatch.handed_on_enqueued")
+def hand_on_what_a_worker_did_not_know(system: System) -> None:
+    newer = _post(system, 2, task="newer")
+    (slice_,) = system.board.take("task_01", 1, budget_s=0.1, lease_s=60.0)
+    system.board.set_aside(slice_.id, dict.fromkeys(newer, "newer"))
+    system.board.settle(slice_.id, 0.0)
+    system.worker()
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
 @comes_to("run.adopted")
 def flush_while_it_runs(system: System) -> None:
     here, until = system.directory / "here", system.directory / "until"

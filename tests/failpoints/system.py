@@ -25,6 +25,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from jobsched import dispatcher, failpoints, plan, processes, repair, runner, workers
+from jobsched import tasks as registry
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -94,8 +95,8 @@ class System:
     def dispatcher(self, *, armed: bool = False) -> int:
         return self.fork(lambda: dispatcher.main(self.settings), armed=armed)
 
-    def worker(self, *, armed: bool = False) -> int:
-        return self.fork(self._work, armed=armed)
+    def worker(self, *, armed: bool = False, lacks: str | None = None) -> int:
+        return self.fork(lambda: self._work(lacks), armed=armed)
 
     def end(self) -> None:
         """Kill what is left of the processes."""
@@ -175,8 +176,10 @@ class System:
         lines = book.read_text().splitlines() if book.exists() else []
         return Counter((int(job), int(attempt)) for job, attempt in (line.split() for line in lines))
 
-    def _work(self) -> None:
+    def _work(self, lacks: str | None = None) -> None:
+        """Work as a worker, whose code has no task of the name ``lacks``."""
         runner.runtime.cache_clear()
+        registry._tasks.pop(lacks or "", None)
         slot = plan.slots(1, self.settings.bands)[0]
         name = f"worker-{os.getpid()}"
         workers.LaneWorker(slot, connection=connect(self.settings.redis_url), name=name).work(logging_level="WARNING")

@@ -13,7 +13,7 @@ from redis import Redis
 
 from jobsched import ledger as writes
 from jobsched import runner, submit
-from jobsched.board import Board
+from jobsched.board import Aside, Board
 from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
@@ -157,7 +157,7 @@ def test_what_is_not_an_exception_fails_the_job_and_not_its_neighbours(run: Run)
 
 
 @only_sqlite
-def test_a_task_that_this_worker_does_not_know_fails_and_says_which_it_knows(
+def test_a_task_that_this_worker_does_not_know_is_not_started_and_waits_aside(
     run: Run, settings: Settings, board: Board
 ) -> None:
     (id_,) = post(settings, board, draft())
@@ -167,8 +167,8 @@ def test_a_task_that_this_worker_does_not_know_fails_and_says_which_it_knows(
 
     run_slice(*as_arguments(slice_))
 
-    assert job(id_).status == "failed"
-    assert "no task 'gone'; registered are: " in str(job(id_).error)
+    assert (job(id_).status, job(id_).attempt, job(id_).error) == ("pending", 0, None)
+    assert isinstance(board.why(id_), Aside)
 
 
 # Retries

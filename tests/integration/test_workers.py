@@ -16,8 +16,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Worker
 
-from jobsched import lanes
-from jobsched.board import Board
+from jobsched import lanes, tasks
+from jobsched.board import Board, code_of
 from jobsched.config import Settings
 from jobsched.crew import end_leases
 from jobsched.plan import Slot
@@ -42,7 +42,11 @@ def board(redis: Redis) -> Board:
 
 
 def names(worker: LaneWorker) -> list[str]:
-    return [queue.name for queue in worker._ordered_queues]
+    """The lanes that it looks at, in order; the queue of those who know what it knows stands before each of them."""
+    found = [queue.name for queue in worker._ordered_queues]
+    code = code_of(tasks.names())
+    assert found[1:] == [name for lane in found[2::2] for name in (f"{lane}-{code}", lane)]
+    return [found[0], *found[2::2]]
 
 
 def lane_worker(redis: Redis, slot: Slot) -> LaneWorker:

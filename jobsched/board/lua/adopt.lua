@@ -9,6 +9,8 @@ local ids = {}
 for i = 6, #ARGV, 4 do
   local id, known = ARGV[i], entry(ARGV[i])
   if known and known.slice == '-' then leave_line(id, known) end
+  local pair = call('HGET', key('aside'), id)
+  if pair then leave_aside(id, pair) end
   save(id, {site = site, user = ARGV[i + 1], band = band, seconds = ARGV[i + 2], attempt = ARGV[i + 3],
             enqueued_at = known and known.enqueued_at or '0', slice = slice, tag = '0'})
   ids[#ids + 1] = id

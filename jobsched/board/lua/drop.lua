@@ -1,4 +1,4 @@
--- Takes waiting jobs off their lines (cancel, edit, delete).
+-- Takes waiting jobs off their lines, or from what was set aside (cancel, edit, delete).
 -- ARGV     job ids
 -- returns  for each: 1 dropped, 0 not on the board, -1 in flight and left there
 local outcomes = {}
@@ -9,6 +9,10 @@ for i, id in ipairs(ARGV) do
   elseif not known(id, job) then  -- a stray entry: neither on its line nor in flight
     call('HDEL', key('jobs'), id)
     outcomes[i] = 0
+  elseif job.slice == ASIDE then
+    leave_aside(id, call('HGET', key('aside'), id))
+    call('HDEL', key('jobs'), id)
+    outcomes[i] = 1
   elseif job.slice ~= '-' then
     outcomes[i] = -1
   else

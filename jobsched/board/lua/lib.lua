@@ -13,11 +13,13 @@
 --                           counts as held in the lane)
 -- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
 -- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
--- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line,
---                           tag is the start tag in its line
+-- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line
+--                           and ? when it was set aside, tag is the start tag in its line
 -- flight            zset    slices by the end of their lease
 -- slice:<id>        hash    site, band, jobs, seconds (estimated), finish (the site's tag after it), taken (when),
 --                           started
+-- aside             hash    job that was set aside for lack of its task -> its pair, "band task"; asides: a set of all
+--                           pairs; aside:<pair>: a zset of its jobs by their turn; turns:<pair>: site -> finish tag, v
 -- points            zset    sites with waiting jobs, by points
 -- due               zset    sites that their rate holds, by when it lets them go
 -- lanes             hash    waiting:<band>, flying:<band>: counts of jobs; v:<band>: virtual time;
@@ -77,7 +79,10 @@ local function save(id, job)
     {job.site, job.user, job.band, job.seconds, job.attempt, job.enqueued_at, job.slice, job.tag}, ' '))
 end
 
-local function known(id, job)  -- whether a job's entry stands for one that waits or is in flight
+local ASIDE = '?'  -- the slice of a job that was set aside
+
+local function known(id, job)  -- whether a job's entry stands for one that waits, was set aside, or is in flight
+  if job.slice == ASIDE then return call('HEXISTS', key('aside'), id) == 1 end
   if job.slice ~= '-' then return call('ZSCORE', key('flight'), job.slice) end
   return call('ZSCORE', key('line', job.site, job.band), on_line(id))
 end
@@ -243,6 +248,15 @@ end
 
 local function forget_asked(id)
   if call('HDEL', key('asked'), id) == 1 then call('ZREM', key('asked', 'due'), id) end
+end
+
+local function leave_aside(id, pair)  -- takes a job out of what was set aside
+  call('HDEL', key('aside'), id)
+  call('ZREM', key('aside', pair), id)
+  if call('EXISTS', key('aside', pair)) == 0 then
+    call('SREM', key('asides'), pair)
+    call('DEL', key('turns', pair))
+  end
 end
 
 local function leave_line(id, job)  -- takes a waiting job off its line; returns whether it was there

@@ -29,12 +29,12 @@ for id in string.gmatch(facts[3], '%S+') do
   forget_asked(id)
   ended = ended + 1
 end
-call('HINCRBY', key('lanes'), 'flying:' .. band, -ended)
+call('HINCRBY', key('lanes'), 'flying:' .. band, 0 - ended)  -- Lua would write -0, which is no integer to Redis
 if ARGV[2] ~= '' and ended > 0 then
   observe(band, now, {ended = ended, used = ARGV[2], squares = ARGV[2] ^ 2 / ended})
 end
 if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
-  call('HINCRBY', key('site', site), 'running', -ended)
+  call('HINCRBY', key('site', site), 'running', 0 - ended)
   if ARGV[2] ~= '' then charge() end
   if call('ZSCORE', key('points'), site) then
     refresh(site)

@@ -6,21 +6,6 @@ local band, most = ARGV[1], tonumber(ARGV[4])
 local budget = ARGV[3] * (1 + 1e-9)  -- a hundred times 0.001 is a little more than 0.1
 local now = clock(ARGV[6])
 
-local function charge(site, seconds)  -- returns the site's finish tag
-  local weight, tag = unpack(call('HMGET', key('site', site), 'weight', 'tag:' .. band))
-  local v = tonumber(call('HGET', key('lanes'), 'v:' .. band) or 0)
-  local finish = (tag or 0) + seconds / (weight or 1)
-  if goes_by_share then
-    v = math.max(tag or 0, v)
-  else
-    v = v + evenly(band, seconds)
-    finish = v
-  end
-  call('HSET', key('lanes'), 'v:' .. band, exact(v))
-  call('HSET', key('site', site), 'tag:' .. band, exact(finish))
-  return exact(finish)
-end
-
 -- Rates are kept by the generic cell rate algorithm (ITU-T I.371): tat is when, at its rate, the site would have had
 -- all that it got; it may run ahead of that by its burst. All is in seconds.
 local function allowance(site)  -- how many jobs the site may have now, and what spend needs to know
@@ -68,26 +53,13 @@ local function pop(site, slice, most)  -- the line's first jobs, while they fit 
   return ids, fences, seconds
 end
 
-local function next_id()  -- never one twice, also where Redis restarted with old data: no counter outruns microseconds
-  local last = call('GET', key('slices')) or 0
-  local number = string.format('%.0f', math.max(last + 1, math.floor(now * 1e6)))
-  call('SET', key('slices'), number)
-  return rules.epoch .. '-' .. number
-end
-
 local function cut(site)
-  local slice = next_id()
+  local slice = next_id(now)
   local points = call('ZSCORE', key('points'), site) or 0
   local allowed, gcra = allowance(site)
   local ids, fences, seconds = pop(site, slice, allowed)
   if gcra then spend(site, gcra, #ids) end
-  if #ids > 0 then
-    call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '),
-         'seconds', exact(seconds), 'finish', charge(site, seconds), 'taken', exact(now))
-    call('ZADD', key('flight'), exact(now + ARGV[5]), slice)
-    call('HINCRBY', key('site', site), 'running', #ids)
-    call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
-  end
+  if #ids > 0 then fly(slice, band, {site = site, ids = ids, seconds = seconds}, ARGV[5], now) end
   emptied[site .. ' ' .. band] = true
   refresh(site)
   dirty[site] = nil

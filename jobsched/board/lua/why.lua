@@ -1,6 +1,7 @@
 -- Why a job waits, and when it is expected to start. O(log n), and changes nothing.
 -- ARGV     job, now (empty: Redis's clock)
--- returns  field, value, ... as text; nothing for a job that is not on the board. Of one in flight: slice, started.
+-- returns  field, value, ... as text; nothing for a job that is not on the board. Of one in flight: slice, started. Of
+--          one that was set aside: aside.
 --          Of one that waits: site, band; place and length of its line; site_place (0: held) and sites of its lane;
 --          policy, points; boost, share, age, size (they add up to the site's score), virtual and ages (what of share
 --          and age all sites have alike); paused, running, max_running, due (when its rate lets the site go),
@@ -32,6 +33,10 @@ end
 
 tell('site', job.site)
 tell('band', job.band)
+if job.slice == ASIDE then
+  tell('aside', 1)
+  return told
+end
 if job.slice ~= '-' then
   local record = call('HMGET', key('slice', job.slice), 'started', 'taken', 'jobs')
   tell('slice', job.slice)

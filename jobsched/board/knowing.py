@@ -1,0 +1,79 @@
+"""Which tasks the living workers of a lane know: while a new version is rolled out, not all know the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobsched.board.scripts import Scripts, legible
+
+
+@dataclass(frozen=True)
+class Code:
+    """A version of the tasks' code, known by the ``tasks`` in it, and how many ``workers`` of a lane run it."""
+
+    id: str
+    workers: int
+    tasks: frozenset[str]
+
+
+def code_of(tasks: Iterable[str]) -> str:
+    """What a version of the code is known by: workers with tasks of the same names run the same."""
+    return hashlib.sha256("\n".join(sorted(tasks)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+class Knowing(Scripts):
+    """What workers say of the tasks that they know. It stands beside who is alive, and outlasts a lost board."""
+
+    def tell_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str], ttl_s: float) -> None:
+        """Say which tasks a worker knows, for the lanes that it serves, for ``ttl_s`` from now on."""
+        code, now = code_of(tasks), float(self._time())
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hsetnx(self._key("alive", "tasks"), code, json.dumps(sorted(tasks)))
+            pipe.zadd(self._key("alive", "code"), {f"{band} {code} {worker}": now + ttl_s for band in bands})
+            pipe.zremrangebyscore(self._key("alive", "code"), "-inf", now - ttl_s)
+            pipe.execute()
+
+    def rest_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str]) -> None:
+        """Say that a worker ends on purpose."""
+        code = code_of(tasks)
+        self.redis.zrem(self._key("alive", "code"), *(f"{band} {code} {worker}" for band in bands))
+
+    def codes(self) -> dict[str, list[Code]]:
+        """The versions that living workers run, by the name of the band that they serve."""
+        living = self.redis.zrange(self._key("alive", "code"), self._time(), "+inf", byscore=True)
+        words = (legible(member).split(" ", 2) for member in living)
+        counts = Counter((told[0], told[1]) for told in words if len(told) == 3)
+        tasks = self._tasks_of(sorted({code for _, code in counts}))
+        found: dict[str, list[Code]] = {}
+        for (band, code), workers in sorted(counts.items()):
+            found.setdefault(band, []).append(Code(code, workers, tasks[code]))
+        return found
+
+    def known_tasks(self) -> set[str]:
+        """All tasks that some living worker knows."""
+        return {task for codes in self.codes().values() for code in codes for task in code.tasks}
+
+    def forget_codes(self) -> None:
+        """Forget the versions that no living worker runs."""
+        living = {code.id for codes in self.codes().values() for code in codes}
+        gone = [key for key in self.redis.hkeys(self._key("alive", "tasks")) if legible(key) not in living]
+        if gone:
+            self.redis.hdel(self._key("alive", "tasks"), *gone)
+
+    def _tasks_of(self, codes: Sequence[str]) -> dict[str, frozenset[str]]:
+        told = self.redis.hmget(self._key("alive", "tasks"), codes) if codes else []
+        return {code: _names(names) for code, names in zip(codes, told, strict=True)}
+
+
+def _names(told: Any) -> frozenset[str]:
+    """The names that a worker has told; none where what stands there is nothing that a worker tells."""
+    try:
+        names = json.loads(told or b"[]")
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
