@@ -83,6 +83,7 @@ class Views:
         return self._rewrite(id, is_patch=True)
 
     def delete(self, id: int) -> Response:
+        self._resource.clear(id)
         with writing() as session:
             self._resource.remove(session, id)
         self._resource.forget(id)

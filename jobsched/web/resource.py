@@ -68,6 +68,9 @@ class Resource(ABC, Generic[Draft, Query]):
     def change(self, session: Session, id_: int, draft: Draft) -> Any:
         """Rewrite a row and return it. Raises NotFound, Invalid or Conflict."""
 
+    def clear(self, id_: int) -> None:
+        """Delete, in transactions of its own, what goes with a row and may be much. Raises NotFound or Conflict."""
+
     @abstractmethod
     def remove(self, session: Session, id_: int) -> None:
         """Delete a row. Raises NotFound or Conflict."""

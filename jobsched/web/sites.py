@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from flask import request
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Select, delete, select
 from sqlalchemy.orm import Session
 
 from jobsched import estimates
 from jobsched.board import Board
-from jobsched.domain import TERMINAL, Conflict, FieldError, NotFound
+from jobsched.domain import FieldError, NotFound
 from jobsched.failpoints import failpoint
+from jobsched.intake.history import delete_ended, refuse_unfinished
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
@@ -60,12 +61,13 @@ class Sites(Resource[SiteIn, SiteQuery]):
         session.flush()
         return site
 
+    def clear(self, id_: int) -> None:
+        delete_ended(_jobs(id_), lambda session: _check(session, id_))
+
     def remove(self, session: Session, id_: int) -> None:
-        site = _get(session, id_, lock=True)
-        users = select(UserRecord.id).where(UserRecord.site_id == id_)
-        jobs = or_(Job.site_id == id_, Job.user_id.in_(users))
-        refuse_unfinished(session, jobs, f"site {id_} or its users have")
-        session.execute(delete(Job).where(jobs))
+        site = _check(session, id_)
+        for jobs in _jobs(id_):  # those that have ended since
+            session.execute(delete(Job).where(jobs))
         session.execute(delete(UserRecord).where(UserRecord.site_id == id_))
         session.delete(site)
 
@@ -82,11 +84,17 @@ class Sites(Resource[SiteIn, SiteQuery]):
             failpoint("web.site_forgotten")
 
 
-def refuse_unfinished(session: Session, jobs: ColumnElement[bool], who_has: str) -> None:
-    """Raise Conflict while any of ``jobs`` has not ended."""
-    ended = [status.value for status in TERMINAL]
-    if session.scalar(select(exists().where(jobs, Job.status.not_in(ended)))):
-        raise Conflict(f"{who_has} jobs that have not ended: cancel them or let them end, then delete")
+def _jobs(site: int) -> list[ColumnElement[bool]]:
+    """The jobs that go with a site: its own, and those of its users at other sites."""
+    users = select(UserRecord.id).where(UserRecord.site_id == site)
+    return [Job.site_id == site, Job.user_id.in_(users)]
+
+
+def _check(session: Session, id_: int) -> Site:
+    """The site, locked, which may be deleted. Raises NotFound or Conflict."""
+    site = _get(session, id_, lock=True)
+    refuse_unfinished(session, _jobs(id_), f"site {id_} or its users have")
+    return site
 
 
 def _get(session: Session, id_: int, *, lock: bool = False) -> Site:

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from jobsched.board import Board
 from jobsched.domain import FieldError, Invalid, NotFound, tier_of
 from jobsched.failpoints import failpoint
+from jobsched.intake.history import delete_ended, refuse_unfinished
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
 from jobsched.web.jobs import show_jobs
 from jobsched.web.resource import Resource
 from jobsched.web.schemas import UserRecordDetail, UserRecordIn, UserRecordOut, UserRecordQuery, stamp
-from jobsched.web.sites import refuse_unfinished
 
 #: How many of a user's jobs are shown with the user record.
 LATEST_JOBS = 20
@@ -74,9 +74,11 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         session.flush()
         return user
 
+    def clear(self, id_: int) -> None:
+        delete_ended([Job.user_id == id_], lambda session: _check(session, id_))
+
     def remove(self, session: Session, id_: int) -> None:
-        user = _get(session, id_, lock=True)
-        refuse_unfinished(session, Job.user_id == id_, f"user record {id_} has")
+        user = _check(session, id_)
         session.execute(delete(Job).where(Job.user_id == id_))
         session.delete(user)
 
@@ -95,6 +97,13 @@ def _get(session: Session, id_: int, *, lock: bool = False) -> UserRecord:
     user = session.get(UserRecord, id_, with_for_update=lock or None)
     if user is None:
         raise NotFound("user record", id_)
+    return user
+
+
+def _check(session: Session, id_: int) -> UserRecord:
+    """The user record, locked, which may be deleted. Raises NotFound or Conflict."""
+    user = _get(session, id_, lock=True)
+    refuse_unfinished(session, [Job.user_id == id_], f"user record {id_} has")
     return user
 
 

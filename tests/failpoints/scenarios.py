@@ -90,7 +90,7 @@ def create_site(system: System) -> None:
     _post(system, 1, site=site["id"])
 
 
-@comes_to("web.site_deleted", "web.site_forgotten")
+@comes_to("web.portion_deleted", "web.site_deleted", "web.site_forgotten")
 def delete_site(system: System) -> None:
     with writing() as session:
         session.add(Site(id=3, name="old"))

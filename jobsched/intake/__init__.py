@@ -1,0 +1,1 @@
+"""From a wish to a committed row, and from a row that nobody wants any more to none."""
