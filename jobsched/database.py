@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from jobsched.base import database_errors
 from jobsched.base.addresses import sqlite_path
 from jobsched.config import Settings
+from jobsched.domain import ConfigError
 from jobsched.models import Job, db
 
 T = TypeVar("T")
@@ -32,11 +33,14 @@ PATIENCE_S = 120.0
 #: How PostgreSQL is reached, unless DATABASE_URL says otherwise: a server that vanished without a word, say one
 #: that has lost its address to another, is given up after some 25 s rather than after TCP's quarter of an hour.
 _POSTGRES_OPTIONS = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
-                     "tcp_user_timeout": 20_000}
+                     "tcp_user_timeout": 20_000, "client_encoding": "utf8"}
 
 
 def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
-    """A Flask application with the settings, and with the ledger bound to ``db``."""
+    """A Flask application with the settings, and with the ledger bound to ``db``.
+
+    To connect to a PostgreSQL database that does not keep its texts in UTF-8 raises ConfigError.
+    """
     app = Flask("jobsched", **flask_options)
     app.config["JOBSCHED"] = settings
     app.config["SECRET_KEY"] = settings.secret_key
@@ -48,6 +52,8 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
         if db.engine.dialect.name == "sqlite":
             _teach_sqlite(db.engine)
             _make_private(db.engine, sqlite_path(settings.database_url))
+        else:
+            _refuse_narrow_texts(db.engine)
         event.listen(db.engine, "handle_error", _drop_spoiled_session)
         _engines.add(db.engine)
     return app
@@ -120,6 +126,33 @@ def _make_private(engine: Engine, path: str | None) -> None:
     def connect(*_: Any) -> None:
         with suppress(OSError):
             os.close(os.open(path or "", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _refuse_narrow_texts(engine: Engine) -> None:
+    """Refuse connections to a database that can not keep every text: what a task says may be any."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            name = connection.info.dbname
+            why = f"the database {name!r} keeps its texts in {encoding}, which can not hold every error and every name"
+            raise ConfigError([f"DATABASE_URL: {why}: create it with ENCODING 'UTF8'"])
+
+
+def refuse_unfit(settings: Settings) -> None:
+    """Look whether the database is one that can be used. Raises ConfigError; not when it is away.
+
+    For processes that need no database at their start; the others meet the same refusal with their first connection.
+    """
+    if sqlite_path(settings.database_url) is not None:  # its files keep every text, and to look would make one
+        return
+    with ledger_app(settings).app_context():
+        try:
+            with suppress(SQLAlchemyError), db.engine.connect():
+                pass
+        finally:
+            db.engine.dispose()
 
 
 @contextmanager

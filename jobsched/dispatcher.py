@@ -16,7 +16,7 @@ from jobsched.base import redis_state
 from jobsched.board import Board, Code
 from jobsched.config import Settings
 from jobsched.connections import connect
-from jobsched.database import ledger_app
+from jobsched.database import ledger_app, refuse_unfit
 from jobsched.domain import Band, BoardLost
 from jobsched.failpoints import failpoint
 from jobsched.host import identity
@@ -148,6 +148,7 @@ class Dispatcher:
 
 def main(settings: Settings) -> None:
     """Dispatch until SIGTERM or SIGINT."""
+    refuse_unfit(settings)
     redis = connect(settings.redis_url)
     board = Board(redis)
     dispatcher = Dispatcher(settings, board, redis)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Event
 
 from jobsched.base import redis_errors
+from jobsched.domain import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ MOST_BACKOFF_S = 5.0
 def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> None:
     """Call ``tick`` until SIGTERM or SIGINT; between two calls ``sleep`` for the seconds that it returned.
 
-    A tick or sleep that raises is logged and tried again, after a pause that doubles up to MOST_BACKOFF_S.
+    A tick or sleep that raises is logged and tried again, after a pause that doubles up to MOST_BACKOFF_S; but for
+    ConfigError, which is raised: time does not mend that.
     """
     failures = 0
     with stop_signals() as stop:
@@ -29,6 +31,8 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
                 if delay > 0 and not stop.is_set():
                     sleep(delay)
                 failures = 0
+            except ConfigError:
+                raise
             except Exception as error:
                 failures += 1
                 pause = min(MOST_BACKOFF_S, 0.1 * 2.0**failures)

@@ -20,7 +20,7 @@ from jobsched import controls, lanes, ledger, schedule
 from jobsched.board import Board, layout
 from jobsched.config import Settings
 from jobsched.connections import connect
-from jobsched.database import ledger_app, reading, writing
+from jobsched.database import ledger_app, reading, refuse_unfit, writing
 from jobsched.domain import BoardLost, SiteFacts, WaitingJob
 from jobsched.failpoints import failpoint
 from jobsched.models import SITE_FACTS, Site, UserRecord, utcnow
@@ -255,6 +255,7 @@ def _ignore() -> None:
 
 def main(settings: Settings) -> dict[str, int]:
     """One whole sweep by hand; returns what each step mended."""
+    refuse_unfit(settings)
     redis = connect(settings.redis_url)
     with ledger_app(settings).app_context():
         return Sweeper(settings, Board(redis), redis).sweep()

@@ -83,7 +83,7 @@ def _ring_of_clean_ups() -> NoReturn:
     with ExitStack() as stack:
         stack.callback(clean_up)
         stack.callback(clean_up)
-    raise AssertionError("the clean-ups have raised")
+        raise OSError("the body")
 
 
 def _ring_of_causes() -> NoReturn:

@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+from jobsched import database
 from jobsched.domain import ConfigError
 from jobsched.host.settings import load_and_try_tasks
 from jobsched.processes import die_with_parent
@@ -15,6 +16,7 @@ from jobsched.stack import CannotStart, refuse_foreign_host
 try:
     _settings = load_and_try_tasks(os.environ)
     refuse_foreign_host(_settings.host)
+    database.refuse_unfit(_settings)
 except (ConfigError, CannotStart) as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(2)

@@ -51,6 +51,7 @@ _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py:
 _STATES = "integration/test_database_states.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
+_AFTERMATH = "integration/test_aftermath.py::test_a_"
 
 MUTANTS = (
     # Who is who
@@ -375,6 +376,44 @@ MUTANTS = (
             "        processes.die_with_parent(self._pid)\n", "",
             "integration/test_workers.py::test_a_killed_supervisor_leaves_no_worker",
             "integration/test_workers.py::test_a_job_of_a_killed_process_runs_again_and_is_completed_once"),
+    # What a task leaves
+    _mutant("an error that goes round in a circle", "work/errors.py",
+            "while error is not None and id(error) not in seen and len(seen) < _FAR:\n        yield error",
+            "while error is not None:\n        yield error",
+            f"{_AFTERMATH}strange_error_fails_its_job_with_its_own_words_and_no_neighbour[sqlite-a ring of clean-ups]"),
+    _mutant("an error that finds its words in the worker's process", "work/messages.py",
+            "for i, error in enumerate(errors) if _is_plain(error)}", "for i, error in enumerate(errors)}",
+            f"{_AFTERMATH}strange_error_fails_its_job_with_its_own_words_and_no_neighbour[sqlite-a key sleeps]",
+            f"{_AFTERMATH}strange_error_fails_its_job_with_its_own_words_and_no_neighbour"
+            "[sqlite-__str__ sleeps whatever comes]"),
+    _mutant("a stop of another start that is taken for one of this", "work/errors.py",
+            "if any(error is one for one in stops)), None)", "if type(error) in map(type, stops)), None)",
+            "unit/test_errors.py::test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun"),
+    _mutant("a long error of which only the end is kept", "work/cutting.py",
+            'return head.decode(errors="ignore") + gap + tail', "return gap + tail",
+            f"{_AFTERMATH}long_error_keeps_its_type_and_both_ends"),
+    _mutant("a result that is encoded to its end, however large", "work/results.py",
+            "if len(piece) > RESULT_BYTES - size:", "if len(piece) > RESULT_BYTES:",
+            f"{_AFTERMATH}strange_result_fails_its_job_at_once_for_good_and_no_neighbour[sqlite-items without end]"),
+    _mutant("a result that can not be recorded and is worked for again", "work/start.py",
+            "        if not self._has_returned:\n", "        if True:\n",
+            f"{_AFTERMATH}strange_result_fails_its_job_at_once_for_good_and_no_neighbour[sqlite-a generator]"),
+    _mutant("a retry that no calendar holds", "outcomes.py",
+            "except (tasks.UnknownTask, OverflowError, ValueError):", "except tasks.UnknownTask:",
+            "unit/test_outcomes.py::test_a_retry_that_no_calendar_holds_is_none"),
+    _mutant("an outcome that takes its neighbours along when it is refused", "work/recording.py",
+            "        recorded = sum(_record_alone(outcome) for outcome in ended)\n", "        raise\n",
+            "integration/test_recording.py::test_an_outcome_that_is_refused_fails_its_own_job_and_no_other"),
+    _mutant("results that SQLite takes for numbers", "models.py",
+            'Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")', "Json = JSON(none_as_null=True)",
+            "integration/test_json_columns.py::test_a_result_comes_back_as_it_was_returned"),
+    Mutant("a migration that leaves floats to SQL, which writes 15 digits", (
+        Change("migrations/versions/0003_json_as_it_was.py", '{"result": "json_of(result)"', '{"result": "result"'),
+    ), ("tests/integration/test_json_columns.py::test_the_migration_keeps_what_sqlite_kept_and_writes_it_as_json",)),
+    _mutant("a database that can not keep every text", "database.py",
+            'if encoding not in (None, "UTF8"):', "if not encoding:",
+            "integration/test_recording.py::"
+            "test_a_database_that_is_not_utf_8_is_refused_at_the_start_with_one_sentence[command0-sqlite]"),
     # Workers follow the load
     _mutant("a plan that is never changed", "replan.py",
             "if proposed == Counter(self.present) or self._looks < AGREED:", "if True:",
