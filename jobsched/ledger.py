@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, func, not_, select, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Update,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
@@ -15,6 +28,9 @@ from jobsched.models import Job, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
                     Job.overruns, Job.run_time)
+
+#: Clocks of hosts that agree never differ by as much.
+AHEAD = timedelta(seconds=90)
 
 
 @dataclass(frozen=True)
@@ -184,10 +200,14 @@ def running_in(session: Session, slice_id: str, jobs: Iterable[int]) -> list[Fen
 
 
 def running(session: Session, started_before: datetime, limit: int) -> list[Fence]:
-    """Up to ``limit`` jobs that have been running since before a moment, longest first."""
+    """Up to ``limit`` jobs that have been running since before a moment, longest first.
+
+    And those that began at a moment that is still far ahead: some host's clock was wrong, or ours is.
+    """
+    ahead = utcnow() + AHEAD
     statement = (
         select(Job.id, Job.attempt)
-        .where(Job.status == Status.RUNNING.value, Job.started_at < started_before)
+        .where(Job.status == Status.RUNNING.value, or_(Job.started_at < started_before, Job.started_at > ahead))
         .order_by(Job.started_at)
         .limit(limit)
     )

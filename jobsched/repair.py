@@ -62,6 +62,7 @@ class Sweeper:
                 "lost_board": self.lost_board(),
                 "controls": self.controls(),
                 "scheduled_and_due": schedule.wake_due(self._board),
+                "future": self.future(),
                 "expired_leases": self.expired_leases(),
                 "orphaned_runs": self.orphaned_runs(),
                 "not_on_the_board": self.not_on_the_board(),
@@ -137,6 +138,12 @@ class Sweeper:
         self._board.mark_built()
         failpoint("repair.built")
         return placed
+
+    def future(self) -> int:
+        """Redis's clock was put back: bring back what stands in the future by it."""
+        brought = self._board.bring_back_the_future(self._settings.lease_s)
+        failpoint("repair.brought_back")
+        return brought
 
     def expired_leases(self) -> int:
         """A slice fell silent: end it, give its running jobs back, and place what is pending again."""

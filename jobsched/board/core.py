@@ -272,6 +272,10 @@ class Board(Reading, Presence, Knowing):
         """Mend the lanes' counts; returns how many were wrong. Does nothing above ``most_sites`` waiting sites."""
         return int(self._run("recount_lanes", most_sites))
 
+    def bring_back_the_future(self, lease_s: float) -> int:
+        """Mend what a clock that was put back has left in the future; returns how many moments were wrong."""
+        return int(self._run("future", repr(lease_s), self._clock()))
+
     # Its inside
 
     def _carried(self, slice_ids: Sequence[str]) -> dict[str, tuple[str, list[int]]]:

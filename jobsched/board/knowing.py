@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsched.board.scripts import Scripts, legible
+from jobsched.board.scripts import LONGEST_TTL_S, Scripts, legible
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Knowing(Scripts):
             pipe.hsetnx(self._key("alive", "tasks"), code, json.dumps(sorted(tasks)))
             pipe.zadd(self._key("alive", "code"), {f"{band} {code} {worker}": now + ttl_s for band in bands})
             pipe.zremrangebyscore(self._key("alive", "code"), "-inf", now - ttl_s)
+            pipe.zremrangebyscore(self._key("alive", "code"), now + LONGEST_TTL_S, "+inf")
             pipe.execute()
 
     def rest_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str]) -> None:
@@ -45,8 +46,7 @@ class Knowing(Scripts):
 
     def codes(self) -> dict[str, list[Code]]:
         """The versions that living workers run, by the name of the band that they serve."""
-        living = self.redis.zrange(self._key("alive", "code"), self._time(), "+inf", byscore=True)
-        words = (legible(member).split(" ", 2) for member in living)
+        words = (legible(member).split(" ", 2) for member in self._living("code"))
         counts = Counter((told[0], told[1]) for told in words if len(told) == 3)
         tasks = self._tasks_of(sorted({code for _, code in counts}))
         found: dict[str, list[Code]] = {}

@@ -8,7 +8,7 @@ from secrets import token_hex
 
 from redis.exceptions import LockError
 
-from jobsched.board.scripts import Scripts, text
+from jobsched.board.scripts import LONGEST_TTL_S, Scripts, text
 
 
 class Presence(Scripts):
@@ -20,6 +20,7 @@ class Presence(Scripts):
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.zadd(self._key("alive", kind), {name: now + ttl_s})
             pipe.zremrangebyscore(self._key("alive", kind), "-inf", now - 3600)
+            pipe.zremrangebyscore(self._key("alive", kind), now + LONGEST_TTL_S, "+inf")
             pipe.execute()
 
     def rest(self, kind: str, name: str) -> None:
@@ -28,8 +29,7 @@ class Presence(Scripts):
 
     def alive(self, kind: str) -> list[str]:
         """The names of the living processes of a kind."""
-        names = self.redis.zrange(self._key("alive", kind), self._time(), "+inf", byscore=True)
-        return [text(name) for name in names]
+        return [text(name) for name in self._living(kind)]
 
     def probe(self) -> None:
         """Do nothing that Redis counts as a write. Raises RedisError when it takes none: when it is full, for one."""
@@ -49,6 +49,8 @@ class Presence(Scripts):
 
         # The lock's own token is made of the host's network address and clock, which containers have alike.
         held = lock.acquire(token=token_hex(16))
+        if not held and self.redis.pttl(self._key("lock", what)) > 1000 * (ttl_s + LONGEST_TTL_S):
+            self.redis.delete(self._key("lock", what))  # Redis's clock was put back: it would be held for as long
         try:
             yield stay if held else None
         finally:

@@ -16,13 +16,16 @@ from jobsched.domain import BoardLost
 T = TypeVar("T")
 
 PREFIX = "jobsched:"
+#: Nobody says that it is alive, or alone, for longer at a time, in seconds. What is said to last longer was said before
+#: Redis's clock was put back.
+LONGEST_TTL_S = 60.0
 #: Jobs that one call of a script takes on; more are handed over in several calls.
 BATCH = 500
 
 _LUA = Path(__file__).parent / "lua"
 #: Each script, and what is loaded in front of it.
 _PRELUDES = {
-    **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount",
+    **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount", "future",
                      "recount_lanes"), ("lib",)),
     **dict.fromkeys(("take", "hand_on"), ("lib", "flight")),
     "settle": ("lib", "pace"),
@@ -57,6 +60,11 @@ class Scripts:
     def _time(self) -> str:
         seconds, micros = self.redis.time()
         return repr(seconds + micros / 1e6)
+
+    def _living(self, kind: str) -> list[Any]:
+        """Who has said that it is alive; not what a clock that was put back has left in the future."""
+        now = float(self._time())
+        return list(self.redis.zrange(self._key("alive", kind), repr(now), repr(now + LONGEST_TTL_S), byscore=True))
 
     def _key(self, *parts: object) -> str:
         return self._prefix + ":".join(str(part) for part in parts)

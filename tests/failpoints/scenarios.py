@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -243,6 +244,16 @@ def change_the_rules(system: System) -> None:
         jobs = submit.insert_jobs(session, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
         jobs[0].band = "task_02"
     submit.place(system.board, jobs)
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.brought_back")
+def put_the_clock_back(system: System) -> None:
+    """A slice was taken, and the board made, an hour from now."""
+    _post(system, 2)
+    system.board.take("task_01", 1, budget_s=0.1, lease_s=3600.0)
+    system.redis.hset("jobsched:rules", "made_at", repr(time.time() + 3600))
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 

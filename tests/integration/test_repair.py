@@ -322,7 +322,7 @@ def test_a_job_that_is_not_pending_any_more_leaves_the_board(
 ) -> None:
     gone, waits = post(settings, board, draft(), draft())
     # A running one is young, so that nobody takes it for an orphan.
-    update(gone, status=status, started_at=utcnow() + timedelta(hours=1))
+    update(gone, status=status, started_at=utcnow() + timedelta(seconds=60))
 
     assert sweeper.not_pending() == 1
 

@@ -49,6 +49,7 @@ _OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_led
 _ADMISSION, _WORKERS = "integration/test_admission.py::test_", "integration/test_workers.py::test_"
 _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py::test_"
 _STATES = "integration/test_database_states.py::test_"
+_CLOCKS = "integration/test_clocks.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 _AFTERMATH = "integration/test_aftermath.py::test_a_"
@@ -88,6 +89,20 @@ MUTANTS = (
             '{**ours, "prepare_threshold": None}', "ours",
             "acceptance/test_pgbouncer.py::test_each_job_is_started_once_and_nothing_is_said_that_should_not",
             database="postgresql"),
+
+    # Clocks that jump
+    _mutant("leases that last until a clock has caught up", "repair.py",
+            "brought = self._board.bring_back_the_future(self._settings.lease_s)", "brought = 0",
+            f"{_CLOCKS}the_lease_of_a_dead_worker_ends"),
+    _mutant("a lock that lasts until a clock has caught up", "board/presence.py",
+            '            self.redis.delete(self._key("lock", what))', "            pass",
+            f"{_CLOCKS}a_lock_whose_holder_died_is_not_held_for_an_hour"),
+    _mutant("who died is alive until a clock has caught up", "board/scripts.py",
+            "repr(now), repr(now + LONGEST_TTL_S), byscore=True", 'repr(now), "+inf", byscore=True',
+            f"{_CLOCKS}who_died_before_is_not_alive_for_an_hour"),
+    _mutant("orphans of a clock that was ahead", "ledger.py",
+            "or_(Job.started_at < started_before, Job.started_at > ahead)", "Job.started_at < started_before",
+            f"{_CLOCKS}an_orphan_is_found_whatever_its_workers_clock_said"),
 
     # Who knows what
     _mutant("a worker that starts what it does not know", "runner.py",
