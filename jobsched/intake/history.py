@@ -16,7 +16,7 @@ from jobsched.models import Job
 #: Jobs that one transaction deletes. SQLite's other writers wait for it: some 30 ms on a slow machine.
 PORTION = 1_000
 
-_ENDED = Job.status.in_([status.value for status in TERMINAL])
+ENDED = Job.status.in_([status.value for status in TERMINAL])
 _UNFINISHED = Job.status.in_([status.value for status in Status if status not in TERMINAL])
 
 
@@ -39,9 +39,9 @@ def delete_ended(jobs: Sequence[ColumnElement[bool]], check: Callable[[Session],
             begun = time.monotonic()
             with writing() as session:
                 check(session)
-                portion = select(Job.id).where(some, _ENDED).limit(PORTION)
+                portion = select(Job.id).where(some, ENDED).limit(PORTION)
                 # Named again outside: a job that somebody retries meanwhile has not ended.
-                statement = delete(Job).where(Job.id.in_(portion), _ENDED)
+                statement = delete(Job).where(Job.id.in_(portion), ENDED)
                 deleted = session.connection().execute(statement).rowcount
             failpoint("web.portion_deleted", effect="sql")
             total += deleted

@@ -14,7 +14,7 @@ from jobsched import estimates
 from jobsched.board import Board
 from jobsched.domain import FieldError, NotFound
 from jobsched.failpoints import failpoint
-from jobsched.intake.history import delete_ended, refuse_unfinished
+from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
@@ -66,8 +66,8 @@ class Sites(Resource[SiteIn, SiteQuery]):
 
     def remove(self, session: Session, id_: int) -> None:
         site = _check(session, id_)
-        for jobs in _jobs(id_):  # those that have ended since
-            session.execute(delete(Job).where(jobs))
+        for jobs in _jobs(id_):  # what has ended since; a job that waits again keeps the site
+            session.execute(delete(Job).where(jobs, ENDED))
         session.execute(delete(UserRecord).where(UserRecord.site_id == id_))
         session.delete(site)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from jobsched.board import Board
 from jobsched.domain import FieldError, Invalid, NotFound, tier_of
 from jobsched.failpoints import failpoint
-from jobsched.intake.history import delete_ended, refuse_unfinished
+from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.models import Job, Site, UserRecord
 from jobsched.submit import if_redis_answers
 from jobsched.web import current, figures
@@ -79,7 +79,7 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
 
     def remove(self, session: Session, id_: int) -> None:
         user = _check(session, id_)
-        session.execute(delete(Job).where(Job.user_id == id_))
+        session.execute(delete(Job).where(Job.user_id == id_, ENDED))  # one that waits again keeps the user record
         session.delete(user)
 
     def tell(self, rows: Sequence[UserRecord]) -> None:

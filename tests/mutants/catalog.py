@@ -83,7 +83,7 @@ MUTANTS = (
     _mutant("a history that is deleted in one piece", "intake/history.py", ".limit(PORTION)", "",
             "integration/test_deleting.py::test_a_long_history_goes_in_portions"),
     _mutant("a portion that takes what is retried meanwhile", "intake/history.py",
-            "delete(Job).where(Job.id.in_(portion), _ENDED)", "delete(Job).where(Job.id.in_(portion))",
+            "delete(Job).where(Job.id.in_(portion), ENDED)", "delete(Job).where(Job.id.in_(portion))",
             "integration/test_deleting.py::test_a_job_that_is_retried_meanwhile_stays", database="postgresql"),
     _mutant("statements that are prepared in a session", "database.py",
             '{**ours, "prepare_threshold": None}', "ours",
