@@ -50,7 +50,7 @@ def without_new_task() -> Iterator[None]:
 def say(board: Board, *versions: tuple[str, list[str]], bands: tuple[str, ...] = ("task_01", "task_04")) -> None:
     """Workers, by name, that know tasks."""
     for name, known in versions:
-        board.tell_tasks(name, bands, known, 60.0)
+        board.tell_tasks(name, bands, known, 30.0)
 
 
 def run_here(settings: Settings, slice_: object, monkeypatch: pytest.MonkeyPatch) -> None:
