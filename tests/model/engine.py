@@ -156,7 +156,7 @@ class Engine:
 
     def start(self, slice_: Slice) -> Worker:
         run = runner.SliceRun(runner.Runtime(self.settings, self.stage.app, self.board), slice_)
-        run._started = run._start()
+        run._started, _ = run._start()
         assert [Fence(job.id, job.attempt) for job in run._started] == self.model.start(slice_.jobs)
         self.workers.append(Worker(run, slice_, list(run._started)))
         return self.workers[-1]
