@@ -55,7 +55,7 @@ class LaneWorker(PatientWorker):
         self._code = code_of(self._tasks)
         self._aim = aim or (lambda: slot)
         self._serve(slot)
-        self._in_hand = False
+        self._in_hand = self._waits = False
         self._board = Board(connection)
         self._pid = os.getpid()
         self._missing = 0
@@ -83,8 +83,11 @@ class LaneWorker(PatientWorker):
         self._serve(slot)
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
-        self._in_hand = False
-        return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+        self._waits = True
+        try:
+            return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+        finally:
+            self._waits = False
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """Nothing yet, but that a slice was popped: see ``look``, when it has ended."""
@@ -102,9 +105,9 @@ class LaneWorker(PatientWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Besides, change to the slot that we should have, show ourselves on the board, and register again where
-        Redis has forgotten us (FLUSHALL). A worker that has a slice in hand goes on where Redis does not serve.
+        Redis has forgotten us (FLUSHALL). A worker that does not wait for work goes on where Redis does not serve.
         """
-        if self._in_hand and pipeline is None:
+        if not self._waits and pipeline is None:
             with if_redis_serves("show itself"):
                 self._show(timeout, pipeline)
         else:
@@ -134,6 +137,7 @@ class LaneWorker(PatientWorker):
         with if_redis_serves("tell RQ of a slice"):  # one that has not begun comes back by its lease
             super().execute_job(job, queue)
         self.look()
+        self._in_hand = False
 
     def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
         """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""
