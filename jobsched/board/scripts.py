@@ -18,7 +18,7 @@ T = TypeVar("T")
 PREFIX = "jobsched:"
 #: Nobody says that it is alive, or alone, for longer at a time, in seconds. What is said to last longer was said before
 #: Redis's clock was put back.
-LONGEST_TTL_S = 60.0
+LONGEST_TTL_S = 120.0
 #: Jobs that one call of a script takes on; more are handed over in several calls.
 BATCH = 500
 
