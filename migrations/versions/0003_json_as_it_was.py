@@ -58,7 +58,8 @@ def _declare(old: str, new: str) -> None:
 
 
 def _definitions(which: str) -> list[str]:
-    rows = op.get_bind().exec_driver_sql(f"SELECT sql FROM sqlite_master WHERE {which} ORDER BY name")  # noqa: S608
+    """In the order of their making: of two indexes that serve as well, SQLite takes the one that was made last."""
+    rows = op.get_bind().exec_driver_sql(f"SELECT sql FROM sqlite_master WHERE {which} ORDER BY rowid")  # noqa: S608
     return [sql for (sql,) in rows]
 
 
