@@ -147,9 +147,11 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
               postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
               postgresql_where=text("status = 'scheduled'")),
-        Index("ix_jobs_history_site", "task", "site_id", "id", sqlite_where=text("status = 'completed'"),
+        # The status is the same in each row of these two. It is there for SQLite, which takes the index with most
+        # columns given, and would else read a history by ix_jobs_site_status, past the jobs of all other tasks.
+        Index("ix_jobs_history_site", "task", "site_id", "status", "id", sqlite_where=text("status = 'completed'"),
               postgresql_where=text("status = 'completed'")),
-        Index("ix_jobs_history_task", "task", "id", sqlite_where=text("status = 'completed'"),
+        Index("ix_jobs_history_task", "task", "status", "id", sqlite_where=text("status = 'completed'"),
               postgresql_where=text("status = 'completed'")),
         FRESH_IDS,
     )
