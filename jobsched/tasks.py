@@ -13,7 +13,6 @@ Modules that register tasks are named in ``JOBSCHED_TASKS``; the web process and
 from __future__ import annotations
 
 import importlib
-import inspect
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -23,6 +22,7 @@ from typing import Any, overload
 
 from jobsched.base.addresses import without_passwords
 from jobsched.domain import ConfigError, JobschedError
+from jobsched.work.declaration import BadTask, wants_run
 
 #: A task returns what JSON can hold, at most this many bytes of it.
 RESULT_BYTES = 16_384
@@ -112,7 +112,8 @@ def task(
 ) -> Function | Callable[[Function], Function]:
     """Register a function as a task, under its own name unless ``name`` is given.
 
-    The function takes the payload (a dict), and, when it has a second parameter, the :class:`Run`. What it returns
+    The function takes the payload (a dict), and, when it has a second parameter, the :class:`Run`. A second parameter
+    with a default is taken for the Run only when it is named ``run`` or annotated as one. What the function returns
     becomes the job's result and must be JSON. It may run more than once after a crash; its completion is recorded once.
 
     Unless ``JOBSCHED_OVERRUN`` is ``allow``, it is stopped when it outlasts the bound of its job's band, by an
@@ -124,15 +125,17 @@ def task(
     :param backoff_s: seconds before the first retry; doubles with each.
     :param timeout_s: the longest one start may take; default ten times its band's bound, and at least 30 s. Where it is
         shorter than the bound, it comes first.
-    :raises ValueError: when another function has taken the name.
+    :raises BadTask: (a ValueError) with all that is wrong: a name that another function has, numbers that can not be,
+        parameters to which nothing would be given, a generator or an async function.
     """
 
     def register(function: Function) -> Function:
-        label = name or function.__name__
+        label: Any = getattr(function, "__name__", None) if name is None else name
+        numbers = {"retries": retries, "backoff_s": backoff_s, "timeout_s": timeout_s}
+        takes_run = wants_run(function, label, numbers, Run)
         if label in _tasks and _tasks[label].function is not function:
-            raise ValueError(f"two tasks are named {label!r}")
-        wants_run = len(inspect.signature(function).parameters) > 1
-        _tasks[label] = Task(label, function, wants_run, retries, backoff_s, timeout_s)
+            raise BadTask(function, [f"two tasks are named {label!r}"])
+        _tasks[label] = Task(label, function, takes_run, retries, backoff_s, timeout_s)
         return function
 
     return register if function is None else register(function)

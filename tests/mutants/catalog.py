@@ -461,6 +461,16 @@ MUTANTS = (
             "local waits = call('ZCARD', key('lane', band)) > 0",
             "local waits = tonumber(call('HGET', key('lanes'), 'waiting:' .. band)) > 0",
             "integration/test_board_why.py::test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers"),
+    # What @task refuses
+    _mutant("a parameter with a default that gets the Run", "work/declaration.py",
+            "if second is not None and not _is_run(second, run_type):", "if False:",
+            "unit/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
+    _mutant("a generator function that no job runs", "work/declaration.py",
+            "any(inspect.isgeneratorfunction(code) for code in codes)", "False",
+            "unit/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
+    _mutant("a time limit that no timer takes", "work/declaration.py",
+            "(_is_number(timeout_s) and 0 < timeout_s <= LONGEST_TIMEOUT_S)", "_is_number(timeout_s)",
+            "unit/test_declaration.py::test_numbers_that_can_not_be_are_refused"),
     # The sweep
     _mutant("an expired lease that is not settled", "repair.py",
             "            self._board.settle(slice_id, None)\n", "",
