@@ -61,6 +61,10 @@ class Proxy:
         self._listening.set()
         self._loop.run_forever()
         server.close()
+        self._cut()
+        while asyncio.all_tasks(self._loop) or self.pairs:  # what was cut is closed in the loop's next turns
+            self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.sleep(0))
 
 
 class _ToClient(asyncio.Protocol):
