@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
@@ -29,15 +30,15 @@ def refuse_unfinished(session: Session, jobs: Sequence[ColumnElement[bool]], who
 def delete_ended(jobs: Sequence[ColumnElement[bool]], check: Callable[[Session], object]) -> int:
     """Delete the ended jobs that any of ``jobs`` describes; returns how many.
 
-    Each PORTION is a transaction of its own, in which ``check`` is called first; what it raises ends the call. What is
-    deleted by then stays so, and another call goes on from there. Between two portions others get as much time as a
-    portion took.
+    Each PORTION is a transaction of its own, in which ``check`` is called first; what it raises ends the call, a
+    Conflict by way of :func:`part_is_gone`. What is deleted by then stays so, and another call goes on from there.
+    Between two portions others get as much time as a portion took.
     """
     total = 0
     for some in jobs:
         while True:
             begun = time.monotonic()
-            with writing() as session:
+            with part_is_gone(total), writing() as session:
                 check(session)
                 portion = select(Job.id).where(some, ENDED).limit(PORTION)
                 # Named again outside: a job that somebody retries meanwhile has not ended.
@@ -49,3 +50,15 @@ def delete_ended(jobs: Sequence[ColumnElement[bool]], check: Callable[[Session],
                 break
             time.sleep(time.monotonic() - begun)
     return total
+
+
+@contextmanager
+def part_is_gone(deleted: int) -> Iterator[None]:
+    """Have a Conflict of the block say that so many ended jobs are deleted already: a job came between two portions."""
+    try:
+        yield
+    except Conflict as error:
+        if not deleted:
+            raise
+        raise Conflict(f"{error}; {deleted} that had ended are deleted already, and another delete goes on from "
+                       "there") from error

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from jobsched.base.jsontext import dumps
 from jobsched.database import reading, writing
 from jobsched.domain import FieldError, Invalid, TooManyPending
+from jobsched.intake.history import part_is_gone
 from jobsched.web import body, current, idempotency, negotiate, paging, validation
 from jobsched.web.idempotency import Answer
 from jobsched.web.openapi import Operation
@@ -83,8 +84,8 @@ class Views:
         return self._rewrite(id, is_patch=True)
 
     def delete(self, id: int) -> Response:
-        self._resource.clear(id)
-        with writing() as session:
+        deleted = self._resource.clear(id)
+        with part_is_gone(deleted), writing() as session:
             self._resource.remove(session, id)
         self._resource.forget(id)
         return negotiate.see_other(self._address()) if negotiate.wants_html() else negotiate.no_content()

@@ -68,8 +68,12 @@ class Resource(ABC, Generic[Draft, Query]):
     def change(self, session: Session, id_: int, draft: Draft) -> Any:
         """Rewrite a row and return it. Raises NotFound, Invalid or Conflict."""
 
-    def clear(self, id_: int) -> None:
-        """Delete, in transactions of its own, what goes with a row and may be much. Raises NotFound or Conflict."""
+    def clear(self, id_: int) -> int:
+        """Delete, in transactions of its own, the ended jobs that go with a row; returns how many.
+
+        Raises NotFound or Conflict.
+        """
+        return 0
 
     @abstractmethod
     def remove(self, session: Session, id_: int) -> None:

@@ -61,8 +61,8 @@ class Sites(Resource[SiteIn, SiteQuery]):
         session.flush()
         return site
 
-    def clear(self, id_: int) -> None:
-        delete_ended(_jobs(id_), lambda session: _check(session, id_))
+    def clear(self, id_: int) -> int:
+        return delete_ended(_jobs(id_), lambda session: _check(session, id_))
 
     def remove(self, session: Session, id_: int) -> None:
         site = _check(session, id_)

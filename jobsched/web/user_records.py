@@ -74,8 +74,8 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         session.flush()
         return user
 
-    def clear(self, id_: int) -> None:
-        delete_ended([Job.user_id == id_], lambda session: _check(session, id_))
+    def clear(self, id_: int) -> int:
+        return delete_ended([Job.user_id == id_], lambda session: _check(session, id_))
 
     def remove(self, session: Session, id_: int) -> None:
         user = _check(session, id_)

@@ -15,6 +15,9 @@ from jobsched.database import reading, writing
 from jobsched.domain import Status
 from jobsched.intake import history
 from jobsched.models import Job, db
+from jobsched.web.resource import Resource
+from jobsched.web.sites import Sites
+from jobsched.web.user_records import UserRecords
 from tests.integration.web import add_job, add_user, problem, set_status
 from tests.support import eventually
 
@@ -90,8 +93,9 @@ def test_a_job_that_has_not_ended_keeps_the_history(client: FlaskClient, path: s
     add_history(client, user=1, site=1)
     add_job(client)
 
-    problem(client.delete(path), 409)
+    detail = problem(client.delete(path), 409)["detail"]
 
+    assert "deleted already" not in detail
     assert left(client) == LONG + 1
 
 
@@ -108,13 +112,33 @@ def test_a_job_that_comes_between_two_portions_is_kept_and_the_next_delete_goes_
             came.append(add_job(client)["id"])
 
     monkeypatch.setattr(history.time, "sleep", pause)
-    problem(client.delete(path), 409)
+    detail = problem(client.delete(path), 409)["detail"]
+    assert f"; {history.PORTION} that had ended are deleted already" in detail
     assert left(client) == LONG - history.PORTION + 1
     assert client.get(f"/jobs/{came[0]}").json["status"] == "pending"
 
     set_status(client, came[0], Status.COMPLETED)
     assert client.delete(path).status_code == 204
     assert left(client) == 0
+
+
+@pytest.mark.parametrize(("path", "resource"), [("/sites/1", Sites), ("/user-records/1", UserRecords)])
+def test_a_job_that_comes_after_the_last_portion_is_kept_and_the_answer_says_what_is_gone(
+    client: FlaskClient, path: str, resource: type[Resource[Any, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_user(client)
+    add_history(client, user=1, site=1, jobs=3)
+    clear = resource.clear
+
+    def clear_and_accept(self: Resource[Any, Any], id_: int) -> int:
+        cleared = clear(self, id_)
+        add_job(client)
+        return cleared
+
+    monkeypatch.setattr(resource, "clear", clear_and_accept)
+    assert "; 3 that had ended are deleted already" in problem(client.delete(path), 409)["detail"]
+    assert left(client) == 1
+    assert client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

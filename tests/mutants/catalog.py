@@ -82,6 +82,10 @@ MUTANTS = (
             f"{_STATES}a_standby_is_away_until_it_is_promoted"),
     _mutant("a history that is deleted in one piece", "intake/history.py", ".limit(PORTION)", "",
             "integration/test_deleting.py::test_a_long_history_goes_in_portions"),
+    _mutant("a delete that does not say what is gone", "web/crud.py",
+            "with part_is_gone(deleted), writing()", "with writing()",
+            "integration/test_deleting.py::"
+            "test_a_job_that_comes_after_the_last_portion_is_kept_and_the_answer_says_what_is_gone"),
     _mutant("a portion that takes what is retried meanwhile", "intake/history.py",
             "delete(Job).where(Job.id.in_(portion), ENDED)", "delete(Job).where(Job.id.in_(portion))",
             "integration/test_deleting.py::test_a_job_that_is_retried_meanwhile_stays", database="postgresql"),
