@@ -18,7 +18,7 @@ from jobsched.policy import POLICIES
 T = TypeVar("T")
 
 #: The variables that are read, besides those whose names begin with JOBSCHED_.
-_UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "HOST", "PORT"})
+_UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "PORT"})
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
@@ -39,6 +39,8 @@ class Settings:
     database_url: str = field(repr=False)
     #: Signs what the web hands to browsers.
     secret_key: str = field(repr=False)
+    #: Keys that were the secret key before: what they signed is still good.
+    secret_key_fallbacks: tuple[str, ...] = field(repr=False)
     #: Where the web listens.
     host: str
     port: int
@@ -81,7 +83,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             faults.append(f"{name}={redacted(raw)!r}: {f'must be {right}' if right else error}")
             return parse(default)
 
-    home = _path(env.get("JOBSCHED_HOME", ""), "var")
+    home = home_of(env)
     port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
     policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
     bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
@@ -104,6 +106,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         redis_url=redis,
         database_url=database,
         secret_key=env.get("SECRET_KEY", "").strip() or secrets.token_hex(32),
+        secret_key_fallbacks=older_keys(env),
         host=env.get("HOST", "").strip() or "127.0.0.1",
         port=port,
         policy=policy,
@@ -118,6 +121,16 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         lease_s=lease_s,
         repair_every_s=repair_every_s,
     )
+
+
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The folder that keeps the state of the embedded stack."""
+    return _path(environ.get("JOBSCHED_HOME", ""), "var")
+
+
+def older_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that were the secret key before, the newest first."""
+    return tuple(key.strip() for key in environ.get("SECRET_KEY_FALLBACKS", "").split(",") if key.strip())
 
 
 def task_modules(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,8 +14,6 @@ from contextlib import suppress
 import psutil
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
-from rq.utils import as_text, parse_composite_key
 
 from jobsched import plan, processes, runner
 from jobsched.board import Board
@@ -24,6 +22,7 @@ from jobsched.connections import connect
 from jobsched.domain import BoardLost
 from jobsched.host import identity
 from jobsched.loop import stop_signals
+from jobsched.queues import registered, seal
 from jobsched.replan import Planner
 from jobsched.workers import LaneWorker
 
@@ -46,6 +45,7 @@ def main(settings: Settings) -> None:
     When the mix of what comes shifts, they are handed the slots of another plan, and change between two slices. In the
     end every worker finishes the slice in its hands.
     """
+    seal.ours()  # read while it is in the environment
     runner.runtime()  # imported and made once, shared by every fork
     runner.warm_up()
     processes.adopt_orphans()
@@ -74,8 +74,7 @@ def end_leases(redis: Redis, died: Sequence[str]) -> None:
     board = Board(redis)
     for name in died:
         with suppress(RedisError, BoardLost):  # then they run out by themselves
-            for execution in redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
-                slice_id, _ = parse_composite_key(as_text(execution))
+            for slice_id in registered.slices_of(redis, name):
                 board.renew(slice_id, 0.0, started=False)
 
 

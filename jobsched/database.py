@@ -44,6 +44,7 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
     app = Flask("jobsched", **flask_options)
     app.config["JOBSCHED"] = settings
     app.config["SECRET_KEY"] = settings.secret_key
+    app.config["SECRET_KEY_FALLBACKS"] = list(settings.secret_key_fallbacks)
     url = engine_url(settings.database_url)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(url)

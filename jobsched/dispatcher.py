@@ -21,6 +21,7 @@ from jobsched.domain import Band, BoardLost
 from jobsched.failpoints import failpoint
 from jobsched.host import identity
 from jobsched.loop import run_forever
+from jobsched.queues import seal
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Dispatcher:
     def tick(self) -> float:
         """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
         self._board.beat("dispatcher", self.name, ALIVE_S)
+        self._board.beat("key", seal.ours().prints[0], ALIVE_S)
         self._settled_in = self._settled_in or self._sweeper.adopt_settings()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._settings.repair_every_s
@@ -149,6 +151,7 @@ class Dispatcher:
 def main(settings: Settings) -> None:
     """Dispatch until SIGTERM or SIGINT."""
     refuse_unfit(settings)
+    seal.ours()
     redis = connect(settings.redis_url)
     board = Board(redis)
     dispatcher = Dispatcher(settings, board, redis)

@@ -114,7 +114,12 @@ def secret(path: Path, home: Path) -> str:
         with suppress(FileNotFoundError):
             if kept := path.read_text(errors="replace").strip():
                 return kept
-        _write(path, secrets.token_hex(32))
+            path.unlink()  # it is empty
+        new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        _write(new, secrets.token_hex(32))
+        with suppress(FileExistsError):  # another process that starts now was first
+            os.link(new, path)
+        new.unlink()
         return path.read_text()
 
 

@@ -9,58 +9,23 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue
-from rq.job import Job as RQJob
-from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from jobsched.board import Code
 from jobsched.board.scripts import text
-from jobsched.domain import Band, JobschedError, Slice
+from jobsched.domain import Band, Slice
+from jobsched.queues.jobs import RUN_SLICE, TIDY, WAKE, WAKE_QUEUE, LaneQueue, NotAdmitted, SliceJob, queue
 
-#: The queue of what wakes scheduled jobs; every worker listens to it first.
-WAKE_QUEUE = "wake"
-
-RUN_SLICE = "jobsched.runner.run_slice"
-WAKE = "jobsched.runner.wake"
-TIDY = "jobsched.runner.tidy"
+__all__ = [
+    "RUN_SLICE", "TIDY", "WAKE", "WAKE_QUEUE", "LaneQueue", "NotAdmitted", "Room", "SliceJob", "enqueue",
+    "forget_side_queues", "forget_unstarted", "queue", "room", "side_queue", "side_queues", "side_room",
+    "waits_in_queue", "window",
+]
 
 #: Work that waits in an RQ queue can not be overtaken any more: keep about this much for each worker of the lane.
 WINDOW_S = 0.15
 #: How long RQ keeps a slice whose worker died, for ``rq info`` to show.
 FAILURE_TTL_S = 86_400
-
-
-class NotAdmitted(JobschedError):
-    """Somebody put a job into our queues that names a function other than ours."""
-
-
-class SliceJob(RQJob):
-    """An RQ job that carries JSON, and names only what jobsched's workers do.
-
-    Whoever can write to Redis can enqueue; with RQ's pickles, and with any dotted path, that is to run code. The
-    callbacks and webhooks of RQ are names from Redis as well, and stay unused.
-    """
-
-    success_callback = None
-    failure_callback = None
-    stopped_callback = None
-
-    def __init__(self, id: str | None = None, connection: Redis | None = None, serializer: Any = None) -> None:
-        super().__init__(id, connection, JSONSerializer)
-
-    @property
-    def func(self) -> Any:
-        if self.instance is not None or self.func_name not in (RUN_SLICE, WAKE, TIDY):
-            raise NotAdmitted(f"{self.func_name} is not for jobsched's workers to run")
-        return super().func
-
-    def send_webhooks(self, *_args: Any, **_kwargs: Any) -> None:
-        pass
-
-
-def queue(redis: Redis, name: str) -> Queue:
-    """The RQ queue of that name, for slices."""
-    return Queue(name, connection=redis, job_class=SliceJob, serializer=JSONSerializer)
 
 
 @dataclass(frozen=True)
@@ -95,6 +60,11 @@ def side_queue(band: Band, code: str) -> str:
     return f"{band.queue}-{code}"
 
 
+def side_queues(bands: Sequence[Band], codes: Mapping[str, Iterable[Code]]) -> set[str]:
+    """The names of the side queues to which the living ``codes`` of their lane listen."""
+    return {side_queue(band, code.id) for band in bands for code in codes.get(band.name, ())}
+
+
 def side_room(redis: Redis, band: Band, code: Code, slice_budget_s: float) -> int:
     """How many more slices belong in the side queue of a lane's workers with that code."""
     queued = redis.llen(Queue.redis_queue_namespace_prefix + side_queue(band, code.id))
@@ -104,8 +74,11 @@ def side_room(redis: Redis, band: Band, code: Code, slice_budget_s: float) -> in
 def enqueue(redis: Redis, band: Band, slices: Iterable[Slice], code: str | None = None) -> None:
     """Hand slices to a lane's workers, or to those of them with some ``code``, in one round trip."""
     lane = queue(redis, band.queue if code is None else side_queue(band, code))
+    envelopes = [_envelope(slice_) for slice_ in slices]
     with redis.pipeline(transaction=False) as pipe:
-        lane.enqueue_many([_envelope(slice_) for slice_ in slices], pipeline=pipe)
+        for envelope in envelopes:  # whatever somebody has put there before
+            pipe.unlink(SliceJob.key_for(envelope.job_id))
+        lane.enqueue_many(envelopes, pipeline=pipe)
         pipe.execute()
 
 
@@ -118,7 +91,7 @@ def waits_in_queue(redis: Redis, band: Band, slice_id: str, codes: Iterable[str]
 def forget_side_queues(redis: Redis, bands: Sequence[Band], codes: Mapping[str, Iterable[Code]]) -> None:
     """Forget the side queues to which none of the living ``codes`` of their lane listens: their slices come back."""
     prefix = Queue.redis_queue_namespace_prefix
-    listened = {side_queue(band, code.id) for band in bands for code in codes.get(band.name, ())}
+    listened = side_queues(bands, codes)
     ours = tuple(side_queue(band, "") for band in bands)
     for key in redis.smembers(Queue.redis_queues_keys):
         name = text(key).removeprefix(prefix)
@@ -129,7 +102,7 @@ def forget_side_queues(redis: Redis, bands: Sequence[Band], codes: Mapping[str, 
 
 def forget_unstarted(redis: Redis, slice_id: str) -> None:
     """Delete RQ's record of a slice whose worker died between its pop and its start: RQ would keep it for ever."""
-    key = RQJob.key_for(slice_id)
+    key = SliceJob.key_for(slice_id)
     if redis.hget(key, "status") == b"queued":
         redis.unlink(key)
 

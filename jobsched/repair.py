@@ -24,6 +24,7 @@ from jobsched.database import ledger_app, reading, refuse_unfit, writing
 from jobsched.domain import BoardLost, SiteFacts, WaitingJob
 from jobsched.failpoints import failpoint
 from jobsched.models import SITE_FACTS, Site, UserRecord, utcnow
+from jobsched.queues import hygiene
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Sweeper:
                 return {}
             mended = {
                 "lost_board": self.lost_board(),
+                "rubbish_in_queues": self.rubbish_in_queues(),
                 "controls": self.controls(),
                 "scheduled_and_due": schedule.wake_due(self._board),
                 "future": self.future(),
@@ -92,6 +94,12 @@ class Sweeper:
                 return 0
         log.warning("no whole board in Redis: building it from SQL")
         return self._build()
+
+    def rubbish_in_queues(self) -> int:
+        """RQ's keys hold what they should not: set it aside, else workers and dispatchers stumble over it for ever."""
+        bands = self._settings.bands
+        sides = lanes.side_queues(bands, self._board.codes())
+        return hygiene.mend(self._redis, [lanes.WAKE_QUEUE, *(band.queue for band in bands), *sorted(sides)])
 
     def adopt_settings(self) -> bool:
         """For a start: when the board has other bands or tiers than the settings, build it again by these.

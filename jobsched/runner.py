@@ -25,6 +25,7 @@ from jobsched.host.settings import load_with_tasks
 from jobsched.lease import Lease, LeaseLost
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
+from jobsched.queues import aside
 from jobsched.work.recording import record
 from jobsched.work.start import OneStart
 
@@ -71,9 +72,22 @@ def run_slice(
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
     try:
         with now.app.app_context():
-            SliceRun(now, slice_).run()
+            if _is_in_flight(now.board, slice_id):
+                SliceRun(now, slice_).run()
     finally:
         output.flush()  # RQ ends this process without doing it
+
+
+def _is_in_flight(board: Board, slice_id: str) -> bool:
+    """Whether the board knows a slice: one that somebody has put into a queue again may be of a site that is paused."""
+    try:
+        if board.holds(slice_id):
+            return True
+        board.rules()
+        aside.counted(board.redis, "slice that is not in flight", slice_id)
+    except (RedisError, BoardLost):  # nothing is known; it was sealed, and the fences hold without Redis
+        return True
+    return False
 
 
 def wake() -> int:

@@ -22,7 +22,8 @@ from jobsched.base import redis_errors
 from jobsched.board import Board, code_of
 from jobsched.domain import BoardLost
 from jobsched.host import identity
-from jobsched.queues.patient import PatientWorker, if_redis_serves
+from jobsched.queues.guarded import GuardedWorker
+from jobsched.queues.patient import if_redis_serves
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ LEAST_BEAT_S = 1.0
 MOST_MISSING = 3
 
 
-class LaneWorker(PatientWorker):
+class LaneWorker(GuardedWorker):
     """An RQ worker on the lanes of a slot, in the order of its turns.
 
     ``aim`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
@@ -47,8 +48,8 @@ class LaneWorker(PatientWorker):
                  aim: Callable[[], plan.Slot] | None = None) -> None:
         super().__init__(
             [lanes.queue(connection, queue) for queue in _queues(slot)], name=name, connection=connection,
-            job_class=lanes.SliceJob, serializer=JSONSerializer, worker_ttl=HEARTBEAT_S + 15,
-            job_monitoring_interval=HEARTBEAT_S, log_job_description=False,
+            job_class=lanes.SliceJob, queue_class=lanes.LaneQueue, serializer=JSONSerializer,
+            worker_ttl=HEARTBEAT_S + 15, job_monitoring_interval=HEARTBEAT_S, log_job_description=False,
         )
         self.hostname = identity.host()  # what RQ takes may hold what no Redis string can
         self._tasks = tasks.names()
@@ -69,6 +70,9 @@ class LaneWorker(PatientWorker):
         self._sides = {band.name: lanes.queue(self.connection, lanes.side_queue(band, self._code))
                        for band in (*slot.own, *slot.helps)}
         self._order(self._lanes)
+
+    def kept_in_order(self) -> list[str]:
+        return [*self.queue_names(), *(queue.name for queue in self._sides.values())]
 
     def _change_slot(self, slot: plan.Slot) -> None:
         """Serve the lanes of another slot from the next pop on. What is in RQ's queues is for whoever listens."""

@@ -23,6 +23,10 @@ from tests.support import create_tables, install
 
 T = TypeVar("T")
 
+#: What the test's own process seals with; that of ``settings``, so that the processes which a test starts agree.
+SECRET_KEY = "only-for-tests"
+os.environ["SECRET_KEY"] = SECRET_KEY
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
@@ -74,7 +78,7 @@ def settings(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Se
     """The settings of an installation that sets nothing but where things are."""
     return load({
         "JOBSCHED_HOME": str(tmp_path), "DATABASE_URL": database_url, "REDIS_URL": redis_server.url,
-        "SECRET_KEY": "only-for-tests",
+        "SECRET_KEY": SECRET_KEY,
     })
 
 

@@ -7,7 +7,7 @@ it raise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,6 +66,11 @@ def crew(redis: Redis, queue: str | None = None) -> list[Worker]:
         len(worker.queues), worker.queues, worker.name))
 
 
+def slices_of(redis: Redis, name: str) -> list[str]:
+    """The ids of what a worker, by name, has in its hands. Raises RedisError, also where its key holds no set."""
+    return _slices(redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)))
+
+
 def listening(redis: Redis, queue: str) -> int:
     """How many living workers listen to a queue; a dead one's registration ends soon after it.
 
@@ -112,7 +117,7 @@ def _worker(name: str, facts: Any, executions: Any) -> Worker | None:
     )
 
 
-def _slices(executions: Iterable[bytes]) -> Sequence[str]:
+def _slices(executions: Iterable[bytes | str]) -> list[str]:
     return sorted(printable(execution).partition(":")[0] for execution in executions)
 
 

@@ -10,11 +10,12 @@ from redis.exceptions import RedisError
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.loop import run_forever
-from jobsched.queues import wakes
+from jobsched.queues import seal, wakes
 
 
 def main(settings: Settings) -> None:
     """Run rq-scheduler until SIGTERM or SIGINT."""
+    seal.ours()
     ours = wakes.scheduler(connect(settings.redis_url))
     run_forever(ours.tick, time.sleep)
     with suppress(RedisError):

@@ -14,6 +14,7 @@ from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app
 from jobsched.host.settings import load_with_tasks
+from jobsched.queues import seal
 from jobsched.web import body, controls, crud, guard, index, pages, problems, why
 from jobsched.web.jobs import Jobs, moves
 from jobsched.web.prefix import Prefix
@@ -43,6 +44,7 @@ def application(settings: Settings | None = None) -> Flask:
         settings = load_with_tasks()
     else:
         tasks.load(settings.tasks)
+    seal.ours()
     app = ledger_app(settings, template_folder=_folder("templates"), static_folder=_folder("static"))
     app.extensions["jobsched.board"] = Board(connect(settings.redis_url, patient=False))
     app.url_map.converters["id"] = Id

@@ -13,6 +13,7 @@ from jobsched.base import database_errors, redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardLost
+from jobsched.queues import seal
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
@@ -94,6 +95,13 @@ def _schedulers() -> str | None:
     return ", ".join(sorted(current.board().alive("scheduler"))) or None
 
 
+def _key() -> str:
+    board = current.board()
+    if lack := seal.differs(board.alive("key")):
+        raise _NotReady(lack)
+    return "is that of every dispatcher"
+
+
 def _warnings() -> list[str]:
     try:
         return redis_state.read(current.board().redis).warnings
@@ -105,5 +113,5 @@ def _warnings() -> list[str]:
 _BESIDE_REDIS = ("database", "redis")
 _CHECKS: dict[str, Callable[[], str | None]] = {
     "database": _database, "redis": _redis, "dispatcher": _dispatchers, "worker": _workers,
-    "scheduler": _schedulers,
+    "scheduler": _schedulers, "secret_key": _key,
 }

@@ -18,6 +18,7 @@ from rq.webhook import Webhook
 from jobsched import lanes
 from jobsched.domain import Fence, Slice
 from jobsched.lanes import RUN_SLICE, TIDY, WAKE, NotAdmitted, SliceJob
+from jobsched.queues import seal
 from tests.support import BANDS
 
 OURS = (RUN_SLICE, WAKE, TIDY)
@@ -28,9 +29,10 @@ def ran(*_: Any) -> None:
 
 
 def put(redis: Redis, func: str, *, instance: Any = None, **fields: Any) -> SliceJob:
-    """A job's hash as somebody else writes it into Redis, fetched as a worker fetches it."""
-    data = json.dumps([func, instance, [], {}])
-    redis.hset("rq:job:evil", mapping={"data": data, "status": "queued", "origin": "band-1ms", **fields})
+    """A job's hash as somebody else writes it into Redis who has our key, fetched as a worker fetches it."""
+    data = json.dumps([func, instance, [], {}]).encode()
+    redis.hset("rq:job:evil", mapping={"data": data, "status": "queued", "origin": "band-1ms",
+                                       "seal": seal.ours().of("evil", data), **fields})
     return SliceJob.fetch("evil", connection=redis, serializer=JSONSerializer)
 
 
@@ -79,7 +81,7 @@ def test_pickles_are_not_loaded(redis: Redis) -> None:
 
     job = SliceJob.fetch("evil", connection=redis)  # whatever serializer a worker was started with
 
-    with pytest.raises(DeserializationError):
+    with pytest.raises(NotAdmitted):
         job.func  # noqa: B018
     with pytest.raises(DeserializationError):
         job.args  # noqa: B018

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from jobsched import schema
 from jobsched.config import Settings
 from jobsched.models import db
+from jobsched.queues import seal
 from tests.integration.conftest import MakeClient
 from tests.integration.web import board_of
 
@@ -32,12 +33,13 @@ def test_a_process_that_answers_is_up(client: FlaskClient) -> None:
 
 def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
     assert checks(client) == {"database": True, "redis": True, "dispatcher": False, "worker": False,
-                              "scheduler": False}
+                              "scheduler": False, "secret_key": True}
     board_of(client).beat("dispatcher", "disp-1", 60)
     assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": False,
-                              "scheduler": False}
+                              "scheduler": False, "secret_key": True}
     board_of(client).beat("worker", "work-1", 60)
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": True, "scheduler": False}
+    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": True,
+                              "scheduler": False, "secret_key": True}
     board_of(client).beat("scheduler", "sched-1", 60)
     assert all(checks(client).values())
     assert client.get("/readyz").json["checks"]["dispatcher"]["detail"] == "disp-1"
@@ -88,5 +90,15 @@ def test_without_redis_nothing_is_ready_but_the_process_is_up(
     schema.upgrade(settings)
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
     assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False,
-                              "scheduler": False}
+                              "scheduler": False, "secret_key": False}
     assert client.get("/healthz").status_code == 200
+
+
+def test_a_dispatcher_with_another_secret_key_is_told_of(client: FlaskClient) -> None:
+    board_of(client).beat("key", seal.ours().prints[0], 60)
+    assert checks(client)["secret_key"]
+
+    board_of(client).beat("key", seal.Seal(["another"]).prints[0], 60)
+
+    assert not checks(client)["secret_key"]
+    assert "set the same SECRET_KEY" in client.get("/readyz").json["checks"]["secret_key"]["detail"]

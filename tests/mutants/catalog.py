@@ -393,7 +393,7 @@ MUTANTS = (
     _mutant("a lease that is not renewed while a task runs", "lease.py",
             "if not self.lost and now >= renew_at:", "if not self.lost and renew_at == 0:",
             f"{_RUNNER}the_lease_is_renewed_for_as_long_as_a_task_runs"),
-    _mutant("workers that run any function", "lanes.py",
+    _mutant("workers that run any function", "queues/jobs.py",
             "self.func_name not in (RUN_SLICE, WAKE, TIDY)", "self.func_name is None",
             "integration/test_lanes.py::test_any_other_function_is_refused"),
     _mutant("a child that outlives its worker", "workers.py",

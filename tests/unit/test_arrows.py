@@ -106,5 +106,5 @@ def test_only_the_board_names_its_keys() -> None:
 
 
 def test_the_dispatcher_names_the_runner_by_a_string_only() -> None:
-    assert "jobsched.runner.run_slice" in FILES["jobsched.lanes"].read_text()
+    assert "jobsched.runner.run_slice" in FILES["jobsched.queues.jobs"].read_text()
     assert "jobsched.runner" not in reached("jobsched.lanes")
