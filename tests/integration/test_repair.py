@@ -496,7 +496,7 @@ def test_a_build_that_was_cut_short_is_completed_by_the_next_sweeps(
 
 
 def test_a_job_that_runs_while_the_board_is_lost_is_neither_placed_nor_given_back_at_once(
-    sweeper: Sweeper, settings: Settings, board: Board, redis: Redis
+    settings: Settings, board: Board, redis: Redis
 ) -> None:
     """Its worker puts the slice back within a third of a lease; see test_runner."""
     (id_,) = post(settings, board, draft())
@@ -505,7 +505,7 @@ def test_a_job_that_runs_while_the_board_is_lost_is_neither_placed_nor_given_bac
     update(id_, started_at=utcnow() + timedelta(hours=1))
     redis.flushall()
 
-    sweeper.sweep()
+    Sweeper(dataclasses.replace(settings, lease_s=60), board, redis).sweep()
 
     assert job(id_).status == "running"
     assert board.known([id_]) == set()
