@@ -3,6 +3,8 @@
 PYTHON_IN := .venv/bin/python
 # Options of pytest, as in: make test ARGS='-k board -x'
 ARGS ?=
+# How many processes run the tests, each with servers of its own.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -lt 4 ] && echo "$$n" || echo 4)
 
 .PHONY: help run demo info test test-long mutants lint chaos soak marks bench-fair bench-expect migration pins
 
@@ -23,7 +25,7 @@ info: ## Show the queues and workers of the running stack, as rq info does
 
 test: lint ## Lint, then run all tests; as root with apt-get, install the servers that they use first
 	@exec scripts/system-packages
-	@exec $(PYTHON_IN) -m pytest $(ARGS)
+	@exec $(PYTHON_IN) -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 test-long: ## The model of the engine with 1,000 examples, on SQLite and PostgreSQL
 	@exec scripts/venv requirements-dev.txt
