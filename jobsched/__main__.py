@@ -2,4 +2,5 @@
 
 from jobsched.cli import main
 
-main(prog_name="jobsched")
+if __name__ == "__main__":  # a process that a task starts with multiprocessing imports this module anew
+    main(prog_name="jobsched")

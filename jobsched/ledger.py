@@ -31,6 +31,8 @@ _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_ti
 
 #: Clocks of hosts that agree never differ by as much.
 AHEAD = timedelta(seconds=90)
+#: Ends the error of a job that may not start again.
+NO_ATTEMPT = ", and no attempt is left"
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,16 @@ def finish(session: Session, outcomes: Sequence[Outcome]) -> int:
 
 
 def give_back(session: Session, fences: Sequence[Fence], why: str) -> tuple[int, int]:
-    """Take running jobs from workers that fell silent: pending again, or failed when no attempt is left.
+    """Take running jobs from workers or processes that ended: pending again, or failed when no attempt is left.
 
-    Returns how many went back, and how many failed with ``why`` as their error.
+    Returns how many went back, and how many failed. ``why`` is their error, with NO_ATTEMPT for those that failed.
     """
     ours = tuple_(Job.id, Job.attempt).in_([(fence.job, fence.attempt) for fence in fences])
     spent = session.execute(
         move(Status.RUNNING, Status.FAILED).where(ours, Job.attempt >= Job.max_attempts)
-        .values(error=why, finished_at=utcnow())
+        .values(error=why + NO_ATTEMPT, finished_at=utcnow())
     )
-    back = session.execute(move(Status.RUNNING, Status.PENDING).where(ours))
+    back = session.execute(move(Status.RUNNING, Status.PENDING).where(ours).values(error=why))
     return _count(back), _count(spent)
 
 

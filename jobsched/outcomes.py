@@ -6,6 +6,7 @@ Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,8 +34,12 @@ class Start:
     may_repeat: bool = True
 
 
-def default_limit_s(job: StartedJob, settings: Settings) -> float:
-    """The longest that one start of a job may take, in seconds, unless its task says."""
+def limit_s(job: StartedJob, settings: Settings) -> float:
+    """The longest that one start of a job may take, in seconds: what its task says, or what its band allows."""
+    with suppress(tasks.UnknownTask):
+        said = tasks.find(job.task).timeout_s
+        if said is not None:
+            return said
     band = _band(job, settings.bands)
     return max(LEAST_LIMIT_S, LIMIT_FACTOR * (band.bound_s if band else job.execution_time))
 

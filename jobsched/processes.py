@@ -6,19 +6,25 @@ What Linux alone can do (end a child when its parent is killed, adopt orphans) i
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import psutil
 
+log = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+#: How long one that was killed may take to end, in seconds.
+MOST_END_S = 5.0
 # Loaded before any fork: a child between fork and exec should load nothing.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -120,9 +126,51 @@ def descendants(spared: Collection[int] = ()) -> list[psutil.Process]:
             if process.pid not in spared and _lives(process)]
 
 
+def children() -> frozenset[int]:
+    """The process ids of all children, also of those that have ended and were not waited for. Quick where none is."""
+    if not _has_children():
+        return frozenset()
+    return frozenset(process.pid for process in psutil.Process().children())
+
+
+def end_children(spared: Collection[int] = ()) -> bool:
+    """End all children but ``spared``, with all below them, and reap them; whether one of them was still alive.
+
+    Orphans below them become our children where we :func:`adopt_orphans`, and are ended as well.
+    """
+    some, give_up = False, time.monotonic() + MOST_END_S
+    while _has_children():
+        ours = [process for process in psutil.Process().children() if process.pid not in spared]
+        living = [process for process in ours if _lives(process)]
+        some = some or bool(living)
+        if not spared:
+            reap()
+        else:
+            _reap_those(process.pid for process in ours)
+        if not ours:
+            break
+        for process in living:
+            with suppress(psutil.Error):
+                kill([*process.children(recursive=True), process])
+        if time.monotonic() > give_up:
+            log.error("can not end the processes %s", sorted(process.pid for process in living))
+            break
+        time.sleep(0.001)
+    return some
+
+
 def of_session(session: int) -> list[psutil.Process]:
     """The living processes below this one whose session ``session`` led."""
     return [process for process in descendants() if _session(process.pid) == session]
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL the process ``pid``, which is a child of ours that was not waited for, and all below it."""
+    below: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        below = psutil.Process(pid).children(recursive=True)
+    os.kill(pid, signal.SIGKILL)
+    kill(below)
 
 
 def kill(processes: Collection[psutil.Process]) -> None:
@@ -137,6 +185,20 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _reap_those(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _session(pid: int) -> int | None:

@@ -38,7 +38,7 @@ COUNT_S = 0.2
 #: another, which costs work and does no harm.
 LOCK_S = 3.0
 
-SILENT = "the worker fell silent, and no attempt is left"
+SILENT = "the worker fell silent"
 
 
 class Sweeper:

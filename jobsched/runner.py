@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,17 +21,13 @@ from jobsched.domain import BoardLost, Fence, Slice, Status
 from jobsched.failpoints import failpoint
 from jobsched.host import output
 from jobsched.host.settings import load_with_tasks
-from jobsched.lease import Lease, LeaseLost
+from jobsched.lease import Lease
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
 from jobsched.queues import aside
-from jobsched.work.recording import record
-from jobsched.work.start import OneStart
+from jobsched.work.running import RunningTasks
 
 log = logging.getLogger(__name__)
-
-#: Outcomes are recorded together, but none waits longer than this for its neighbours, in seconds.
-RECORD_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def runtime() -> Runtime:
 
 
 def warm_up() -> None:
-    """Do once, before a fork, what each child would do anew for its slice: set up mappers, compile the statements."""
+    """Do once, before the first slice, what that would wait for: set up mappers, compile the statements."""
     nobody = Slice("", 0, "", 0, 0.0, (Fence(0, 0),))
     then = utcnow()
     try:
@@ -70,12 +65,9 @@ def run_slice(
     """Run the jobs of one slice that are still ours to run, and record how each ended."""
     now = runtime()
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
-    try:
-        with now.app.app_context():
-            if _is_in_flight(now.board, slice_id):
-                SliceRun(now, slice_).run()
-    finally:
-        output.flush()  # RQ ends this process without doing it
+    with now.app.app_context():
+        if _is_in_flight(now.board, slice_id):
+            SliceRun(now, slice_).run()
 
 
 def _is_in_flight(board: Board, slice_id: str) -> bool:
@@ -104,15 +96,14 @@ def tidy() -> int:
 
 
 class SliceRun:
-    """One slice in the hands of this process."""
+    """One slice in the hands of this worker."""
 
     def __init__(self, now: Runtime, slice_: Slice) -> None:
         self._now = now
         self._slice = slice_
         self._started: list[StartedJob] = []
-        self._current: OneStart | None = None
-        self._waiting: list[Outcome] = []
-        self._lease = Lease(self._renew, now.settings.lease_s / 3, self._record_killed)
+        self._tasks = RunningTasks([], now.settings)
+        self._lease = Lease(self._renew, now.settings.lease_s / 3, self._watch)
 
     def run(self) -> None:
         """Start fence, the tasks, finish fence, settle; without the last when the slice was taken from us."""
@@ -120,16 +111,18 @@ class SliceRun:
         with self._lease:
             self._started, unknown = patiently(self._start)
             self._set_aside(unknown)
-            ended = self._run_all()
+            self._tasks = RunningTasks(self._started, self._now.settings)
+            self._tasks.run(lambda: self._lease.lost)
             if self._lease.lost:
                 log.warning("slice %s was taken back while it ran", self._slice.id)
                 return
             with _others_may_be_away("settle"):
                 failpoint("run.recorded", effect="sql")
-                self._now.board.settle(self._slice.id, sum(outcome.run_time for outcome in ended))
+                self._now.board.settle(self._slice.id, self._tasks.used_s)
                 failpoint("run.settled")
-                self._place([outcome.job for outcome in ended if outcome.band])
-                schedule.wake_at(self._now.board.redis, [outcome.run_at for outcome in ended if outcome.run_at])
+                self._place([*(outcome.job for outcome in self._tasks.ended if outcome.band), *self._tasks.cut_off])
+                retries = [outcome.run_at for outcome in self._tasks.ended if outcome.run_at]
+                schedule.wake_at(self._now.board.redis, retries)
                 failpoint("run.retries_asked")
 
     def _start(self) -> tuple[list[StartedJob], dict[int, str]]:
@@ -152,36 +145,8 @@ class SliceRun:
             self._now.board.set_aside(self._slice.id, unknown)
             failpoint("run.set_aside")
 
-    def _run_all(self) -> list[Outcome]:
-        """Run the jobs in turn, and record how they ended as they do."""
-        ended: list[Outcome] = []
-        recorded_at = time.monotonic()
-        for job in self._started:
-            try:
-                outcome = self._perform(job)
-            except LeaseLost:
-                break
-            failpoint("run.performed", effect="sql")
-            ended.append(outcome)
-            if time.monotonic() - recorded_at >= RECORD_EVERY_S:
-                self._record_waiting()
-                recorded_at = time.monotonic()
-        self._record_waiting()
-        return ended
-
-    def _perform(self, job: StartedJob) -> Outcome:
-        """Run one started job's task, and say how it ended. Raises LeaseLost."""
-        self._current = OneStart(job, self._lease, self._now.settings)
-        try:
-            outcome = self._current.perform()
-            self._waiting.append(outcome)
-            return outcome
-        finally:
-            self._current = None
-
-    def _record_waiting(self) -> None:
-        record(self._waiting)
-        self._waiting = []
+    def _watch(self, lost: bool) -> None:
+        self._tasks.watch(lost)
 
     def _renew(self) -> bool:
         """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
@@ -198,17 +163,12 @@ class SliceRun:
         failpoint("run.adopted")
         return True
 
-    def _record_killed(self) -> None:
-        killed = [self._current.if_killed()] if self._current else []
-        with self._now.app.app_context():
-            record([*self._waiting, *killed])
-
-    def _place(self, demoted: Sequence[int]) -> None:
-        """Put jobs that have overrun into their new lanes; others may have moved them on, so SQL is asked."""
-        if not demoted:
+    def _place(self, jobs: Sequence[int]) -> None:
+        """Put jobs that wait again into their lanes; others may have moved them on, so SQL is asked."""
+        if not jobs:
             return
         with reading() as session:
-            waiting = ledger.still_pending(session, demoted)
+            waiting = ledger.still_pending(session, jobs)
         self._now.board.place(waiting)
         failpoint("run.demoted_placed")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from redis import Redis
@@ -15,13 +15,15 @@ from rq import Queue, worker_registration
 from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from jobsched import lanes, plan, processes, tasks
+from jobsched import lanes, plan, tasks
 from jobsched.base import redis_errors
 from jobsched.board import Board, code_of
 from jobsched.domain import BoardLost
 from jobsched.host import identity
+from jobsched.lease import QUIET
 from jobsched.queues.guarded import GuardedWorker
 from jobsched.queues.patient import if_redis_serves
 
@@ -33,12 +35,14 @@ HEARTBEAT_S = 5
 ALIVE_S = 3.0 * HEARTBEAT_S
 #: A worker shows itself no more often than this, however many slices it runs, in seconds.
 LEAST_BEAT_S = 1.0
-#: A horse whose slice is out of flight at this many heartbeats in a row is killed.
-MOST_MISSING = 3
+#: How much longer than that RQ waits for the next heartbeat of a slice, in seconds.
+RQ_PATIENCE_S = 60
 
 
 class LaneWorker(GuardedWorker):
     """An RQ worker on the lanes of a slot, in the order of its turns.
+
+    It does not fork for what it takes from a queue: :mod:`jobsched.runner` forks, for the tasks of a slice alone.
 
     ``aim`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
     when it has nothing to do.
@@ -58,8 +62,7 @@ class LaneWorker(GuardedWorker):
         self._serve(slot)
         self._in_hand = self._waits = False
         self._board = Board(connection)
-        self._pid = os.getpid()
-        self._missing = 0
+        self._execution: tuple[RQJob, Execution] | None = None
         self._shown_at = float("-inf")
 
     def _serve(self, slot: plan.Slot) -> None:
@@ -136,36 +139,37 @@ class LaneWorker(GuardedWorker):
             self._board.rest("worker", self.name)
             self._board.rest_tasks(self.name, self._lanes, self._tasks)
 
+    def work(self, *args: Any, **options: Any) -> bool:
+        """As RQ's, with heartbeats from a thread while a slice is in hand: its tasks run in a process of their own."""
+        Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        return super().work(*args, **options)
+
     def execute_job(self, job: RQJob, queue: Queue) -> None:
-        self._missing, self._in_hand = 0, True
+        """Run what was popped in this process, which RQ's SimpleWorker does as well: :mod:`jobsched.runner` forks."""
+        self._in_hand = True
         with if_redis_serves("tell RQ of a slice"):  # one that has not begun comes back by its lease
-            super().execute_job(job, queue)
+            execution = self.prepare_execution(job)
+            self._execution = (job, execution)
+            self.perform_job(job, queue, execution)
+        self._execution = None
+        self.set_state(WorkerStatus.IDLE)
         self.look()
         self._in_hand = False
 
-    def maintain_heartbeats(self, job: RQJob, execution: Execution) -> None:
-        """Besides, kill a horse whose slice is not in flight any more: it is too stuck to notice by itself."""
-        try:
-            super().maintain_heartbeats(job, execution)
-            holds = job.func_name != lanes.RUN_SLICE or self._board.holds(job.id)
-        except RedisError as error:  # to end with it would take down the horse, which can do without Redis
-            log.warning("no heartbeat: %s", redis_errors.sentence(error))
-            return
-        self._missing = 0 if holds else self._missing + 1
-        if self._missing >= MOST_MISSING:
-            log.error("slice %s was taken back, and its process goes on: killing it", job.id)
-            self.kill_horse()
+    def get_heartbeat_ttl(self, job: RQJob, working_time: float = 0.0) -> int:
+        """How long RQ takes a slice for one in hand after a heartbeat, in seconds."""
+        return HEARTBEAT_S + RQ_PATIENCE_S
 
-    def handle_work_horse_killed(self, job: RQJob, *_: Any) -> None:
-        """What a killed horse has started dies with it, and its lease ends now: the next sweep gives its jobs back."""
-        processes.kill(processes.descendants())
-        processes.reap()
-        with suppress(RedisError, BoardLost):  # then the lease runs out by itself
-            self._board.renew(job.id, 0.0, started=False)
-
-    def main_work_horse(self, job: RQJob, queue: Queue) -> None:
-        processes.die_with_parent(self._pid)
-        super().main_work_horse(job, queue)
+    def _beat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT_S)
+            if (ours := self._execution) is None:
+                continue
+            try:
+                with QUIET:
+                    self.maintain_heartbeats(*ours)
+            except RedisError as error:  # the slice can do without Redis
+                log.warning("no heartbeat: %s", redis_errors.sentence(error))
 
 
 def _queues(slot: plan.Slot) -> list[str]:

@@ -29,7 +29,7 @@ def tally(payload: dict[str, Any], run: Run) -> None:
 
 @task(timeout_s=60)
 def hold(payload: dict[str, Any], run: Run) -> str:
-    """Say who runs in the file ``here`` + attempt, then wait for the file ``go``."""
+    """Say who runs in the file ``here`` + attempt, and for which worker, then wait for the file ``go``."""
     Path(f"{payload['here']}-{run.attempt}").write_text(f"{os.getpid()} {os.getppid()}")
     while not Path(payload["go"]).exists():
         time.sleep(0.01)

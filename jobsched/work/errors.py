@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobsched.domain import JobschedError
-from jobsched.lease import Overrun, TimeLimitExceeded
 from jobsched.work import frames, messages, peeking
 from jobsched.work.cutting import cut
+from jobsched.work.limits import Overrun, TimeLimitExceeded
 
 #: The most of an error that is recorded, in bytes of UTF-8.
 ERROR_BYTES = 8_192

@@ -13,59 +13,53 @@ from typing import Any
 
 from jobsched import outcomes, tasks
 from jobsched.config import Settings
-from jobsched.lease import AFTERMATH_S, HARD_GRACE_S, Lease, LeaseLost
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
 from jobsched.outcomes import Start
-from jobsched.work import errors, results
+from jobsched.work import errors, forks, packing, results
+from jobsched.work.limits import AFTERMATH_S, LeaseLost, Limits
+from jobsched.work.notes import Notes
 
 
 class OneStart:
-    """A start that is made once, by :meth:`perform`, in a process that holds ``lease``."""
+    """A start that is made once, by :meth:`perform`, in a process that has ``limits``, and that takes ``notes``."""
 
-    def __init__(self, job: StartedJob, lease: Lease, settings: Settings) -> None:
-        self._job, self._lease, self._settings = job, lease, settings
+    def __init__(self, job: StartedJob, limits: Limits, notes: Notes, settings: Settings) -> None:
+        self._job, self._limits, self._notes, self._settings = job, limits, notes, settings
         self._run = tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time)
         self._started_at, self._clock = utcnow(), perf_counter()
         self._has_returned = False
-        self._ended: Start | None = None
         self._outcome: Outcome | None = None
         self._bare = ""
         # What the task left, and nothing else holds: it has to go while there are limits.
         self._raised: list[BaseException] = []
         self._returned: list[Any] = []
 
-    def perform(self) -> Outcome:
-        """Run the task, and say how it ended. Whatever it raises is an outcome. Raises LeaseLost."""
+    def perform(self) -> None:
+        """Run the task, and note how it ended. Whatever it raises is an outcome. Raises LeaseLost."""
         limit_s = self._run_task()
-        ended = self._ended = self._end()
+        ended = self._end()
+        self._notes.remain(packing.pack(self._remains(ended)))
         if self._has_returned:
             self._look_back(lambda: self._take_result(ended), max(AFTERMATH_S, limit_s - ended.run_time))
         if self._outcome is None:
             self._look_back(lambda: self._take_error(ended), AFTERMATH_S)
         if self._outcome is None:
             self._outcome = outcomes.failed(ended, self._bare)
+        self._notes.note(packing.pack(self._outcome))
         self._look_back(self._let_go, AFTERMATH_S)
-        return self._outcome
 
-    def if_killed(self) -> Outcome:
-        """What is recorded when the process is killed now. May be asked from another thread."""
-        if self._outcome is not None:
-            return self._outcome
-        if self._ended is None:
-            error = f"did not stop within {HARD_GRACE_S:g} s of its limit, and was killed"
-            return outcomes.of_failure(self._end(), error)
-        if self._has_returned:
-            return outcomes.failed(self._ended, "what it returned had no end, and its process was killed")
-        return outcomes.of_failure(self._ended, self._bare)
+    def _remains(self, ended: Start) -> packing.Remains:
+        return packing.Remains(ended.started_at, ended.finished_at, ended.run_time, ended.may_repeat,
+                               self._has_returned, self._bare)
 
     def _run_task(self) -> float:
         """Run the task within its limit, which is returned, in seconds; 0 where there is no such task."""
         job, settings, limit_s = self._job, self._settings, 0.0
         try:
             task = tasks.find(job.task)
-            limit_s = task.timeout_s or outcomes.default_limit_s(job, settings)
-            with self._lease.task(limit_s, outcomes.overrun_s(job, settings)):
+            limit_s = outcomes.limit_s(job, settings)
+            with self._limits.task(limit_s, outcomes.overrun_s(job, settings)):
                 self._call(task)
         except LeaseLost:
             raise
@@ -75,7 +69,7 @@ class OneStart:
 
     def _call(self, task: tasks.Task) -> None:
         try:
-            self._returned.append(task(self._job.payload, self._run))
+            self._returned.append(forks.call(task, self._job.payload, self._run))
             self._has_returned = True
         except LeaseLost:
             raise
@@ -90,8 +84,8 @@ class OneStart:
     def _look_back(self, work: Callable[[], None], seconds: float) -> None:
         """Do something with what the task left, for a bounded time; what is raised meanwhile is its error, too."""
         try:
-            with self._lease.aftermath(seconds):
-                work()
+            with self._limits.aftermath(seconds):
+                forks.call(work)
         except BaseException as raised:
             self._keep(raised)
 
@@ -100,7 +94,7 @@ class OneStart:
 
     def _take_error(self, ended: Start) -> None:
         raised = self._raised[-1]
-        told = errors.tell(raised, self._lease.stops)
+        told = errors.tell(raised, self._limits.stops)
         if not self._has_returned:
             self._outcome = outcomes.of_error(ended, told.text, self._settings, overran=told.overran)
         elif isinstance(raised, results.BadResult):
@@ -109,7 +103,7 @@ class OneStart:
             self._outcome = outcomes.failed(ended, f"what it returned can not be read: {told.text}")
 
     def _let_go(self) -> None:
-        for held in (self._raised, self._returned, self._lease.stops):
+        for held in (self._raised, self._returned, self._limits.stops):
             held.clear()
 
     def _end(self) -> Start:

@@ -173,6 +173,16 @@ def overrun(system: System) -> None:
     _wait_until_fired(system)
 
 
+@comes_to("run.broken_off", "run.performed", "run.recorded", "run.settled", "run.demoted_placed")
+def killed(system: System) -> None:
+    _post(system, 1)
+    _post(system, 1, task="killed")
+    _post(system, 1)
+    system.dispatch()
+    system.worker(armed=True)
+    _wait_until_fired(system)
+
+
 @comes_to("run.set_aside")
 def pop_what_the_worker_does_not_know(system: System) -> None:
     _post(system, 2)

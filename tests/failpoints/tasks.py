@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,12 @@ def held(payload: dict[str, Any], run: Run) -> str:
 def newer(payload: dict[str, Any], run: Run) -> str:
     """Leave the line, as ``noted`` does; not every worker knows it."""
     return noted(payload, run)  # type: ignore[no-any-return]
+
+
+@task
+def killed(payload: dict[str, Any], run: Run) -> str:
+    """Kill the process at the first start."""
+    _note(run)
+    if run.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run.key

@@ -239,8 +239,8 @@ def test_give_back_makes_running_jobs_pending_and_fails_those_without_an_attempt
     with writing() as session:
         assert ledger.give_back(session, [Fence(left, 2), Fence(spent, 3)], "it fell silent") == (1, 1)
 
-    assert (job(left).status, job(left).error, job(left).attempt) == ("pending", None, 2)
-    assert (job(spent).status, job(spent).error) == ("failed", "it fell silent")
+    assert (job(left).status, job(left).error, job(left).attempt) == ("pending", "it fell silent", 2)
+    assert (job(spent).status, job(spent).error) == ("failed", "it fell silent, and no attempt is left")
     assert job(spent).finished_at is not None
 
 

@@ -165,7 +165,7 @@ def test_a_job_without_an_attempt_left_has_failed(sweeper: Sweeper, settings: Se
         assert job(id_).attempt == attempt
         assert sweeper.expired_leases() == 1
 
-    assert (job(id_).status, job(id_).error) == ("failed", repair.SILENT)
+    assert (job(id_).status, job(id_).error) == ("failed", f"{repair.SILENT}, and no attempt is left")
     assert board.known([id_]) == set()
     assert at_rest(sweeper)
 

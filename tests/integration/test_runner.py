@@ -20,6 +20,8 @@ from jobsched.domain import Slice, Status
 from jobsched.models import Job
 from jobsched.runner import run_slice
 from jobsched.work.errors import ERROR_BYTES
+from jobsched.work.recording import record
+from jobsched.work.running import RECORD_EVERY_S
 from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
 from tests.integration.runner_fixtures import board as board
 from tests.integration.runner_fixtures import runner_here as runner_here
@@ -242,7 +244,7 @@ def test_an_outcome_that_comes_too_late_is_not_recorded(settings: Settings, capl
     now = datetime.now(timezone.utc)
     outcome = writes.Outcome(id_, started.attempt, Status.COMPLETED, now, now, 0.0)
 
-    assert runner.record([outcome]) == 1
+    assert record([outcome]) == 1
 
     assert job(id_).status == "pending"
     assert "1 of 1 outcomes came too late" in caplog.text
@@ -390,21 +392,20 @@ def test_a_task_that_catches_every_exception_is_stopped_as_well(
 def test_outcomes_do_not_wait_for_a_slow_neighbour_that_follows_later(
     settings: Settings, board: Board, tmp_path: Path
 ) -> None:
-    """What has ended is recorded at the latest when the next job ends, RECORD_EVERY_S having passed."""
-    noted = {"book": str(tmp_path / "book"), "seconds": runner.RECORD_EVERY_S}
+    """What has ended is recorded RECORD_EVERY_S later, while the next job still runs."""
+    noted = {"book": str(tmp_path / "book"), "seconds": RECORD_EVERY_S}
     first, slow, held = post(settings, board, draft(back=1, **LONG), draft("tally", **LONG, **noted),
                              draft("hold", **LONG, here=str(tmp_path / "here"), go=str(tmp_path / "go")))
     (slice_,) = cut(board, "task_05", budget_s=100)
-    seen: list[str] = []
 
     def look() -> None:
         try:
             eventually((tmp_path / "here-1").exists)
-            seen.extend(job(id_).status for id_ in (first, slow, held))
+            seen = ["completed", "completed", "running"]
+            eventually(lambda: [job(id_).status for id_ in (first, slow, held)] == seen)
         finally:
             (tmp_path / "go").touch()
 
     in_background(slice_, look)
 
-    assert seen == ["completed", "completed", "running"]
     assert job(held).status == "completed"

@@ -144,7 +144,7 @@ def test_a_worker_with_a_slice_in_its_hands_changes_after_it(
         worker.heartbeat()
         meanwhile.append(names(worker))
 
-    monkeypatch.setattr(Worker, "execute_job", slice_in_hand)
+    monkeypatch.setattr(LaneWorker, "perform_job", slice_in_hand)
     job_ = lanes.SliceJob.create(lanes.RUN_SLICE, id="s-1", connection=redis)
     worker.execute_job(job_, lanes.queue(redis, "band-10s"))
     worker.heartbeat()
@@ -188,20 +188,6 @@ def test_workers_follow_the_mix_and_every_job_runs_once(
 # Processes
 
 
-def test_the_lease_of_a_killed_process_ends_at_once(
-    redis: Redis, board: Board, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobsched.processes.descendants", list)  # ours are the servers of the tests
-    board.place([waiting_job()])
-    [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
-    assert not board.expired(10)
-
-    lane_worker(redis, Slot(BANDS, ())).handle_work_horse_killed(
-        lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis), 0, 9, None)
-
-    assert list(board.expired(10)) == [slice_.id]
-
-
 def test_the_lease_of_what_a_dead_worker_held_ends_at_once(redis: Redis, board: Board) -> None:
     board.place([waiting_job()])
     [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
@@ -218,10 +204,10 @@ def held(tmp_path: Path, name: str = "held") -> dict[str, str]:
 
 
 def wait_for_start(tmp_path: Path, attempt: int = 1, name: str = "held") -> tuple[int, int]:
-    """The process ids of the horse that runs the held job, and of its worker."""
+    """The process ids of the task process that runs the held job, and of its worker."""
     path = tmp_path / f"{name}-{attempt}"
-    horse, worker = eventually(lambda: path.exists() and path.read_text().split(), 40)
-    return int(horse), int(worker)
+    process, worker = eventually(lambda: path.exists() and path.read_text().split(), 40)
+    return int(process), int(worker)
 
 
 def living(board: Board) -> list[Worker]:
@@ -230,22 +216,23 @@ def living(board: Board) -> list[Worker]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["horse", "worker"])
+@pytest.mark.parametrize("victim", ["task", "worker"])
 def test_a_job_of_a_killed_process_runs_again_and_is_completed_once(
     settings: Settings, ledger: object, board: Board, tmp_path: Path, victim: str
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
         (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
-        horse, worker = wait_for_start(tmp_path)
+        process, worker = wait_for_start(tmp_path)
 
-        os.kill(worker if victim == "worker" else horse, signal.SIGKILL)
+        os.kill(worker if victim == "worker" else process, signal.SIGKILL)
 
-        eventually(lambda: not psutil.pid_exists(horse))  # a horse does not outlive its worker
+        eventually(lambda: not psutil.pid_exists(process))  # it does not outlive its worker
         wait_for_start(tmp_path, attempt=2)
         (tmp_path / "go").touch()
         until_completed(1)
 
+        assert psutil.pid_exists(worker) == (victim == "task")
         assert (job(id_).attempt, job(id_).result) == (2, f"{id_}-2")
         eventually(lambda: board.flying() == {})
         eventually(lambda: len(living(board)) == 3)  # its seat is filled again

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.domain import JobschedError
-from jobsched.lease import Overrun, TimeLimitExceeded
 from jobsched.work import errors, peeking
 from jobsched.work.cutting import cut
 from jobsched.work.errors import ERROR_BYTES
+from jobsched.work.limits import Overrun, TimeLimitExceeded
 
 
 def raised_while(context: BaseException, error: BaseException) -> BaseException:

@@ -41,7 +41,7 @@ def start(band: str = "task_01", *, may_repeat: bool = True, **job: Any) -> Star
     ("task_01", 30.0), ("task_04", 30.0), ("task_05", 100.0), ("gone", 50.0),
 ])
 def test_without_one_of_its_own_a_task_may_take_ten_times_its_bound(band: str, limit_s: float) -> None:
-    assert outcomes.default_limit_s(start(band, execution_time=5.0).job, settings()) == limit_s
+    assert outcomes.limit_s(start(band, execution_time=5.0).job, settings()) == limit_s
 
 
 @pytest.mark.parametrize(("overrun", "band", "after_s"), [

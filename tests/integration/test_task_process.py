@@ -1,0 +1,307 @@
+"""The process that tasks run in: what they fork, start and leave, and what becomes of a slice when it dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobsched import submit
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.models import Job
+from jobsched.runner import run_slice
+from tests import rough_tasks
+from tests.engine import as_arguments, cut, draft, engine, job, post, starts
+from tests.integration.runner_fixtures import board as board
+from tests.integration.runner_fixtures import runner_here as runner_here
+from tests.integration.runner_fixtures import settings as settings
+from tests.support import eventually
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+HERE = "at job 2 of the 3 of its slice"
+UNREAD = "what it returned can not be read"
+TASKS = "tests.engine_tasks,tests.rough_tasks"
+
+
+@pytest.fixture
+def variables() -> dict[str, str]:
+    """What the environment sets for the runner."""
+    return {"JOBSCHED_TASKS": TASKS, "JOBSCHED_OVERRUN_GRACE": "1500"}  # to fork may take its time
+
+
+@pytest.fixture
+def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
+    """Submit jobs, take them as one slice, run it, and return their rows."""
+
+    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
+        ids = post(settings, board, *wishes)
+        (slice_,) = cut(board, "task_01", budget_s=10)
+        assert [fence.job for fence in slice_.jobs] == ids
+        run_slice(*as_arguments(slice_))
+        return [job(id_) for id_ in ids]
+
+    return submit_and_run
+
+
+Run = Callable[..., list[Job]]
+
+
+def tallied(tmp_path: Path) -> submit.JobDraft:
+    return draft("tally", book=str(tmp_path / "book"))
+
+
+def none_lives(tmp_path: Path) -> bool:
+    """Whether all processes whose ids are in the file ``pids`` are gone, zombies included."""
+    pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
+    assert pids
+    return not any(psutil.pid_exists(pid) for pid in pids)
+
+
+# A task that forks
+
+
+@pytest.mark.parametrize("how", ["fork", "forkpty", "double"])
+@pytest.mark.parametrize("child", ["exit", "exit with text", "return", "raise", "interrupt", "_exit", "exec", "die",
+                                   "unserialisable"])
+def test_a_task_that_forks_has_its_parents_result_and_its_neighbours_run_once(
+    run: Run, tmp_path: Path, how: str, child: str
+) -> None:
+    before, forked, after = run(tallied(tmp_path), draft("forks", how=how, child=child), tallied(tmp_path))
+
+    assert (forked.status, forked.result, forked.attempt) == ("completed", f"{forked.id}-1", 1)
+    assert [(row.status, row.attempt) for row in (before, after)] == [("completed", 1)] * 2
+    assert starts(tmp_path / "book") == {before.id: 1, after.id: 1}
+
+
+@pytest.mark.parametrize("child", ["exit", "return", "raise", "exec"])
+def test_a_fork_that_nobody_waits_for_changes_nothing(run: Run, tmp_path: Path, child: str) -> None:
+    forked, after = run(draft("forks", child=child, wait=False), tallied(tmp_path))
+
+    assert (forked.status, forked.result) == ("completed", f"{forked.id}-1")
+    assert (after.status, after.attempt) == ("completed", 1)
+    assert starts(tmp_path / "book") == {after.id: 1}
+
+
+@pytest.mark.parametrize("where", ["items", "__del__", "__str__", "thread"])
+def test_what_forks_when_it_is_looked_at_changes_nothing(run: Run, tmp_path: Path, where: str) -> None:
+    before, forked, after = run(tallied(tmp_path), draft("forks_late", where=where), tallied(tmp_path))
+
+    assert forked.status == ("failed" if where == "__str__" else "completed")
+    assert "it forks" in str(forked.error) if where == "__str__" else forked.result == {"a": 1}
+    assert [(row.status, row.attempt) for row in (before, after)] == [("completed", 1)] * 2
+    assert starts(tmp_path / "book") == {before.id: 1, after.id: 1}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_of_multiprocessing_work_in_a_task(settings: Settings, board: Board, method: str) -> None:
+    ids = post(settings, board, *[draft("multiprocesses", method=method, execution_time=10.0)] * 2)
+    (slice_,) = cut(board, "task_05", budget_s=100)
+    run_slice(*as_arguments(slice_))
+    rows = [job(id_) for id_ in ids]
+
+    assert [(row.status, row.result) for row in rows] == [("completed", 42)] * 2
+
+
+# What a task starts ends with it
+
+
+@pytest.mark.parametrize("how", ["wait", "deaf"])
+@pytest.mark.parametrize("task", ["starts_child", "starts_child_briefly"])
+def test_a_stop_ends_what_the_start_has_started_before_the_next_may_begin(
+    run: Run, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, how: str
+) -> None:
+    """At the bound of its lane it is put into the next one; at its limit it fails: both are after its children."""
+    lived: list[bool] = []
+    place = Board.place
+
+    def look_and_place(board: Board, jobs: Any, **told: Any) -> int:
+        if (tmp_path / "pids").exists():
+            lived.append(not none_lives(tmp_path))
+        return place(board, jobs, **told)
+
+    monkeypatch.setattr(Board, "place", look_and_place)
+
+    pids = str(tmp_path / "pids")
+    stopped, after = run(draft(task, pids=pids, how=how), draft("living", pids=pids))
+
+    assert stopped.status == ("pending" if task == "starts_child" else "failed")
+    assert lived == ([False] if task == "starts_child" else [])
+    assert none_lives(tmp_path)
+    assert (after.status, after.attempt, after.result) == ("completed", 1, [])
+
+
+@pytest.mark.parametrize("how", ["left", "session", "daemon", "again and again"])
+@pytest.mark.parametrize("then", ["return", "raise", "outlast", "die"])
+def test_no_child_outlives_its_job_however_that_ends(run: Run, tmp_path: Path, how: str, then: str) -> None:
+    pids = str(tmp_path / "pids")
+    row, after = run(draft("starts_child", pids=pids, how=how, then=then), draft("living", pids=pids))
+
+    assert row.status == {"return": "completed", "raise": "failed"}.get(then, "pending")
+    assert none_lives(tmp_path)
+    assert (after.status, after.attempt, after.result) == ("completed", 1, [])
+
+
+def test_a_task_that_is_killed_leaves_no_child_to_its_retry(run: Run, tmp_path: Path) -> None:
+    wish = draft("starts_child_and_never_stops", pids=str(tmp_path / "pids"), how="session", then="outlast")
+    row, after = run(wish, draft(back=1))
+
+    assert (row.status, row.attempt) == ("failed", 1)
+    assert "was killed" in str(row.error)
+    assert none_lives(tmp_path)
+    assert (after.status, after.attempt) == ("completed", 1)
+
+
+def test_no_zombie_is_left_by_a_job_to_the_next(run: Run) -> None:
+    rows = run(*[draft("leaves_zombie")] * 3)
+
+    assert [row.result for row in rows] == [0, 0, 0]
+
+
+def test_children_of_others_are_left_alone(run: Run, tmp_path: Path) -> None:
+    """The servers of the tests are children of the process that runs the slice here."""
+    ours = {process.pid for process in psutil.Process().children(recursive=True)}
+
+    run(draft("starts_child", pids=str(tmp_path / "pids"), how="left"))
+
+    assert {process.pid for process in psutil.Process().children(recursive=True)} == ours
+
+
+# A process that dies
+
+
+@pytest.mark.parametrize(("how", "told"), [
+    ("segv", f"its process was killed by SIGSEGV (signal 11, segmentation fault), {HERE}"),
+    ("abort", f"its process was killed by SIGABRT (signal 6, aborted), {HERE}"),
+    ("kill", f"its process was killed by SIGKILL (signal 9, killed), {HERE}: by hand, or because memory ran out"),
+    ("term", f"its process was killed by SIGTERM (signal 15, terminated), {HERE}"),
+    ("real time", f"its process was killed by signal {signal.SIGRTMIN + 3}, {HERE}"),
+    ("_exit 0", f"its task ended its process with exit status 0, {HERE}"),
+    ("_exit 3", f"its task ended its process with exit status 3, {HERE}"),
+    ("in a thread", f"its task ended its process with exit status 4, {HERE}"),
+    ("exec", f"its task ended its process with exit status 5, {HERE}"),
+    ("close everything", f"its task ended its process with exit status 6, {HERE}"),
+    ("daemonise", f"its task ended its process with exit status 0, {HERE}"),
+])
+def test_a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed(
+    run: Run, settings: Settings, board: Board, tmp_path: Path, how: str, told: str
+) -> None:
+    before, dead, after = run(tallied(tmp_path), draft("dies", how=how), tallied(tmp_path))
+
+    assert [(row.status, row.attempt) for row in (before, dead, after)] == [
+        ("completed", 1), ("pending", 1), ("completed", 1)]
+    assert starts(tmp_path / "book") == {before.id: 1, after.id: 1}
+    assert dead.error == told
+    assert board.standing(1).pending == {"task_01": 1}  # placed at once
+    assert board.flying() == {}
+    assert board.recount(1) + board.recount_lanes(100) == 0
+
+
+@pytest.mark.parametrize(("where", "how", "status", "told"), [
+    ("items", "segv", "failed", f"{UNREAD}: its process was killed by SIGSEGV (signal 11, segmentation fault), {HERE}"),
+    ("items", "_exit 0", "failed", f"{UNREAD}: its task ended its process with exit status 0, {HERE}"),
+    ("__del__", "segv", "completed", None),
+    ("__del__", "_exit 3", "completed", None),
+    ("error", "kill", "failed", "its own words"),
+])
+def test_a_process_that_dies_of_what_a_task_left_has_the_tasks_end_recorded(
+    run: Run, tmp_path: Path, where: str, how: str, status: str, told: str | None
+) -> None:
+    before, dead, after = run(tallied(tmp_path), draft("dies_late", where=where, how=how), tallied(tmp_path))
+
+    assert (dead.status, dead.attempt) == (status, 1)  # its work is not done again
+    assert str(dead.error).rstrip().endswith(str(told))
+    assert dead.result == ({"a": 1} if status == "completed" else None)
+    assert [(row.status, row.attempt) for row in (before, after)] == [("completed", 1)] * 2
+    assert starts(tmp_path / "book") == {before.id: 1, after.id: 1}
+
+
+@pytest.mark.parametrize("what", rough_tasks.SCRIBBLES)
+def test_a_task_that_writes_over_the_notes_of_its_process_ends_no_job_but_its_own(
+    run: Run, board: Board, tmp_path: Path, what: str
+) -> None:
+    """Its neighbours may be cut off with it; they run again, and none of them twice at one attempt."""
+    before, scribbler, after = run(tallied(tmp_path), draft("scribbles", what=what, book=str(tmp_path / "scribbled")),
+                                   tallied(tmp_path))
+    ids = [before.id, scribbler.id, after.id]
+    while any(job(id_).status == "pending" for id_ in ids):
+        (slice_,) = cut(board, "task_01", budget_s=10)
+        run_slice(*as_arguments(slice_))
+
+    rows = [job(id_) for id_ in ids]
+    assert [(row.status, row.result) for row in (rows[0], rows[2])] == [("completed", None)] * 2
+    if what == "a far end":  # its task has returned, and is not run again because that could not be noted
+        assert (rows[1].status, rows[1].attempt) == ("failed", 1)
+        assert str(rows[1].error).startswith(UNREAD)
+    else:
+        assert (rows[1].status, rows[1].result) == ("completed", "the scribbler's")
+    assert max(row.attempt for row in rows) <= 2
+    made = (tmp_path / "book").read_text().splitlines()
+    assert len(set(made)) == len(made)
+    assert board.recount(1) + board.recount_lanes(100) == 0
+
+
+def test_a_job_whose_process_dies_at_each_attempt_fails_with_how_it_died(
+    run: Run, settings: Settings, board: Board
+) -> None:
+    (dead,) = run(draft("dies", how="segv"))
+    for _ in range(settings.max_attempts - 1):
+        (slice_,) = cut(board, "task_01")
+        run_slice(*as_arguments(slice_))
+
+    row = job(dead.id)
+    assert (row.status, row.attempt) == ("failed", settings.max_attempts)
+    assert row.error == ("its process was killed by SIGSEGV (signal 11, segmentation fault), at job 1 of the 1 of its "
+                         "slice, and no attempt is left")
+    assert board.standing(1).pending == {}
+
+
+@pytest.mark.slow
+def test_in_a_worker_a_process_that_dies_takes_nobody_with_it(
+    settings: Settings, board: Board, tmp_path: Path
+) -> None:
+    book = {"book": str(tmp_path / "book")}
+    ids = post(settings, board, draft("tally", **book), draft("dies", how="segv"), draft("tally", **book),
+               draft("dies", how="_exit 0"), draft("tally", **book))
+    quick = {"JOBSCHED_TASKS": TASKS, "JOBSCHED_WORKERS": "1", "JOBSCHED_REPAIR_EVERY": "60"}
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **quick) as programs:
+        workers = eventually(lambda: [p.pid for p in psutil.Process(programs["worker"].pid).children()])
+        eventually(lambda: all(job(id_).status in ("completed", "failed") for id_ in ids), 60)
+        assert [p.pid for p in psutil.Process(programs["worker"].pid).children()] == workers
+
+    assert [(job(id_).status, job(id_).attempt) for id_ in ids] == [
+        ("completed", 1), ("failed", 3), ("completed", 1), ("failed", 3), ("completed", 1)]
+    assert starts(tmp_path / "book") == {ids[0]: 1, ids[2]: 1, ids[4]: 1}
+    assert "SIGSEGV" in str(job(ids[1]).error)
+    assert "exit status 0" in str(job(ids[3]).error)
+
+
+def test_tasks_run_in_a_process_of_their_own(run: Run) -> None:
+    first, second = run(draft("who"), draft("who"))
+
+    assert first.result == second.result != os.getpid()
+
+
+def test_a_worker_that_can_not_fork_tries_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fork, refused = os.fork, [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def fork_at_the_second_try() -> int:
+        if refused:
+            raise refused.pop()
+        return fork()
+
+    monkeypatch.setattr("jobsched.work.process.os.fork", fork_at_the_second_try)
+
+    (row,) = run(tallied(tmp_path))
+
+    assert (row.status, row.attempt) == ("completed", 1)
+    assert "could not fork for a task: [Errno 11] Resource temporarily unavailable" in caplog.text
