@@ -97,7 +97,7 @@ def dispatcher() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker processes of this host."""
-    sys.exit(_function("crew", "main")(_function("host.settings", "load_with_tasks")()))
+    sys.exit(_function("crew", "main")())
 
 
 @main.command()

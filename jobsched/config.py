@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 #: The variables that are read, besides those whose names begin with JOBSCHED_.
 _UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "PORT"})
+#: The variables of ours and of RQ's that hold a password or a key; tasks do not get them.
+SECRETS = ("DATABASE_URL", "REDIS_URL", "RQ_REDIS_PASSWORD", "RQ_REDIS_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
@@ -52,6 +54,8 @@ class Settings:
     workers: int
     #: Modules that register tasks.
     tasks: tuple[str, ...]
+    #: Names of ``SECRETS`` that tasks get all the same.
+    task_env: tuple[str, ...]
     #: Starts that a job gets before an expired lease fails it.
     max_attempts: int
     #: Estimated work that one slice may carry.
@@ -99,6 +103,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
     redis = read("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url)
     database = read("DATABASE_URL", sqlite_url(home / "jobsched.db"), database_url)
+    read("JOBSCHED_TASK_ENV", "", _names_of(SECRETS), f"names of {', '.join(SECRETS)}, with commas")
     if faults:
         raise ConfigError(faults)
     return Settings(
@@ -114,6 +119,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         tiers=tiers,
         workers=workers,
         tasks=task_modules(env),
+        task_env=task_env(env),
         max_attempts=max_attempts,
         slice_budget_ms=slice_budget_ms,
         overrun=overrun,
@@ -130,18 +136,27 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 def older_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The keys that were the secret key before, the newest first."""
-    return tuple(key.strip() for key in environ.get("SECRET_KEY_FALLBACKS", "").split(",") if key.strip())
+    return _list(environ.get("SECRET_KEY_FALLBACKS", ""))
 
 
 def task_modules(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The modules that register tasks, as ``environ`` names them."""
-    return tuple(name.strip() for name in environ.get("JOBSCHED_TASKS", "").split(",") if name.strip())
+    return _list(environ.get("JOBSCHED_TASKS", ""))
+
+
+def task_env(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that tasks get although they hold a secret, as ``environ`` names them."""
+    return _list(environ.get("JOBSCHED_TASK_ENV", ""))
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What of ``environ`` is no setting: for a stack that touches no Redis, database or home but its own."""
     return {name: value for name, value in environ.items()
             if name not in _UNPREFIXED and not name.startswith("JOBSCHED_")}
+
+
+def _list(raw: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in raw.split(",") if name.strip())
 
 
 def _path(raw: str, default: str) -> Path:
@@ -167,6 +182,15 @@ def _one_of(names: Mapping[str, object]) -> Callable[[str], str]:
         if raw not in names:
             raise ValueError(raw)
         return raw
+
+    return parse
+
+
+def _names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(raw: str) -> tuple[str, ...]:
+        if not set(names := _list(raw)) <= set(known):
+            raise ValueError(raw)
+        return names
 
     return parse
 

@@ -22,7 +22,7 @@ from jobsched.connections import connect
 from jobsched.domain import BoardLost
 from jobsched.host import identity
 from jobsched.loop import stop_signals
-from jobsched.queues import registered, seal
+from jobsched.queues import registered
 from jobsched.replan import Planner
 from jobsched.workers import LaneWorker
 
@@ -39,14 +39,13 @@ ORPHANS_ARRIVE_S = 3.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def main(settings: Settings) -> None:
+def main() -> None:
     """Run one worker process for each slot of the plan, and replace those that die, until SIGTERM or SIGINT.
 
     When the mix of what comes shifts, they are handed the slots of another plan, and change between two slices. In the
-    end every worker finishes the slice in its hands.
+    end every worker finishes the slice in its hands. Raises ConfigError.
     """
-    seal.ours()  # read while it is in the environment
-    runner.runtime()  # imported and made once, shared by every fork
+    settings = runner.runtime().settings  # imported and made once, shared by every fork
     runner.warm_up()
     processes.adopt_orphans()
     planner = Planner(settings)

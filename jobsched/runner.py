@@ -20,7 +20,7 @@ from jobsched.database import ledger_app, patiently, reading, writing
 from jobsched.domain import BoardLost, Fence, Slice, Status
 from jobsched.failpoints import failpoint
 from jobsched.host import output
-from jobsched.host.settings import load_with_tasks
+from jobsched.host.settings import load_for_tasks
 from jobsched.lease import Lease
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
@@ -41,8 +41,11 @@ class Runtime:
 
 @lru_cache(maxsize=1)
 def runtime() -> Runtime:
-    """The process's runtime, from its environment; imports the task modules. Raises ConfigError."""
-    settings = load_with_tasks()
+    """The process's runtime, from its environment, which loses its secrets; imports the task modules.
+
+    Raises ConfigError.
+    """
+    settings = load_for_tasks()
     output.by_lines()
     return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
 

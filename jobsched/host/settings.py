@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from jobsched import config, processes, tasks
 from jobsched.domain import ConfigError
+from jobsched.queues import seal
+from jobsched.work import environment
 
 #: How long modules of tasks may take to be imported, in seconds.
 IMPORT_S = 120.0
@@ -25,27 +27,48 @@ def load_with_tasks(environ: Mapping[str, str] | None = None) -> config.Settings
     return _load(env, lambda: tasks.load(config.task_modules(env)))
 
 
+def load_for_tasks() -> config.Settings:
+    """The settings of this process, which is to run tasks; their modules are imported here.
+
+    What tasks should not get is read first, and gone from the environment before the first module is imported.
+    Raises ConfigError.
+    """
+    env = dict(os.environ)
+    return _load(env, seal.ours, lambda: _import_bare(env, config.task_modules(env)))
+
+
 def load_and_try_tasks(environ: Mapping[str, str]) -> config.Settings:
-    """The settings of ``environ``; the modules of tasks are imported by a process that ends with that.
+    """The settings of ``environ``; the modules of tasks are imported by a process that ends with that, as in a worker.
 
     For a supervisor, in which no code of tasks should run. Raises ConfigError.
     """
     return _load(environ, lambda: _try(environ))
 
 
-def _load(environ: Mapping[str, str], import_tasks: Callable[[], None]) -> config.Settings:
+def _load(environ: Mapping[str, str], *then: Callable[[], object]) -> config.Settings:
     faults: list[str] = []
     try:
         settings = config.load(environ)
     except ConfigError as error:
         faults += error.faults
-    try:
-        import_tasks()
-    except ConfigError as error:
-        faults += error.faults
+    for step in then:
+        try:
+            step()
+        except ConfigError as error:
+            faults += error.faults
     if faults:
         raise ConfigError(faults)
     return settings
+
+
+def _import_bare(environ: Mapping[str, str], modules: Iterable[str]) -> None:
+    """Import modules of tasks without the secrets that ``environ``, this process's at its start, keeps from tasks."""
+    kept = config.task_env(environ)
+    environment.remove(environment.withheld(environ, kept))
+    try:
+        tasks.load(modules)
+    except ConfigError as error:
+        raise ConfigError([environment.explained(fault, kept) for fault in error.faults]) from error
 
 
 def _try(environ: Mapping[str, str]) -> None:
@@ -79,10 +102,11 @@ def _answer() -> None:
     """Import the modules of tasks, and say on standard output, which is ours alone from here on, how that went."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1) as answer:
         os.dup2(2, 1)
-        for module in config.task_modules(os.environ):
+        env = dict(os.environ)
+        for module in config.task_modules(env):
             print(f"{_NEXT}{module}", file=answer)
             try:
-                tasks.load([module])
+                _import_bare(env, [module])
             except ConfigError as error:
                 print(f"{_FAULT}{error}", file=answer)
         answer.flush()

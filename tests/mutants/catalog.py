@@ -516,6 +516,16 @@ MUTANTS = (
     _mutant("a time limit that no timer takes", "work/declaration.py",
             "(_is_number(timeout_s) and 0 < timeout_s <= LONGEST_TIMEOUT_S)", "_is_number(timeout_s)",
             "unit/test_declaration.py::test_numbers_that_can_not_be_are_refused"),
+    # What tasks get of the environment
+    _mutant("secrets that modules of tasks see", "host/settings.py",
+            "    environment.remove(environment.withheld(environ, kept))\n", "",
+            "integration/test_task_environment.py::test_tasks_find_no_secret"),
+    _mutant("secrets that children of tasks inherit", "work/environment.py",
+            "        os.environ.pop(name, None)\n", "        continue\n",
+            "unit/test_environment.py::test_removed_variables_are_gone_from_the_process"),
+    _mutant("secrets that /proc goes on to show", "work/environment.py",
+            "memory.write(bytes(len(value)))", "memory.read(len(value))",
+            "unit/test_environment.py::test_removed_variables_are_gone_from_what_others_see_of_the_process"),
     # The sweep
     _mutant("an expired lease that is not settled", "repair.py",
             "            self._board.settle(slice_id, None)\n", "",
