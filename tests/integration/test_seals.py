@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,16 @@ def test_a_slice_without_a_seal_is_set_aside(redis: Redis, slice_: Slice) -> Non
 
     assert pop(redis) is None
     assert aside.counts(redis) == {"slice with another seal": 1}
+
+
+def test_data_that_unpacks_to_very_much_is_never_held_whole(redis: Redis, slice_: Slice) -> None:
+    redis.hset(f"rq:job:{slice_.id}", "data", zlib.compress(b"0" * 200_000_000))
+    tracemalloc.start()
+    try:
+        assert pop(redis) is None
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("other", [{"site": 2}, {"points": 9}, {"band": "task_05"}, {"dispatched_at": 1.0},

@@ -22,6 +22,7 @@ from jobsched.config import Settings
 from jobsched.crew import end_leases
 from jobsched.plan import Slot
 from jobsched.workers import LaneWorker
+from tests import forged
 from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary
 from tests.support import BANDS, eventually, install, take, waiting_job
@@ -193,6 +194,19 @@ def test_the_lease_of_what_a_dead_worker_held_ends_at_once(redis: Redis, board: 
     [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
     worker = lane_worker(redis, Slot(BANDS, ()))
     worker.prepare_execution(lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis))
+
+    end_leases(redis, ["another", worker.name])
+
+    assert list(board.expired(10)) == [slice_.id]
+
+
+def test_rubbish_among_what_a_dead_worker_held_keeps_no_lease(redis: Redis, board: Board) -> None:
+    board.place([waiting_job()])
+    [slice_] = cut(board, "task_04", lease_s=60.0, budget_s=1.0)
+    worker = lane_worker(redis, Slot(BANDS, ()))
+    worker.prepare_execution(lanes.SliceJob.create(lanes.RUN_SLICE, id=slice_.id, connection=redis))
+    redis.sadd(f"rq:worker:{worker.name}:executions", *forged.RUBBISH)
+    redis.set("rq:worker:another:executions", "x")
 
     end_leases(redis, ["another", worker.name])
 
