@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from rq import Queue, worker_registration
+from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.utils import current_timestamp
 
@@ -31,6 +32,8 @@ class GuardedWorker(PatientWorker):
             with if_redis_serves("tidy RQ's registries up"):
                 hygiene.mend(self.connection, self.kept_in_order())
                 self.clean_registries()
+        except StopRequested:  # a signal came meanwhile
+            raise
         except Exception as error:
             log.warning("could not tidy up: %s: %s", type(error).__name__, error)
 
@@ -47,7 +50,7 @@ class GuardedWorker(PatientWorker):
         try:
             registry.cleanup()
         except Exception as error:
-            if redis_errors.is_trouble(error):
+            if redis_errors.is_trouble(error) or isinstance(error, StopRequested):
                 raise
             # A job that can not be read: what has run out goes unread.
             removed = self.connection.zremrangebyscore(registry.key, "-inf", current_timestamp())

@@ -8,15 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue
-from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.timeouts import UnixSignalDeathPenalty
 
+from jobsched.base import redis_errors
 from jobsched.board import Board
 from jobsched.domain import JobschedError
 from jobsched.queues import aside, hygiene, seal
@@ -131,9 +130,11 @@ def _admitted(redis: Redis, id_: str) -> SliceJob | None:
         job.admit()
     except NoSuchJobError:  # ended already; a reply that was lost puts a slice into its queue twice
         return None
-    except (RedisConnectionError, RedisTimeoutError):
+    except StopRequested:  # a signal came meanwhile
         raise
     except Exception as error:
+        if redis_errors.is_trouble(error):
+            raise
         _refuse(redis, id_, error)
         return None
     return job

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from redis import Redis
+from rq.exceptions import StopRequested
+from rq.registry import StartedJobRegistry
 
 from jobsched import lanes
-from jobsched.queues import aside
+from jobsched.domain import Fence, Slice
+from jobsched.queues import aside, hygiene
 from jobsched.queues.guarded import GuardedWorker
 from tests import forged
+from tests.support import BANDS
 
 QUEUES = ("wake", "band-1ms")
 
@@ -79,3 +84,33 @@ def test_what_is_not_ours_is_neither_run_nor_ends_it(redis: Redis, worker: Guard
     assert not canary.exists()
     assert all(redis.llen(f"rq:queue:{name}") == 0 for name in QUEUES)
     assert aside.counts(redis)["job that is not ours"] >= 1
+
+
+# RQ has the handler of SIGTERM raise StopRequested, wherever the worker is
+
+
+def stop(*_: Any, **__: Any) -> NoReturn:
+    raise StopRequested
+
+
+@pytest.mark.parametrize(("where", "what"), [(hygiene, "mend"), (StartedJobRegistry, "cleanup")])
+def test_a_signal_that_comes_while_it_tidies_up_stops_it(
+    worker: GuardedWorker, monkeypatch: pytest.MonkeyPatch, where: Any, what: str
+) -> None:
+    monkeypatch.setattr(where, what, stop)
+
+    with pytest.raises(StopRequested):
+        worker.run_maintenance_tasks()
+
+
+def test_a_signal_that_comes_with_a_slice_stops_it_and_harms_no_slice(
+    redis: Redis, worker: GuardedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes.enqueue(redis, BANDS[0], [Slice("s-1", 1, "task_01", 0, 0.0, (Fence(1, 0),))])
+    with monkeypatch.context() as patched:
+        patched.setattr(lanes.SliceJob, "fetch", stop)
+        with pytest.raises(StopRequested):
+            worker.dequeue_job_and_maintain_ttl(None)
+
+    assert lanes.SliceJob.fetch("s-1", connection=redis).id == "s-1"
+    assert aside.counts(redis) == {}
