@@ -18,6 +18,7 @@ from jobsched import embedded, home, processes
 from jobsched.config import Settings, without_settings
 from jobsched.console import Console
 from jobsched.domain import JobschedError
+from jobsched.host import unloadable
 from jobsched.host.settings import load_and_try_tasks
 from jobsched.supervise import Program, Supervisor, read_procfile
 
@@ -150,25 +151,55 @@ class _Stack:
     console: Console
 
     def serve(self, programs: tuple[Program, ...], redis: embedded.EmbeddedRedis | None) -> None:
-        if redis:
-            self._start_redis(redis)
+        program = Program("redis", redis.argv, last=True, told=redis.config, private=True) if redis else None
+        if redis and program:
+            self._start_redis(redis, program)
         self._migrate()
-        for program in programs:
+        for named in programs:
             if not self.supervisor.stopping:
-                self.supervisor.start(program)
-        if any(program.name == "web" for program in programs):
+                self.supervisor.start(named)
+        if any(named.name == "web" for named in programs):
             self._await_web()
         while not self.supervisor.stopping:
             self._tick(1.0)
+            if redis and program and not self.supervisor.runs(program):
+                self._look_after_redis(redis, program)
         self.console.line("jobsched stops")
 
-    def _start_redis(self, redis: embedded.EmbeddedRedis) -> None:
-        program = Program("redis", redis.argv, last=True, told=redis.config, private=True)
+    def _start_redis(self, redis: embedded.EmbeddedRedis, program: Program) -> None:
         self.supervisor.start(program)
         give_up = time.monotonic() + REDIS_START_S
         while not self.supervisor.stopping and not embedded.answers(redis.url):
-            if time.monotonic() > give_up or not self.supervisor.runs(program):
+            ended = not self.supervisor.runs(program) and not self._set_aside_data(redis, program)
+            if ended or time.monotonic() > give_up:
                 raise CannotStart(f"the embedded Redis does not answer; the end of {redis.log}:\n{_tail(redis.log)}")
+            self._tick(0.05)
+
+    def _look_after_redis(self, redis: embedded.EmbeddedRedis, program: Program) -> None:
+        """Have a Redis that has ended while all runs come back also where its data has become unreadable."""
+        try:
+            self._set_aside_data(redis, program)
+        except unloadable.CannotSetAside as error:
+            self.console.line(str(error))
+            self._await_restart(program)
+
+    def _set_aside_data(self, redis: embedded.EmbeddedRedis, program: Program) -> bool:
+        """Where a Redis has ended since its data does not load: set that aside, and wait until it is started again.
+
+        Returns whether it was so. The board is then built from SQL, as after any loss of Redis.
+        """
+        why = unloadable.complaint(redis.log)
+        asides = unloadable.set_aside(redis.directory) if why else []
+        if not asides:
+            return False
+        names = " and ".join(str(path) for path in asides)
+        self.console.line(f"warning: Redis can not load what it wrote ({why}): that is kept as {names}, "
+                          "and Redis starts empty; the board is built anew from the database")
+        self._await_restart(program)
+        return True
+
+    def _await_restart(self, program: Program) -> None:
+        while not self.supervisor.stopping and not self.supervisor.runs(program):
             self._tick(0.05)
 
     def _migrate(self) -> None:

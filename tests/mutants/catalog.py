@@ -650,4 +650,19 @@ MUTANTS = (
     _mutant("a killed sweeper that keeps the others out for a minute", "repair.py",
             "LOCK_S = 3.0", "LOCK_S = 60.0",
             "integration/test_sole.py::test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only"),
+
+    # What the embedded Redis can not load
+    _mutant("unreadable data of Redis that is not told from other ends", "host/unloadable.py",
+            "found = [line for line in last.splitlines() if _COMPLAINTS.search(line)]", "found: list[str] = []",
+            "integration/test_unloadable.py::test_a_snapshot_that_does_not_load_is_set_aside_as_well"),
+    _mutant("data of Redis moved though another user's", "host/unloadable.py",
+            "if owner != os.geteuid():", "if owner < 0:",
+            "integration/test_unloadable.py::test_what_belongs_to_another_user_is_not_renamed"),
+    _mutant("data of Redis moved when the machine is to blame", "host/unloadable.py",
+            "or any(reason in last for reason in _NOT_THE_DATA)", "",
+            "integration/test_unloadable.py::test_data_that_the_machine_does_not_let_it_read_or_write_is_not_to_blame"),
+    _mutant("unreadable data of Redis that ends the start", "stack.py",
+            "not self.supervisor.runs(program) and not self._set_aside_data(redis, program)",
+            "not self.supervisor.runs(program)",
+            "acceptance/test_unreadable_redis.py::test_a_board_whose_file_has_zeros_in_its_middle_is_built_from_sql"),
 )
