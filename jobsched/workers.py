@@ -170,6 +170,8 @@ class LaneWorker(GuardedWorker):
                     self.maintain_heartbeats(*ours)
             except RedisError as error:  # the slice can do without Redis
                 log.warning("no heartbeat: %s", redis_errors.sentence(error))
+            except Exception:  # the thread goes on: the next slice needs heartbeats as well
+                log.exception("no heartbeat")
 
 
 def _queues(slot: plan.Slot) -> list[str]:

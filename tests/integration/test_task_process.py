@@ -272,7 +272,7 @@ def test_in_a_worker_a_process_that_dies_takes_nobody_with_it(
                draft("dies", how="_exit 0"), draft("tally", **book))
     quick = {"JOBSCHED_TASKS": TASKS, "JOBSCHED_WORKERS": "1", "JOBSCHED_REPAIR_EVERY": "60"}
     with engine(settings, tmp_path, ("dispatcher", "worker"), **quick) as programs:
-        workers = eventually(lambda: [p.pid for p in psutil.Process(programs["worker"].pid).children()])
+        workers = eventually(lambda: [p.pid for p in psutil.Process(programs["worker"].pid).children()], 60)
         eventually(lambda: all(job(id_).status in ("completed", "failed") for id_ in ids), 60)
         assert [p.pid for p in psutil.Process(programs["worker"].pid).children()] == workers
 
@@ -281,6 +281,25 @@ def test_in_a_worker_a_process_that_dies_takes_nobody_with_it(
     assert starts(tmp_path / "book") == {ids[0]: 1, ids[2]: 1, ids[4]: 1}
     assert "SIGSEGV" in str(job(ids[1]).error)
     assert "exit status 0" in str(job(ids[3]).error)
+
+
+@pytest.mark.slow
+def test_below_a_worker_nothing_is_left_of_tasks_that_have_ended_no_zombie_either(
+    settings: Settings, board: Board, tmp_path: Path
+) -> None:
+    pids, last = {"pids": str(tmp_path / "pids")}, {"execution_time": 10.0}
+    ids = post(settings, board, draft("starts_child_briefly", **pids, **last), draft("leaves_zombie", **last),
+               *(draft("starts_child", how=how, then=then, **pids, **last)
+                 for how, then in (("left", "return"), ("daemon", "raise"), ("session", "die"))))
+    quick = {"JOBSCHED_TASKS": TASKS, "JOBSCHED_WORKERS": "1", "JOBSCHED_REPAIR_EVERY": "60"}
+    with engine(settings, tmp_path, ("dispatcher", "worker"), **quick) as programs:
+        (worker,) = eventually(lambda: psutil.Process(programs["worker"].pid).children(), 60)
+        eventually(lambda: all(job(id_).status in ("completed", "failed") for id_ in ids), 60)
+        eventually(lambda: worker.children(recursive=True) == [], 10)
+        assert none_lives(tmp_path)
+        assert worker.is_running()
+
+    assert [job(id_).status for id_ in ids] == ["failed", "completed", "completed", "failed", "failed"]
 
 
 def test_tasks_run_in_a_process_of_their_own(run: Run) -> None:
