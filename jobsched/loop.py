@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from jobsched.base import redis_errors
+from jobsched.base import database_errors, redis_errors
+from jobsched.base.database_errors import Kind
 from jobsched.domain import ConfigError
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
 def _said(error: Exception) -> str:
     if redis_errors.is_trouble(error):
         return redis_errors.sentence(error)
+    if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
+        return database_errors.sentence(error)
     return f"{type(error).__name__}: {error}"
 
 

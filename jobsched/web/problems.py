@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from jobsched import database, schema
 from jobsched.base import database_errors
 from jobsched.base.database_errors import Kind
 from jobsched.base.jsontext import dumps
@@ -119,17 +120,33 @@ def _of_http(error: HTTPException) -> Problem:
 
 
 def _of_database(error: SQLAlchemyError) -> Problem:
+    kind, said = database_errors.meaning(error).kind, database_errors.sentence(error)
+    if kind is not Kind.AWAY and (lack := _shortfall()):
+        log.error("%s", lack)
+        return _later(lack)
     if isinstance(error, IntegrityError):
         return Problem(409, "something that this refers to has just been changed or deleted; look again, and retry")
-    kind, said = database_errors.meaning(error).kind, database_errors.sentence(error)
     if kind is Kind.OURS:
         return problem_of(RuntimeError())
     if kind is Kind.REFUSED:
         log.warning("%s that our own checks let pass", said, exc_info=error)
         return Problem(422, f"nothing was changed: {said} that was sent")
     log.log(logging.ERROR if kind is Kind.UNFIT else logging.WARNING, "%s", said)
-    detail = f"{said}; try again in {RETRY_AFTER_S} s"
+    return _later(said)
+
+
+def _later(why: str) -> Problem:
+    detail = f"{why}; try again in {RETRY_AFTER_S} s"
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _shortfall() -> str | None:
+    """What the database lacks for this version: then that, and not the error it led to, is what has to be known."""
+    try:
+        with database.reading() as session:
+            return schema.shortfall(session)
+    except SQLAlchemyError:
+        return None
 
 
 def _page(problem: Problem) -> Response | None:

@@ -665,4 +665,12 @@ MUTANTS = (
             "not self.supervisor.runs(program) and not self._set_aside_data(redis, program)",
             "not self.supervisor.runs(program)",
             "acceptance/test_unreadable_redis.py::test_a_board_whose_file_has_zeros_in_its_middle_is_built_from_sql"),
+    # A database that is not migrated
+    _mutant("an error that is told in place of what the schema lacks", "web/problems.py",
+            "if kind is not Kind.AWAY and (lack := _shortfall()):", "if False and (lack := _shortfall()):",
+            "integration/test_short_schema.py::test_each_request_to_an_empty_database_is_answered_with_what_to_run"),
+    _mutant("a dispatcher that prints SQL at a database that is not migrated", "loop.py",
+            "if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):", "if False:",
+            "integration/test_short_schema.py::"
+            "test_a_dispatcher_waits_for_the_migration_in_lines_of_one_sentence"),
 )
