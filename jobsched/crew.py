@@ -23,7 +23,8 @@ from jobsched.domain import BoardLost
 from jobsched.host import identity
 from jobsched.loop import stop_signals
 from jobsched.queues import registered
-from jobsched.replan import Planner
+from jobsched.queues.keys import KeyWatch
+from jobsched.replan import PATIENCE_S, Planner
 from jobsched.workers import LaneWorker
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def main() -> None:
     processes.adopt_orphans()
     planner = Planner(settings)
     redis = connect(settings.redis_url, patient=False)
+    keys = KeyWatch(Board(connect(settings.redis_url, timeout_s=PATIENCE_S)), identity.process_name())
     with stop_signals() as stop:
         crew = [Seat(slot, number, settings) for number, slot in enumerate(planner.slots)]
         while not stop.is_set():
@@ -58,6 +60,7 @@ def main() -> None:
                 kill_strays({seat.pid for seat in crew})
             if died:
                 end_leases(redis, died)
+            keys.look()
             if planner.changed():
                 for seat, slot in zip(crew, planner.slots, strict=True):
                     seat.give(slot)

@@ -13,7 +13,7 @@ from jobsched.base import database_errors, redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardLost
-from jobsched.queues import seal
+from jobsched.queues import keys, seal
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
@@ -104,7 +104,7 @@ def _key() -> str:
 
 def _warnings() -> list[str]:
     try:
-        return redis_state.read(current.board().redis).warnings
+        return [*redis_state.read(current.board().redis).warnings, *keys.warnings(current.board())]
     except RedisError:
         return []
 

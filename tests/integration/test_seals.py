@@ -26,7 +26,7 @@ from jobsched.database import writing
 from jobsched.domain import SiteFacts, Slice
 from jobsched.lanes import RUN_SLICE, TIDY, WAKE, LaneQueue, SliceJob
 from jobsched.models import Site
-from jobsched.queues import aside, seal
+from jobsched.queues import aside, keys, seal
 from jobsched.queues.seal import Seal
 from tests import forged
 from tests.canary import DATA
@@ -288,6 +288,37 @@ def test_where_no_key_can_be_kept_one_sentence_says_what_to_set(tmp_path: Path, 
         assert done.returncode != 0
         assert "SECRET_KEY is not set" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_host_whose_workers_have_another_key_says_so_until_it_is_mended(
+    settings: Settings, board: Board, redis: Redis, tmp_path: Path
+) -> None:
+    [id_] = post(settings, board, draft("echo", back=1))
+    with engine(settings, tmp_path, ("dispatcher",)):
+        with engine(settings, tmp_path, ("worker",), SECRET_KEY="another", JOBSCHED_WORKERS="1") as programs:
+            eventually(lambda: "SECRET_KEY: a dispatcher has another one" in programs["worker"].said(), 40)
+            eventually(lambda: aside.counts(redis).get("slice with another seal"), 40)
+            assert keys.warnings(board)
+            assert job(id_).attempt == 0
+        with engine(settings, tmp_path, ("worker",), SECRET_KEY="newer", SECRET_KEY_FALLBACKS=settings.secret_key):
+            eventually(lambda: statuses() == {"completed": 1}, 60)
+            eventually(lambda: keys.warnings(board) == [], 40)
+
+
+def test_keys_that_differ_are_told_of_once_and_no_more_when_they_agree(
+    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys, "EVERY_S", 0.0)
+    watch = keys.KeyWatch(board, "web-1-17")
+    for prints, refused, said in (([], False, 0), (["another"], True, 1), (["another"], True, 1),
+                                  (["only-for-tests"], False, 1), (["another"], True, 2)):
+        board.redis.delete("jobsched:alive:key")
+        for key in prints:
+            board.beat("key", Seal([key]).prints[0], 60)
+        watch.look()
+        assert bool(keys.warnings(board)) == refused
+        assert caplog.text.count("set the same SECRET_KEY") == said
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from jobsched import schema
 from jobsched.config import Settings
 from jobsched.models import db
 from jobsched.queues import seal
+from jobsched.queues.keys import KeyWatch
 from tests.integration.conftest import MakeClient
 from tests.integration.web import board_of
 
@@ -102,3 +103,14 @@ def test_a_dispatcher_with_another_secret_key_is_told_of(client: FlaskClient) ->
 
     assert not checks(client)["secret_key"]
     assert "set the same SECRET_KEY" in client.get("/readyz").json["checks"]["secret_key"]["detail"]
+
+
+def test_workers_that_refuse_a_dispatcher_s_slices_are_told_of(client: FlaskClient) -> None:
+    assert client.get("/readyz").json["warnings"] == []
+    board_of(client).beat("key", seal.Seal(["another"]).prints[0], 60)
+    KeyWatch(board_of(client), "web-1-17").look()
+
+    [warning] = client.get("/readyz").json["warnings"]
+
+    assert warning.startswith("web-1-17: refuses slices")
+    assert "set the same SECRET_KEY" in warning

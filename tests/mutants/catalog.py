@@ -574,6 +574,12 @@ MUTANTS = (
     _mutant("readyz that does not compare keys", "web/health.py",
             "lack := seal.differs(board.alive(\"key\"))", "lack := seal.differs([])",
             "integration/test_web_health.py::test_a_dispatcher_with_another_secret_key_is_told_of"),
+    _mutant("a host with another key that keeps quiet", "queues/keys.py",
+            "if lack and not self._lack:", "if self._lack:",
+            f"{_SEALS}keys_that_differ_are_told_of_once_and_no_more_when_they_agree"),
+    _mutant("readyz that does not tell of workers with another key", "web/health.py",
+            ", *keys.warnings(current.board())", "",
+            "integration/test_web_health.py::test_workers_that_refuse_a_dispatcher_s_slices_are_told_of"),
     # Looking at the queues
     _mutant("jobsched info that tidies up as rq info does", "queues/monitor.py",
             "self.connection = _Untouched()", "self.connection = connection",
