@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 from rq import Worker
+from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched.base import redis_errors
+from jobsched.base import database_errors, redis_errors
+from jobsched.base.database_errors import Kind
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +81,8 @@ class PatientWorker(Worker):
             super().handle_job_failure(*args, **kwargs)
 
     def handle_exception(self, job: Any, *exc_info: Any) -> None:
-        if redis_errors.is_trouble(exc_info[1]):
-            log.warning("slice %s was cut off: %s", job.id, redis_errors.sentence(exc_info[1]))
+        if said := _trouble(exc_info[1]):
+            log.warning("slice %s was cut off: %s", job.id, said)
             return
         super().handle_exception(job, *exc_info)
 
@@ -104,13 +106,22 @@ def _until_it_works(what: str, call: Callable[[], T]) -> T:
         time.sleep(RETRY_S)
 
 
+def _trouble(error: BaseException) -> str | None:
+    """What is wrong with a server, in one line; None where none is to blame for the error."""
+    if redis_errors.is_trouble(error):
+        return redis_errors.sentence(error)
+    if isinstance(error, SQLAlchemyError) and database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
+        return database_errors.sentence(error)
+    return None
+
+
 class _OneLine(logging.Filter):
-    """Says an error of Redis in a line, where RQ would print its traceback."""
+    """Says an error of a server in a line, where RQ would print its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if error is not None and redis_errors.is_trouble(error):
-            record.msg, record.args = f"{record.getMessage()} ({redis_errors.sentence(error)})", ()
+        if error is not None and (said := _trouble(error)):
+            record.msg, record.args = f"{record.getMessage()} ({said})", ()
             record.exc_info = record.exc_text = None
         return True
 

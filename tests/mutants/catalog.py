@@ -679,4 +679,7 @@ MUTANTS = (
             "if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):", "if False:",
             "integration/test_short_schema.py::"
             "test_a_dispatcher_waits_for_the_migration_in_lines_of_one_sentence"),
+    _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient.py",
+            "if isinstance(error, SQLAlchemyError) and database_errors", "if False and database_errors",
+            "integration/test_short_schema_workers.py"),
 )
