@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
-from jobsched.models import Job, utcnow
+from jobsched.models import Job, shared_now, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
                     Job.overruns, Job.run_time)
@@ -154,8 +154,8 @@ def cancel(session: Session, job: int) -> bool:
 def retry(session: Session, job: int, max_attempts: int) -> bool:
     """Make a failed or cancelled job pending again, with ``max_attempts`` new starts; False when it is neither."""
     fresh: dict[str, Any] = {
-        "enqueued_at": utcnow(), "run_at": None, "finished_at": None, "run_time": None, "result": None, "error": None,
-        "max_attempts": Job.attempt + max_attempts,
+        "enqueued_at": shared_now(session), "run_at": None, "finished_at": None, "run_time": None, "result": None,
+        "error": None, "max_attempts": Job.attempt + max_attempts,
     }
     moves = [
         move(source, Status.PENDING).where(Job.id == job).values(**fresh)
@@ -217,12 +217,14 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
 
 
 def _end(session: Session, outcomes: Sequence[Outcome]) -> int:
+    # A pause before a retry is counted by this host's clock, and ends by the one that all hosts share.
+    behind = shared_now(session) - utcnow() if any(o.run_at for o in outcomes) else timedelta()
     return _write(session, _finish().values(
         status=bindparam("b_status"), finished_at=bindparam("b_finished_at"), result=bindparam("b_result"),
         run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at)
     ), [
         {**_row(o), "b_status": o.status.value, "b_finished_at": o.finished_at, "b_result": o.result,
-         "b_run_at": o.run_at}
+         "b_run_at": o.run_at and o.run_at + behind}
         for o in outcomes
     ])
 

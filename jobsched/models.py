@@ -7,8 +7,22 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, ForeignKey, Index, String, Text, orm, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    func,
+    orm,
+    select,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from jobsched.domain import SiteFacts, Status
@@ -73,6 +87,14 @@ FRESH_IDS = {"sqlite_autoincrement": True}
 
 def utcnow() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def shared_now(session: Session) -> datetime:
+    """The time by the clock that all hosts share, the database's. SQLite has none but this host's."""
+    if session.get_bind().dialect.name != "postgresql":
+        return utcnow()
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(timezone.utc)
 
 
 class Site(db.Model):  # type: ignore[name-defined,misc]

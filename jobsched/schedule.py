@@ -13,7 +13,7 @@ from jobsched import ledger
 from jobsched.board import Board
 from jobsched.database import writing
 from jobsched.failpoints import failpoint
-from jobsched.models import IdempotencyKey, utcnow
+from jobsched.models import IdempotencyKey, shared_now
 from jobsched.queues.wakes import wake_at as wake_at
 
 #: Jobs that one transaction wakes.
@@ -27,7 +27,7 @@ def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH)
     woken = 0
     while woken < limit:
         with writing() as session:
-            due = ledger.wake(session, now or utcnow(), min(BATCH, limit - woken))
+            due = ledger.wake(session, now or shared_now(session), min(BATCH, limit - woken))
         if not due:
             break
         failpoint("wake.woken", effect="sql")
@@ -40,5 +40,5 @@ def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH)
 def tidy(now: datetime | None = None) -> int:
     """Forget answers whose Idempotency-Key is older than KEEP_KEYS; returns how many."""
     with writing() as session:
-        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < (now or utcnow()) - KEEP_KEYS)
+        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < (now or shared_now(session)) - KEEP_KEYS)
         return int(session.execute(old).rowcount)  # type: ignore[attr-defined]

@@ -38,7 +38,7 @@ from jobsched.domain import (
 )
 from jobsched.failpoints import failpoint
 from jobsched.ledger import waiting_job
-from jobsched.models import Job, Site, UserRecord, utcnow
+from jobsched.models import Job, Site, UserRecord, shared_now
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def insert_jobs(session: Session, drafts: Mapping[str, JobDraft], settings: Sett
         return []
     admission.admit(session, bounded)
     # A microsecond apart, so that a batch keeps its order where the order of arrival counts.
-    now, step = utcnow(), timedelta(microseconds=1)
+    now, step = shared_now(session), timedelta(microseconds=1)
     rows = [_row(draft, now + i * step, settings) for i, draft in enumerate(drafts.values())]
     jobs = list(session.scalars(insert(Job).returning(Job, sort_by_parameter_order=True), rows))
     failpoint("submit.inserted", effect="sql")
@@ -147,7 +147,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
         admission.admit(session, bounded)
     # Only now: a draft that is refused would leave the job off the board until the next sweep.
     _take_aside(board, job)
-    row = {**_row(draft, utcnow(), settings)}
+    row = {**_row(draft, shared_now(session), settings)}
     del row["submitted_at"], row["max_attempts"]
     statement = (
         update(Job)

@@ -113,7 +113,7 @@ def test_a_scheduled_job_is_woken_by_the_scheduler_alone(
     """The dispatcher's own sweep, which would wake it as well, is an hour away."""
     people()
     with engine(settings, tmp_path, JOBSCHED_REPAIR_EVERY="3600"):
-        eventually(lambda: board.alive("worker"))
+        eventually(lambda: board.alive("worker"), 60)
         run_at = utcnow() + timedelta(seconds=1.5)
         (id_,) = post(settings, board, JobDraft(1, 1, 0.001, "echo", {"back": 1}, run_at))
 

@@ -34,6 +34,8 @@ class Clock:
 def ticking(clock: Clock) -> Iterator[None]:
     """The engine reads this clock while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (ledger, repair, runner, schedule, submit):
+        for module in (ledger, repair, runner):
             patch.setattr(module, "utcnow", clock)
+        for module in (ledger, schedule, submit):
+            patch.setattr(module, "shared_now", lambda _session: clock())
         yield

@@ -112,6 +112,20 @@ MUTANTS = (
             "or_(Job.started_at < started_before, Job.started_at > ahead)", "Job.started_at < started_before",
             f"{_CLOCKS}an_orphan_is_found_whatever_its_workers_clock_said"),
 
+    _mutant("jobs submitted when their host says so", "submit.py",
+            "now, step = shared_now(session), timedelta",
+            "now, step = __import__('jobsched.models').models.utcnow(), timedelta",
+            "integration/test_hosts_clocks.py::test_a_job_is_submitted_when_the_database_says_so",
+            database="postgresql"),
+    _mutant("jobs woken when their host says so", "models.py",
+            '    if session.get_bind().dialect.name != "postgresql":\n', "    if session:\n",
+            "integration/test_hosts_clocks.py::test_a_scheduled_job_is_woken_when_it_is_due_and_not_an_hour_off",
+            database="postgresql"),
+    _mutant("a pause that ends when its host says so", "ledger.py",
+            "o.run_at and o.run_at + behind", "o.run_at",
+            "integration/test_hosts_clocks.py::test_a_pause_before_a_retry_is_as_long_as_it_was_meant",
+            database="postgresql"),
+
     # Who knows what
     _mutant("a worker that starts what it does not know", "runner.py",
             "started = ledger.start(session, self._slice, known)", "started = ledger.start(session, self._slice)",
