@@ -51,7 +51,7 @@ _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py:
 _STATES = "integration/test_database_states.py::test_"
 _CLOCKS = "integration/test_clocks.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
-_PROCESS = "integration/test_task_process.py::test_"
+_PROCESS, _DEATHS = "integration/test_task_process.py::test_", "integration/test_task_deaths.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 _SEALS, _WAKES = "integration/test_seals.py::test_", "integration/test_wakes.py::test_"
 _HYGIENE, _GUARDED = "integration/test_hygiene.py::test_", "integration/test_guarded.py::test_"
@@ -437,7 +437,7 @@ MUTANTS = (
             f"{_PROCESS}no_child_outlives_its_job_however_that_ends[return-daemon-sqlite]"),
     _mutant("a death that is not told", "work/running.py",
             "patiently(partial(_give_back, job, death.told))", 'patiently(partial(_give_back, job, ""))',
-            f"{_PROCESS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
+            f"{_DEATHS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
     _mutant("work that is done again because its process died of the result", "work/deaths.py",
             "    if remains.returned:\n", "    if False:\n",
             "unit/test_deaths.py::test_it_goes_by_how_far_the_start_had_come"),
@@ -452,7 +452,7 @@ MUTANTS = (
             f"{_PROCESS}a_task_that_is_killed_leaves_no_child_to_its_retry"),
     _mutant("a job that was cut off and waits for the sweep", "runner.py",
             "*self._tasks.cut_off]", "]",
-            f"{_PROCESS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
+            f"{_DEATHS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
     # What a task leaves
     _mutant("an error that goes round in a circle", "work/errors.py",
             "while error is not None and id(error) not in seen and len(seen) < _FAR:\n        yield error",
