@@ -49,7 +49,9 @@ class Meaning:
 _NO_ANSWER = Meaning(Kind.AWAY, "does not answer", spoils=True)
 _SHUT_DOWN = Meaning(Kind.AWAY, "is being shut down or started", spoils=True)
 _READ_ONLY = Meaning(Kind.AWAY, "is read-only: it takes no writes, as a standby does after a fail-over", spoils=True)
-_STOPPED = Meaning(Kind.AWAY, "stopped a statement: it was cancelled, or took longer than the database allows")
+#: A session keeps the limit that it began with, also when that has been lifted since: it is given up.
+_STOPPED = Meaning(Kind.AWAY, "stopped a statement: it was cancelled, or took longer than the database allows",
+                   spoils=True)
 _OTHERS = Meaning(Kind.AWAY, "gave others the right of way: a deadlock, a conflict, or a lock held for too long")
 _CROWDED = Meaning(Kind.AWAY, "has no connection to spare", spoils=True)
 _FULL = Meaning(Kind.AWAY, "has no room left on its disk")
@@ -82,7 +84,8 @@ _BY_SQLSTATE: Mapping[str, Meaning] = {
     "53100": _FULL,
     "53300": _CROWDED,
     "54": _DATA,  # a row or an index entry that is too large
-    "55": _OTHERS,  # lock not available, object in use
+    "55": _OTHERS,  # object in use, not in the state that is needed
+    "55P03": Meaning(Kind.AWAY, _OTHERS.says, spoils=True),  # lock not available: also a limit of the session
     "57": _SHUT_DOWN,
     "57014": _STOPPED,
     "57P05": Meaning(Kind.AWAY, "ended a session that was idle", spoils=True),

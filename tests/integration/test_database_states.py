@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import sqlalchemy as sql
@@ -78,6 +79,34 @@ def test_a_session_that_began_read_only_is_used_for_one_refused_write_at_most(
     admin(WRITABLE)
     answers = [client.post("/sites", json={"name": "b"}).status_code for _ in range(4)]
     assert answers in ([503, 201, 201, 201], [201] * 4)
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_a_limit_that_a_session_began_with_is_met_once_after_it_was_lifted(
+    client: FlaskClient, admin: Callable[[str], None], setting: str
+) -> None:
+    site = add_site(client)
+    admin(f'ALTER DATABASE "{{name}}" SET {setting} = 300')
+    admin(KILL)
+    eventually(lambda: client.get("/sites").status_code == 200)  # this session keeps the limit
+    admin(f'ALTER DATABASE "{{name}}" RESET {setting}')
+    answers = [patch_while_locked(client, site, held_s=1.0) for _ in range(3)]
+    assert answers in ([503, 200, 200], [200] * 3)
+
+
+def patch_while_locked(client: FlaskClient, site: int, *, held_s: float) -> int:
+    """The answer to a change of a site whose row another transaction holds for so long."""
+    url = client.application.config["SQLALCHEMY_DATABASE_URI"]
+    other = sql.create_engine(url, poolclass=sql.NullPool)
+    with other.connect() as connection:
+        connection.execute(sql.text("SELECT 1 FROM sites WHERE id = :id FOR UPDATE"), {"id": site})
+        timer = Timer(held_s, connection.rollback)
+        timer.start()
+        try:
+            return client.patch(f"/sites/{site}", json={"name": "b"}).status_code
+        finally:
+            timer.join()
 
 
 @pytest.fixture

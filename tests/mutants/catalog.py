@@ -696,4 +696,8 @@ MUTANTS = (
     _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient.py",
             "if isinstance(error, SQLAlchemyError) and database_errors", "if False and database_errors",
             "integration/test_short_schema_workers.py"),
+    _mutant("sessions that keep a limit which was lifted", "base/database_errors.py",
+            'or took longer than the database allows",\n                   spoils=True)',
+            'or took longer than the database allows")',
+            "integration/test_database_states.py", database="postgresql"),
 )
