@@ -25,6 +25,7 @@ from jobsched.lease import Lease
 from jobsched.ledger import Outcome, StartedJob
 from jobsched.models import utcnow
 from jobsched.queues import aside
+from jobsched.work.isolation import seeds
 from jobsched.work.running import RunningTasks
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def runtime() -> Runtime:
     """
     settings = load_for_tasks()
     output.by_lines()
+    seeds.find(tuple(tasks.names()))
     return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
 
 

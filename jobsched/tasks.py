@@ -154,6 +154,11 @@ def names() -> list[str]:
     return sorted(_tasks)
 
 
+def registered() -> dict[str, Task]:
+    """The registry itself: all tasks by name."""
+    return _tasks
+
+
 def load(modules: Iterable[str]) -> None:
     """Import the modules that register tasks. Raises ConfigError with a sentence for each that can not be imported."""
     faults = []

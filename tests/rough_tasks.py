@@ -244,6 +244,7 @@ def scribbles(payload: dict[str, Any], run: Run) -> str:
     """Write into the memory that the process shares with its worker, at the first start."""
     Path(f"{payload['book']}-{run.key}").open("x").close()  # fails when this start has been made before
     if run.attempt == 1:
+        gc.unfreeze()  # it was there before the first job
         found = [one for one in gc.get_objects() if type(one) is Notes]
         notes = max(found, key=lambda one: one.head.begun_at)
         SCRIBBLES[payload["what"]](notes, run)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from json import dumps, loads  # a task may put something else in their places
 from typing import Any
 
 from jobsched.domain import TRANSITIONS, Status
@@ -31,7 +31,7 @@ class Remains:
 def pack(noted: Outcome | Remains) -> bytes:
     """Such a thing as bytes. Its result must be what JSON holds."""
     values = (getattr(noted, field.name) for field in fields(noted))
-    return json.dumps([v.isoformat() if isinstance(v, datetime) else v for v in values]).encode()
+    return dumps([v.isoformat() if isinstance(v, datetime) else v for v in values]).encode()
 
 
 def outcome(packed: bytes) -> Outcome:
@@ -51,7 +51,7 @@ def remains(packed: bytes) -> Remains:
 def _values(kind: type[Outcome | Remains], packed: bytes) -> list[Any]:
     names = [field.name for field in fields(kind)]
     try:
-        values = json.loads(packed)
+        values = loads(packed)
     except RecursionError:
         raise ValueError("it nests too deep") from None
     if type(values) is not list or len(values) != len(names):

@@ -10,6 +10,8 @@ from jobsched import processes
 from jobsched.config import Settings
 from jobsched.ledger import StartedJob
 from jobsched.work import forks
+from jobsched.work.isolation import seeds
+from jobsched.work.isolation.surroundings import Surroundings
 from jobsched.work.limits import LeaseLost, Limits
 from jobsched.work.notes import Notes
 from jobsched.work.start import OneStart
@@ -18,19 +20,22 @@ from jobsched.work.start import OneStart
 def perform_all(jobs: Sequence[StartedJob], settings: Settings, notes: Notes) -> None:
     """Run jobs and note how each ended, until one has left what its neighbours must not meet, or the slice is lost."""
     limits, ours = Limits(notes), os.getpid()
+    seeds.reseed()
+    surroundings = Surroundings()  # with our handlers of signals
     for job in jobs:
         if os.getpid() != ours:  # what a task left has forked, and come back where we did not look
             forks.exit_now(0)
         notes.begin(monotonic())
         try:
-            OneStart(job, limits, notes, settings).perform()
+            surroundings.run(OneStart(job, limits, notes, settings).perform)
         except LeaseLost:
             return
-        if not _put_back() or notes.full:
+        if not _put_back(surroundings) or notes.full:
             return
         notes.leave()
 
 
-def _put_back() -> bool:
+def _put_back(surroundings: Surroundings) -> bool:
     """Undo what a job has left; whether the next one may run in this process. Else it runs in a new one."""
-    return not processes.end_children()
+    as_before = surroundings.put_back()
+    return not processes.end_children() and as_before

@@ -57,6 +57,7 @@ _SEALS, _WAKES = "integration/test_seals.py::test_", "integration/test_wakes.py:
 _HYGIENE, _GUARDED = "integration/test_hygiene.py::test_", "integration/test_guarded.py::test_"
 _INFO = "acceptance/test_info.py::test_"
 _AFTERMATH = "integration/test_aftermath.py::test_a_"
+_LEAKS = "integration/test_leaks.py::test_"
 
 MUTANTS = (
     # Who is who
@@ -453,6 +454,26 @@ MUTANTS = (
     _mutant("a job that was cut off and waits for the sweep", "runner.py",
             "*self._tasks.cut_off]", "]",
             f"{_DEATHS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
+    # What a job leaves to the next
+    _mutant("what a job leaves that nobody puts back", "work/performing.py",
+            "as_before = surroundings.put_back()", "as_before = True",
+            f"{_LEAKS}the_next_job_finds_what_it_finds_alone"),
+    _mutant("a process that is kept with a thread of a job's", "work/isolation/kernel.py",
+            '        Kept("threads", threading.active_count),\n', "",
+            f"{_LEAKS}only_the_job_after_what_can_not_go_back_has_a_new_process",
+            "unit/test_isolation.py::test_what_does_not_go_back_asks_for_a_new_process[a thread]"),
+    _mutant("a new process after everything", "work/isolation/surroundings.py",
+            "        return as_before\n", "        return False\n", f"{_LEAKS}what_goes_back_costs_no_process"),
+    _mutant("signals that a job blocked and that stay blocked", "work/isolation/kernel.py",
+            "lambda kept: _signal.pthread_sigmask(signal.SIG_SETMASK, kept)", "None",
+            "unit/test_isolation.py::test_what_goes_back_is_as_it_was[signals blocked]"),
+    _mutant("a context that the jobs of a process share", "work/isolation/surroundings.py",
+            "        context.run(job)\n", "        job()\n",
+            "unit/test_isolation.py::test_what_goes_back_is_as_it_was[a decimal context and a variable]"),
+    _mutant("random numbers that a fork copies", "work/performing.py",
+            "    seeds.reseed()\n", "", f"{_LEAKS}no_two_processes_have_the_same_random_numbers"),
+    _mutant("random numbers that a job has seeded for all", "work/isolation/surroundings.py",
+            "            seeds.mix()\n", "", f"{_LEAKS}what_a_job_does_with_the_shared_random_numbers_ends_with_it"),
     # What a task leaves
     _mutant("an error that goes round in a circle", "work/errors.py",
             "while error is not None and id(error) not in seen and len(seen) < _FAR:\n        yield error",
