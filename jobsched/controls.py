@@ -6,6 +6,7 @@ needs an application context of the ledger.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from jobsched.base import ours
 from jobsched.board import Board, Rules, layout
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -22,6 +24,8 @@ from jobsched.domain import BoardLost
 from jobsched.failpoints import failpoint
 from jobsched.models import Control, db
 from jobsched.policy import POLICIES, Policy
+
+log = logging.getLogger(__name__)
 
 _POLICY = "policy"
 _PAUSED = "paused:"
@@ -97,7 +101,8 @@ def in_force(board: Board, settings: Settings) -> InForce:
         return InForce(chosen, True)
     try:
         return InForce(_kept(board.rules(), settings), False)
-    except (RedisError, BoardLost):
+    except (RedisError, BoardLost) as error:
+        ours.tell_once(log, "read the board's policy", error)
         return InForce(POLICIES[settings.policy], False)
 
 
@@ -114,7 +119,9 @@ def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce
                 choose_policy(session, name)
             try:
                 tell(board, settings)
-            except (RedisError, BoardLost):
+            except (RedisError, BoardLost) as error:
+                if ours.is_ours(error):
+                    raise
                 is_told = False
         now = in_force(board, settings)
         db.engine.dispose()

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobsched import plan, processes, runner
+from jobsched.base import ours
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -75,9 +76,11 @@ def end_leases(redis: Redis, died: Sequence[str]) -> None:
     """End the leases of what workers that died, by name, had in their hands: nobody else would before they run out."""
     board = Board(redis)
     for name in died:
-        with suppress(RedisError, BoardLost):  # then they run out by themselves
+        try:
             for slice_id in registered.slices_of(redis, name):
                 board.renew(slice_id, 0.0, started=False)
+        except (RedisError, BoardLost) as error:  # then they run out by themselves
+            ours.tell_once(log, "end the leases of a worker that died", error)
 
 
 def kill_strays(ours: Container[int | None]) -> None:
@@ -176,6 +179,7 @@ def _work(parent: int, seat: Seat) -> None:
         worker.work(logging_level="WARNING")
     except Exception as error:
         log.error("worker %d: %s: %s", seat.number, type(error).__name__, error)
+        ours.tell_once(log, "be a worker", error)
         os._exit(1)
     finally:
         os._exit(0)

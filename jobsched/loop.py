@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from jobsched.base import database_errors, redis_errors
+from jobsched.base import database_errors, ours, redis_errors
 from jobsched.base.database_errors import Kind
 from jobsched.domain import ConfigError
 
@@ -38,7 +38,7 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
                 failures += 1
                 pause = min(MOST_BACKOFF_S, 0.1 * 2.0**failures)
                 log.warning("tick failed, trying again in %.1f s: %s", pause, _said(error))
-                log.debug("tick failed", exc_info=True)
+                ours.tell_once(log, "do a tick", error)
                 stop.wait(pause)
 
 

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jobsched import capacity, plan, tables
+from jobsched.base import ours, redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.board import Board
 from jobsched.capacity import Demand
@@ -29,7 +30,7 @@ _ASSUMED = {
 
 
 class NoAnswer(JobschedError):
-    """Redis, which knows the load, is away."""
+    """Redis, which knows the load, does not serve."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
     try:
         demands = capacity.read(board, settings.bands)
     except RedisError as error:
-        raise NoAnswer(f"Redis does not answer ({type(error).__name__}): it knows the load") from error
+        if ours.is_ours(error):
+            raise
+        raise NoAnswer(f"the load is not known: {redis_errors.sentence(error)}") from error
     found = outlook(demands, workers or settings.workers, settings.bands, wait_s)
     console = tables.console(_WIDTH)
     if as_json:

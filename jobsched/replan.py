@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobsched import capacity, plan
+from jobsched.base import ours
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -82,11 +83,11 @@ class Planner:
                 return None
             everybody = max(self._workers, len(self._board.alive("worker")))  # on all hosts, which share the load
             load = capacity.work(demands, everybody)
-            ours = {band: value * self._workers / everybody for band, value in load.items()}
-            return plan.slots(self._workers, self._bands, ours)
+            our_part = {band: value * self._workers / everybody for band, value in load.items()}
+            return plan.slots(self._workers, self._bands, our_part)
         except BoardLost:
             return None
         except Exception as error:  # whatever Redis answers: the workers are there, and go on by the plan they have
             self._next_look = time.monotonic() + AWAY_S
-            log.debug("no look at the load: %s: %s", type(error).__name__, error)
+            ours.tell_once(log, "look at the load", error)
             return None

@@ -20,7 +20,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from jobsched import admission, estimates, ledger, schedule, tasks
-from jobsched.base import redis_errors
+from jobsched.base import ours, redis_errors
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
@@ -225,6 +225,7 @@ def if_redis_answers(what: str) -> Iterator[None]:
     except (RedisError, BoardLost) as error:
         why = redis_errors.sentence(error) if isinstance(error, RedisError) else error
         log.warning("could not %s, the sweep will: %s", what, why)
+        ours.tell_once(log, what, error)
 
 
 def _fault_of_time(execution_time: float, settings: Settings) -> str | None:

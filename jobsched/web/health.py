@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from flask import Response
@@ -9,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import database, schema
-from jobsched.base import database_errors, redis_errors, redis_state
+from jobsched.base import database_errors, ours, redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardLost
@@ -17,6 +18,8 @@ from jobsched.queues import keys, seal
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
+
+log = logging.getLogger(__name__)
 
 
 class _NotReady(Exception):
@@ -46,8 +49,10 @@ def _check(look: Callable[[], str | None]) -> CheckOut:
     except _NotReady as lack:
         return {"ok": False, "detail": str(lack)}
     except RedisError as error:
+        ours.tell_once(log, "check whether all is ready", error)
         return {"ok": False, "detail": redis_errors.sentence(error)}
     except SQLAlchemyError as error:
+        ours.tell_once(log, "check whether all is ready", error)
         return {"ok": False, "detail": database_errors.sentence(error)}
     except BoardLost as error:
         return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}

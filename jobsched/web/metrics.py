@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from flask import Response, request
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import capacity
+from jobsched.base import ours
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.database import reading
@@ -20,6 +22,8 @@ from jobsched.domain import Band, BoardLost
 from jobsched.models import utcnow
 from jobsched.queues import aside
 from jobsched.web import current, figures
+
+log = logging.getLogger(__name__)
 
 
 def metrics() -> Response:
@@ -90,7 +94,8 @@ def _source(name: str, what: str, away: type[Exception] | tuple[type[Exception],
     try:
         told = list(gauges())
         up = 1
-    except away:
+    except away as error:
+        ours.tell_once(log, f"tell the metrics of {name}", error)
         told, up = [], 0
     return [GaugeMetricFamily(f"jobsched_{name}_up", f"1 while {what}.", up), *told]
 

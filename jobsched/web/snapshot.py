@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched import controls
-from jobsched.base import redis_errors, redis_state
+from jobsched.base import ours, redis_errors, redis_state
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
@@ -27,6 +28,8 @@ from jobsched.queues.registered import Worker, crew
 from jobsched.web import figures
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: How many sites of a lane's order, and how many of the newest jobs, are shown.
 SITES_A_LANE = 5
@@ -202,6 +205,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         beat = pulse(board, redis, settings)
         board.probe()
     except RedisError as error:
+        ours.tell_once(log, "look at Redis for the dashboard", error)
         beat = Pulse(settings.policy, workers=None, note=_trouble(error))
     return Snapshot(
         at=now,

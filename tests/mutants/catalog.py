@@ -127,6 +127,17 @@ MUTANTS = (
             "integration/test_hosts_clocks.py::test_a_pause_before_a_retry_is_as_long_as_it_was_meant",
             database="postgresql"),
 
+    # Faults of ours
+    _mutant("a fault of ours taken for a server that is away", "base/ours.py",
+            "        return not redis_errors.is_trouble(error)\n", "        return False\n",
+            "unit/test_ours.py::test_what_is_a_fault_of_ours"),
+    _mutant("a fault of ours that is told again and again", "base/ours.py",
+            "if fault in _told or len(_told) >= MOST:", "if len(_told) >= MOST:",
+            "unit/test_ours.py::test_it_is_told_once_with_its_traceback"),
+    _mutant("metrics that keep a fault of ours to themselves", "web/metrics.py",
+            '        ours.tell_once(log, f"tell the metrics of {name}", error)\n', "        del error\n",
+            "integration/test_faults_of_ours.py::test_metrics_tell_it"),
+
     # Who knows what
     _mutant("a worker that starts what it does not know", "runner.py",
             "started = ledger.start(session, self._slice, known)", "started = ledger.start(session, self._slice)",
