@@ -31,8 +31,8 @@ from tests.chaos.report import Outcome
 from tests.chaos.servers import running_redis
 from tests.chaos.stack import Member
 from tests.chaos.tasks import NOTES
-from tests.chaos.troubles import World
 from tests.chaos.verdict import reruns
+from tests.chaos.world import World
 from tests.support import eventually
 
 #: RQ notices what is abandoned later than jobsched has to: what ends only then is counted apart.

@@ -15,7 +15,8 @@ from itertools import count
 import psutil
 
 from tests.chaos.stack import Member
-from tests.chaos.troubles import TROUBLES, Begun, World, lacking
+from tests.chaos.troubles import TROUBLES, lacking
+from tests.chaos.world import Begun, World
 
 #: Seconds between two kills, two stops, two faults of the servers (from one's end to the next one's begin).
 KILL_EVERY_S, STOP_EVERY_S, TROUBLE_EVERY_S = (1.0, 2.0), (4.0, 9.0), (2.0, 6.0)

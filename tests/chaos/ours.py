@@ -19,7 +19,8 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.recount import board_faults
 from tests.chaos.report import Outcome
 from tests.chaos.servers import running_database, running_redis
-from tests.chaos.troubles import World, lacking
+from tests.chaos.troubles import lacking
+from tests.chaos.world import World
 from tests.servers import ServerMissing
 
 #: After the last fault everything ends within so many seconds, plus its own work.
@@ -47,7 +48,7 @@ def run(options: Options, directory: Path) -> Outcome:
         load.make_customers(port)
         clients = load.Clients(options.seed, book.unfinished, load.over_http(port))
         operators = Operators(port, options.seed)
-        world = World(running, redis, redis_proxy, database, database_proxy)
+        world = World(running, redis, redis_proxy, database, database_proxy, port)
         _tell_what_is_left_out(world, options)
         faults = Faults(world, options.seed, options.faults)
         say(f"jobsched on {options.db}: breaking things for {options.seconds:g} s, seed {options.seed}, in {directory}")

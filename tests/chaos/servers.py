@@ -21,6 +21,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from jobsched.embedded import free_port
+from jobsched.host import unloadable
 from jobsched.processes import die_with_parent
 from tests.servers import postgres_binary, redis_binary, unprivileged
 from tests.support import eventually
@@ -34,19 +36,28 @@ class RedisServer:
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self.directory = directory
+        self.port = free_port()
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}?db=0"
         self.client = Redis.from_url(self.url, socket_timeout=5, retry=Retry(NoBackoff(), 0))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; returns when it answers."""
+        """Start it; returns when it answers. What it can not load is set aside, as for an embedded one."""
+        if not self._came_up():
+            unloadable.set_aside(self.directory)
+            assert self._came_up(), f"Redis does not start: see {self.directory}/log"
+
+    def _came_up(self) -> bool:
+        """Start it; whether it answers, rather than ends because it can not load what it wrote."""
         self._process = _spawn([
-            redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory),
-            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-            "--logfile", str(self.directory / "log"),
+            redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            "--dir", str(self.directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            "--maxmemory-policy", "noeviction", "--logfile", str(self.directory / "log"),
+            "--repl-diskless-sync-delay", "0",
         ])
-        eventually(self.answers, 60.0)
+        return eventually(lambda: "answers" if self.answers() else self._process and self._process.poll(),
+                          60.0) == "answers"
 
     def answers(self) -> bool:
         with suppress(RedisError):
@@ -59,6 +70,35 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def follow(self, master: RedisServer | None) -> None:
+        """Become a replica of ``master``, with its data; of None: a master again. Returns when it is."""
+        if master is None:
+            self.client.replicaof("NO", "ONE")
+        else:
+            self.client.replicaof("127.0.0.1", str(master.port))
+            eventually(self.is_in_step, 20.0)
+
+    def is_in_step(self) -> bool:
+        """Whether it has the data of the one that it follows, and hears from it."""
+        with suppress(RedisError):
+            return bool(self.client.info("replication").get("master_link_status") == "up")
+        return False
+
+    def set(self, **settings: Any) -> None:
+        """Change settings of the running server."""
+        for name, value in settings.items():
+            self.client.config_set(name, value)
+
+    def memory(self) -> dict[str, Any]:
+        """What it says of its memory, in bytes."""
+        return dict(self.client.info("memory"))
+
+    def remove(self) -> None:
+        """End it, and leave nothing of it."""
+        self.client.close()
+        self.kill()
+        shutil.rmtree(self.directory)
 
     def lose_data(self) -> None:
         """Delete what a stopped server has written."""
@@ -129,8 +169,8 @@ class PostgresCluster:
         self._who = unprivileged(directory)
         self._process: subprocess.Popen[bytes] | None = None
         self.socket: Path | None = directory / ".s.PGSQL.5432"
-        self.direct_url = f"postgresql+psycopg://jobsched@/postgres?host={quote(str(directory), safe='')}"
-        command = [postgres_binary("initdb"), "-D", str(directory / "data"), "-U", "jobsched", "-A", "trust",
+        self.direct_url = f"postgresql+psycopg://owner@/postgres?host={quote(str(directory), safe='')}"
+        command = [postgres_binary("initdb"), "-D", str(directory / "data"), "-U", "owner", "-A", "trust",
                    "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True, **self._who)
 
@@ -138,6 +178,23 @@ class PostgresCluster:
         """Start it; returns when it answers."""
         self.end_outage()
         eventually(self._answers, 60.0)
+        with self.owner() as connection:  # the stack is no superuser: a few connections are not for it
+            connection.execute("CREATE ROLE jobsched LOGIN")
+            connection.execute("GRANT ALL ON SCHEMA public TO jobsched")
+            connection.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO jobsched")
+
+    def owner(self) -> psycopg.Connection[Any]:
+        """A session past every fault, which commits at once. Raises psycopg.OperationalError."""
+        return psycopg.connect(self._direct, options="-c default_transaction_read_only=off -c statement_timeout=0",
+                               autocommit=True)
+
+    def customer(self) -> psycopg.Connection[Any]:
+        """A session like those of the stack. Raises psycopg.OperationalError."""
+        return psycopg.connect(self._direct, user="jobsched", autocommit=True)
+
+    @property
+    def _direct(self) -> str:
+        return self.direct_url.replace("+psycopg", "")
 
     def url(self, port: int) -> str:
         return f"postgresql://jobsched@127.0.0.1:{port}/postgres"
@@ -148,14 +205,14 @@ class PostgresCluster:
     def end_outage(self) -> None:
         self._process = _spawn(
             [postgres_binary("postgres"), "-D", str(self._directory / "data"), "-k", str(self._directory),
-             "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"],
+             "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"],
             log=self._directory / "log", **self._who)
 
     def stop(self) -> None:
         self._stop(signal.SIGQUIT)
 
     def connections(self, processes: Iterable[psutil.Process]) -> int:
-        with psycopg.connect(self.direct_url.replace("+psycopg", "")) as connection:
+        with self.owner() as connection:
             row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
             return int((row.fetchone() or (1,))[0]) - 1
 
@@ -173,7 +230,7 @@ class PostgresCluster:
 
     def _answers(self) -> bool:
         with suppress(psycopg.OperationalError):
-            psycopg.connect(self.direct_url.replace("+psycopg", "")).close()
+            self.owner().close()
             return True
         return False
 

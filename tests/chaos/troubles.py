@@ -1,54 +1,17 @@
-"""The faults of the servers, each by the name under which FAULTS chooses it."""
+"""The faults that are not of a process, each by the name under which FAULTS chooses it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from tests.chaos.proxy import Proxy
-from tests.chaos.servers import Database, RedisServer
-from tests.chaos.stack import Stack
+from tests.chaos.customers import CUSTOMERS
+from tests.chaos.postgres_states import POSTGRES_STATES
+from tests.chaos.redis_states import REDIS_STATES
+from tests.chaos.world import Begun, Trouble, World
 
 #: How long a database or Redis is away, in seconds.
 DATABASE_AWAY_S, REDIS_AWAY_S = (1.0, 10.0), (1.0, 5.0)
-
-
-@dataclass
-class World:
-    """What can be broken."""
-
-    stack: Stack
-    redis: RedisServer
-    redis_proxy: Proxy
-    database: Database | None
-    database_proxy: Proxy | None
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A fault that has happened: its name in the report and, when it lasts, for how long and how it is ended.
-
-    Without a name nothing was broken, since the world has nothing of the kind; the time passes all the same, so that
-    the rest is not broken more often to make up for it.
-    """
-
-    what: str | None
-    lasts_s: float = 0.0
-    end: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """One kind of fault. ``weight`` is how often it is drawn, relative to the others.
-
-    ``begin`` returns None when the fault could not be brought about just now. ``lacks`` says in a few words what a
-    world would need for it, and returns None for one that has it.
-    """
-
-    weight: int
-    begin: Callable[[World, random.Random], Begun | None]
-    lacks: Callable[[World], str | None] = lambda world: None
 
 
 def _flush(world: World, rng: random.Random) -> Begun:
@@ -95,6 +58,9 @@ TROUBLES = {
     "redis-away": Trouble(2, _redis_away),
     "database-away": Trouble(4, _database_away),
     "cut": Trouble(2, _cut),
+    **REDIS_STATES,
+    **POSTGRES_STATES,
+    **CUSTOMERS,
 }
 
 
