@@ -1,4 +1,4 @@
-"""Tasks that leave their process otherwise than they found it, and one that tells all of what a task can find."""
+"""Tasks that leave their process otherwise than they found it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from jobsched import task, tasks
+from jobsched import task
 
-_variable: ContextVar[str] = ContextVar("_variable", default="nothing")
-_held: list[Any] = []
+variable: ContextVar[str] = ContextVar("variable", default="nothing")
+held_for_good: list[Any] = []
 _libc = ctypes.CDLL(None)
 
 
@@ -70,17 +70,17 @@ def _not_blocking() -> None:
         os.set_blocking(number, False)
 
 
-def _listening() -> None:
+def listening() -> None:
     held = socket.socket(socket.AF_UNIX)
     held.bind("\0jobsched-left")
     held.listen()
-    _held.append(held)
+    held_for_good.append(held)
 
 
-def _locking() -> None:
+def locking() -> None:
     held = (Path(tempfile.gettempdir()) / "jobsched-left.lock").open("w")
     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    _held.append(held)
+    held_for_good.append(held)
 
 
 def _logging_handler() -> None:
@@ -113,7 +113,7 @@ def _blocked() -> None:
 
 
 def _large() -> None:
-    _held.append(bytearray(400 * 1024 * 1024))
+    held_for_good.append(bytearray(400 * 1024 * 1024))
 
 
 def _registered() -> None:
@@ -122,7 +122,7 @@ def _registered() -> None:
 
 
 def _many_descriptors() -> None:
-    _held.extend(socket.socketpair() for _ in range(60))
+    held_for_good.extend(socket.socketpair() for _ in range(60))
 
 
 def _handle(number: int, handler: Any) -> Callable[[], object]:
@@ -135,7 +135,7 @@ def _raise(*_: Any) -> None:
 
 def _set_context() -> None:
     decimal.getcontext().prec = 3
-    _variable.set("something")
+    variable.set("something")
 
 
 def _filter_warnings() -> None:
@@ -155,7 +155,7 @@ def _of_mp() -> None:
 def _pipe() -> int:
     read, write = os.pipe()
     os.set_blocking(write, False)
-    _held.append(read)
+    held_for_good.append(read)
     return write
 
 
@@ -247,8 +247,8 @@ NEED_A_NEW_PROCESS: dict[str, Callable[[], object]] = {
     "no os.getcwd": lambda: delattr(os, "getcwd"),
     "another module": lambda: sys.modules.__setitem__("json", sys.modules["time"]),
     "modules gone": lambda: (sys.modules.pop("json"), sys.modules.pop("decimal")),
-    "something listening": _listening,
-    "a locked file": _locking,
+    "something listening": listening,
+    "a locked file": locking,
     "many descriptors": _many_descriptors,
     "descriptors closed": lambda: os.closerange(3, 1024),
     "another process group": lambda: os.setpgid(0, os.getpgid(os.getppid())),
@@ -267,105 +267,6 @@ def leave_behind(payload: dict[str, Any]) -> int:
     """Leave what the payload names as ``what``; return the process id."""
     {**GO_BACK, **NEED_A_NEW_PROCESS, **ROOT_ONLY}[payload["what"]]()
     return os.getpid()
-
-
-@task
-def look_around(payload: dict[str, Any]) -> dict[str, Any]:
-    """All of what a task can find, and the process id."""
-    return {"pid": os.getpid(), **_of_kernel(), **_of_python(), **_of_libraries()}
-
-
-def _of_kernel() -> dict[str, Any]:
-    return {
-        "handlers": {number: _name(signal.getsignal(number)) for number in signal.valid_signals()},
-        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-        "timers": [signal.getitimer(kind) for kind in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
-        "descriptor for signals": signal.set_wakeup_fd(-1),
-        "folder": _node("."), "root": sorted(map(str, Path("/").iterdir())), "umask": os.umask(0o22),
-        "streams": [[_node(number), fcntl.fcntl(number, fcntl.F_GETFL)] for number in range(3)],
-        "limits": [resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)],
-        "priority": os.getpriority(os.PRIO_PROCESS, 0), "its CPUs": len(os.sched_getaffinity(0)),
-        "killer": _read("/proc/self/oom_score_adj"), "leads its group": os.getpgrp() == os.getpid(),
-        "ids": [*os.getresuid(), *os.getresgid(), *os.getgroups()],
-        "large": int(_read("/proc/self/statm").split()[1]) * resource.getpagesize() > 300 * 1024 * 1024,
-        "many descriptors": len(list(Path("/proc/self/fd").iterdir())) > 80,
-        "descriptors": all(_is_open(number) for number in range(3, min(8, len(list(Path("/proc/self/fd").iterdir()))))),
-        "may listen": _may(_listening), "may lock": _may(_locking),
-    }
-
-
-def _of_python() -> dict[str, Any]:
-    return {
-        "environment": sorted(os.environ.items()).__repr__().__len__(), "LEFT": _getenv("LEFT"),
-        "zone": [time.tzname, time.timezone, time.altzone, time.localtime(0).tm_hour],
-        "locale": locale.setlocale(locale.LC_ALL), "timeout": socket.getdefaulttimeout(),
-        "stdout": [type(sys.stdout).__name__, sys.stdout.encoding, sys.stdout.closed],
-        "path": sys.path, "argv": len(sys.argv), "sys": len(vars(sys)), "excepthook": _name(sys.excepthook),
-        "importers": len(sys.meta_path), "tracing": [_name(sys.gettrace()), _name(sys.getprofile())],
-        "recursion": sys.getrecursionlimit(), "switch": sys.getswitchinterval(),
-        "collector": [gc.isenabled(), gc.get_threshold(), len(gc.callbacks), tracemalloc.is_tracing()],
-        "filters": [len(warnings.filters), repr(warnings.filters[0])], "threads": threading.active_count(),
-        "builtins": len(vars(builtins)), "print": _name(print), "modules": "json" in sys.modules,
-        "names": [_name(thing) for thing in (
-            time.time, os.getcwd, os.path.exists, socket.socket, json.dumps, subprocess.Popen, random.random,
-            ssl._create_default_https_context, sys.modules["json"].dumps)],
-    }
-
-
-def _of_libraries() -> dict[str, Any]:
-    left = logging.getLogger("left.behind")
-    return {
-        "root logger": [logging.root.level, len(logging.root.handlers), logging.root.manager.disable],
-        "logger": [left.level, len(left.handlers), logging.getLogger("sqlalchemy").disabled],
-        "decimal": decimal.getcontext().prec, "variable": _variable.get(), "csv": csv.field_size_limit(),
-        "loop": _loop(), "start method": multiprocessing.get_start_method(allow_none=True),
-        "tasks": "registered within a task" in tasks.names(),
-    }
-
-
-def _name(thing: Any) -> str:
-    return str(getattr(thing, "__qualname__", thing))
-
-
-def _node(file: int | str) -> list[int]:
-    found = os.fstat(file) if isinstance(file, int) else Path(file).stat()
-    return [found.st_dev, found.st_ino]
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text()
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
-
-
-def _getenv(name: str) -> str | None:
-    _libc.getenv.restype = ctypes.c_char_p
-    value = _libc.getenv(name.encode())
-    return None if value is None else str(value)
-
-
-def _may(something: Callable[[], None]) -> bool:
-    try:
-        something()
-    except OSError:
-        return False
-    _held.pop().close()
-    return True
-
-
-def _loop() -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return f"closed: {asyncio.get_event_loop().is_closed()}"
-        except RuntimeError as error:
-            return str(error)
 
 
 @task(timeout_s=0.2)

@@ -20,7 +20,7 @@ from tests.leaking_tasks import GO_BACK, NEED_A_NEW_PROCESS, ROOT_ONLY
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
-TASKS = "tests.engine_tasks,tests.leaking_tasks,tests.random_tasks"
+TASKS = "tests.engine_tasks,tests.leaking_tasks,tests.looking_tasks,tests.random_tasks"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do that")
 #: What shows only later.
 LATER = ["an alarm", "a timer of CPU time", "a watchdog"]

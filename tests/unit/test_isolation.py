@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobsched.work.isolation.surroundings import Surroundings
-from tests import leaking_tasks
+from tests import leaking_tasks, looking_tasks
 from tests.leaking_tasks import GO_BACK, NEED_A_NEW_PROCESS, ROOT_ONLY
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do that")
@@ -48,12 +48,12 @@ def leave_and_put_back(what: str) -> list[Any]:
     before: dict[str, Any] = {}
     now: dict[str, Any] = {}
     surroundings = Surroundings()
-    surroundings.run(lambda: before.update(leaking_tasks.look_around({})))
+    surroundings.run(lambda: before.update(looking_tasks.look_around({})))
     assert surroundings.put_back()
     surroundings.run(lambda: leaking_tasks.leave_behind({"what": what}))
     back = surroundings.put_back()
     if back:
-        surroundings.run(lambda: now.update(leaking_tasks.look_around({})))
+        surroundings.run(lambda: now.update(looking_tasks.look_around({})))
     return [back, before, now]
 
 
