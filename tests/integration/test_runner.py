@@ -353,7 +353,9 @@ def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
 
 @pytest.mark.parametrize("lease_s", [0.3])
 @only_sqlite
-def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board: Board, tmp_path: Path) -> None:
+def test_a_task_whose_slice_was_taken_back_is_stopped(
+    settings: Settings, board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ids = post(settings, board, *(draft("hold", **LONG, here=str(tmp_path / f"here{i}"), go=str(tmp_path / "go"))
                                   for i in range(2)))
     (slice_,) = cut(board, "task_05", budget_s=100)
@@ -368,12 +370,13 @@ def test_a_task_whose_slice_was_taken_back_is_stopped(settings: Settings, board:
 
     assert [job(id_).status for id_ in ids] == ["pending", "pending"]
     assert not (tmp_path / "here1-1").exists()  # the second was not begun
+    assert "did not stop" not in caplog.text  # it was told, and not killed
 
 
 @pytest.mark.parametrize("lease_s", [0.3])
 @only_sqlite
 def test_a_task_that_catches_every_exception_is_stopped_as_well(
-    settings: Settings, board: Board, tmp_path: Path
+    settings: Settings, board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (id_,) = post(settings, board, draft("cling", **LONG, here=str(tmp_path / "here")))
     (slice_,) = cut(board, "task_05", budget_s=100)
@@ -387,6 +390,7 @@ def test_a_task_that_catches_every_exception_is_stopped_as_well(
     in_background(slice_, take_back)
 
     assert job(id_).status == "pending"
+    assert "did not stop" not in caplog.text  # it was told, and not killed
 
 
 def test_outcomes_do_not_wait_for_a_slow_neighbour_that_follows_later(
