@@ -17,7 +17,7 @@ from jobsched.board import Board, Code
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, refuse_unfit
-from jobsched.domain import Band, BoardLost
+from jobsched.domain import Band, BoardBroken, BoardLost
 from jobsched.failpoints import failpoint
 from jobsched.host import identity
 from jobsched.loop import run_forever
@@ -60,6 +60,8 @@ class Dispatcher:
             self._sweeper.sweep()
         try:
             self.dispatch()
+        except BoardBroken:
+            return AGAIN_S if self._sweeper.rebuild() else IDLE_S
         except BoardLost:
             log.warning("the board is lost: rebuilding it from SQL")
             self._sweeper.rebuild()

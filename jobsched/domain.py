@@ -264,6 +264,10 @@ class BoardLost(JobschedError):
     """The board's epoch is gone (FLUSHALL, a restart without data): it must be rebuilt from SQL."""
 
 
+class BoardBroken(BoardLost):
+    """Something on the board can not be read: a value of the wrong type, no number, a foreign one. As good as lost."""
+
+
 class ConfigError(JobschedError):
     """The environment holds settings that can not be used; lists all of them."""
 

@@ -21,15 +21,15 @@ from jobsched.board import Board, layout
 from jobsched.config import Settings
 from jobsched.connections import connect
 from jobsched.database import ledger_app, reading, refuse_unfit, writing
-from jobsched.domain import BoardLost, SiteFacts, WaitingJob
+from jobsched.domain import BoardLost, JobschedError, SiteFacts, WaitingJob
 from jobsched.failpoints import failpoint
-from jobsched.models import SITE_FACTS, Site, UserRecord, utcnow
+from jobsched.models import SITE_FACTS, Site, UserRecord, db, utcnow
 from jobsched.queues import hygiene
+from jobsched.sweep.build import PORTION, build
+from jobsched.sweep.strays import drop_strays
 
 log = logging.getLogger(__name__)
 
-#: Rows that one step looks at in one sweep; the next sweep goes on from there.
-PORTION = 5_000
 #: Sites that one sweep recounts.
 SITES = 100
 #: What one sweep may spend on that, in seconds: Redis does nothing else meanwhile.
@@ -38,7 +38,16 @@ COUNT_S = 0.2
 #: another, which costs work and does no harm.
 LOCK_S = 3.0
 
+#: A board that can not be read is built anew at once; again only after so many times as long as that took.
+REST = 10.0
+#: How long ``jobsched repair`` waits for its turn while others sweep, in seconds.
+TURN_S = 60.0
+
 SILENT = "the worker fell silent"
+
+
+class NotOurTurn(JobschedError):
+    """Others have swept for so long that nothing was done."""
 
 
 class Sweeper:
@@ -52,40 +61,75 @@ class Sweeper:
         self._last_site = 0
         self._last_user = 0
         self._scan = 0
+        self._scan_keys = 0
+        self._build_again_at = float("-inf")
         self._stay: Callable[[], None] = _ignore
 
-    def sweep(self) -> dict[str, int]:
-        """Every step once, unless somebody else sweeps; returns what each mended."""
-        with self._alone() as alone:
+    def sweep(self, wait_s: float = 0.0, *, whole: bool = False) -> dict[str, int]:
+        """Every step once; returns what each mended. Nothing when somebody else still sweeps after ``wait_s``.
+
+        ``whole`` looks over all keys of the board and not a portion. What can not be read on the board ends the sweep,
+        after the board was built again; the next one goes on.
+        """
+        with self._alone(wait_s) as alone:
             if not alone:
                 return {}
-            mended = {
-                "lost_board": self.lost_board(),
-                "rubbish_in_queues": self.rubbish_in_queues(),
-                "controls": self.controls(),
-                "scheduled_and_due": schedule.wake_due(self._board),
-                "future": self.future(),
-                "expired_leases": self.expired_leases(),
-                "orphaned_runs": self.orphaned_runs(),
-                "not_on_the_board": self.not_on_the_board(),
-                "not_pending": self.not_pending(),
-                "facts": self.facts(),
-                "miscounted": self.miscounted(),
-            }
+            mended = {"broken_board": self.broken_board(), "set_aside": 0}
+            try:
+                before = self._board.values_aside()
+                mended |= self._steps(whole)
+                mended["set_aside"] = self._board.values_aside() - before
+            except BoardLost:
+                mended["broken_board"] += self.broken_board()
         if any(mended.values()):
             log.info("mended %s", {step: count for step, count in mended.items() if count})
         return mended
 
+    def _steps(self, whole: bool) -> dict[str, int]:
+        return {
+            "lost_board": self.lost_board(),
+            "rubbish_in_queues": self.rubbish_in_queues(),
+            "controls": self.controls(),
+            "scheduled_and_due": schedule.wake_due(self._board),
+            "future": self.future(),
+            "expired_leases": self.expired_leases(),
+            "orphaned_runs": self.orphaned_runs(),
+            "not_on_the_board": self.not_on_the_board(),
+            "not_pending": self.not_pending(),
+            "facts": self.facts(),
+            "miscounted": self.miscounted(),
+            "strays": self.strays(whole=whole),
+        }
+
     def rebuild(self) -> int:
         """Make a lost board again, whole; returns how many jobs were placed. Others wait for it to end."""
         with self._alone() as alone:
-            return self.lost_board() if alone else 0
+            return self.broken_board() + self.lost_board() if alone else 0
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        with self._board.sole("repair", LOCK_S) as stay:
+    def _alone(self, wait_s: float = 0.0) -> Iterator[bool]:
+        with self._board.sole("repair", LOCK_S, wait_s) as stay:
             self._stay = stay or _ignore
             yield stay is not None
+
+    def broken_board(self) -> int:
+        """Some process could not read the board: build it again from SQL, whatever stands there. 1 when that was done.
+
+        Takes at most a tenth of the time, should something make the board unreadable again and again.
+        """
+        with suppress(BoardLost):
+            self._board.rules()  # reports that they can not be read, should that be so
+        why = self._board.broken()
+        begun = time.monotonic()
+        if why is None or begun < self._build_again_at:
+            return 0
+        log.warning("the board can not be read (%s): building it again from SQL", why)
+        self._board.wipe(measured=True)
+        failpoint("repair.broken_wiped")
+        self._build()
+        self._board.note_rebuilt(why)
+        self._build_again_at = time.monotonic() + REST * (time.monotonic() - begun)
+        return 1
 
     def lost_board(self) -> int:
         """The board has no rules (FLUSHALL, a Redis restarted without data), or its building was cut off: build it."""
@@ -126,26 +170,7 @@ class Sweeper:
         return changed
 
     def _build(self) -> int:
-        with writing() as session:
-            ledger.assign_bands(session, self._settings.bands)
-        failpoint("repair.bands_assigned", effect="sql")
-        controls.install(self._board, self._settings)
-        failpoint("repair.installed")
-        with reading() as session:
-            self._board.tell_sites(SiteFacts(*row) for row in session.execute(select(*SITE_FACTS)))
-            failpoint("repair.all_sites_told")
-            inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
-            self._board.tell_users((user, False) for user in inactive)
-            failpoint("repair.inactive_users_told")
-        after = placed = 0
-        while jobs := self._pending(after):
-            self._stay()
-            placed += self._board.place(jobs, arriving=False)
-            failpoint("repair.portion_placed")
-            after = jobs[-1].id
-        self._board.mark_built()
-        failpoint("repair.built")
-        return placed
+        return build(self._board, self._settings, self._stay)
 
     def future(self) -> int:
         """Redis's clock was put back: bring back what stands in the future by it."""
@@ -255,6 +280,20 @@ class Sweeper:
         failpoint("repair.lanes_recounted")
         return wrong
 
+    def strays(self, *, whole: bool = False) -> int:
+        """What no site, user or job stands for, or was never a board's: off it. Returns how much was found so.
+
+        Looks at a portion of the keys, or at the ``whole`` board.
+        """
+        found = 0
+        while True:
+            self._scan_keys, dropped = drop_strays(self._board, self._settings, self._scan_keys)
+            failpoint("repair.strays_dropped")
+            found += dropped
+            self._stay()
+            if not whole or self._scan_keys == 0:
+                return found
+
     def _pending(self, after: int) -> list[WaitingJob]:
         with reading() as session:
             return ledger.pending(session, after, PORTION)
@@ -269,8 +308,17 @@ def _ignore() -> None:
 
 
 def main(settings: Settings) -> dict[str, int]:
-    """One whole sweep by hand; returns what each step mended."""
+    """One whole sweep by hand; returns what each step mended. Raises NotOurTurn."""
     refuse_unfit(settings)
-    redis = connect(settings.redis_url)
-    with ledger_app(settings).app_context():
-        return Sweeper(settings, Board(redis), redis).sweep()
+    with ledger_app(settings).app_context(), connect(settings.redis_url) as redis:
+        try:
+            sweeper = Sweeper(settings, Board(redis), redis)
+            mended = sweeper.sweep(whole=True)
+            if not mended:
+                log.warning("others sweep: waiting for up to %g s", TURN_S)
+                mended = sweeper.sweep(TURN_S, whole=True)
+        finally:
+            db.engine.dispose()
+    if not mended:
+        raise NotOurTurn(f"others have swept for {TURN_S:g} s, and this command has done nothing: try again")
+    return mended

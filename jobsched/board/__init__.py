@@ -1,8 +1,8 @@
 """The board: the Redis index of all that waits, and the only names of its keys."""
 
+from jobsched.board.answers import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
 from jobsched.board.core import MOST_JOBS, Board, HeldJob
 from jobsched.board.knowing import Code, code_of
-from jobsched.board.reading import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
 from jobsched.board.rules import Rules, fingerprint, layout
 from jobsched.board.scripts import BATCH, PREFIX
 

@@ -6,18 +6,16 @@ Every change is one Lua script that does one thing whole and is safe to repeat. 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
+from jobsched.board.checked import identity, number, whole
+from jobsched.board.inspection import Inspection
 from jobsched.board.knowing import Knowing
-from jobsched.board.presence import Presence
-from jobsched.board.reading import Reading
-from jobsched.board.rules import SHAPE, fingerprint, layout, numbers
-from jobsched.board.scripts import BATCH, batched, flat, legible, text
-from jobsched.domain import Band, BoardLost, Fence, SiteFacts, Slice, Tier, WaitingJob
-from jobsched.failpoints import failpoint
-from jobsched.policy import Policy
+from jobsched.board.ruling import Ruling
+from jobsched.board.scripts import BATCH, VALUES, batched, flat, legible, readable, text
+from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
+from jobsched.queues import aside
 
 #: The most jobs of one slice.
 MOST_JOBS = 100
@@ -36,100 +34,16 @@ class HeldJob(Protocol):
     def attempt(self) -> int: ...
 
 
-class Board(Reading, Presence, Knowing):
+class Board(Ruling, Inspection, Knowing):
     """A handle on the board in one Redis. Cheap, and safe to share between threads.
 
     ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).
 
-    Every method raises redis.exceptions.ConnectionError or TimeoutError when Redis is away, and BoardLost when
-    the board's rules are gone.
+    Every method raises redis.exceptions.ConnectionError or TimeoutError when Redis is away, BoardLost when the board's
+    rules are gone, and BoardBroken, which is a BoardLost, when something on it can not be read.
     """
 
-    # Its rules
-
-    def install(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier], *, chosen: bool = False) -> str:
-        """Write the rules that the board scores by, and return its epoch. An epoch that is there stays.
-
-        Then place all that is pending, and call :meth:`mark_built`. A board of another shape is wiped first; one of
-        other bands or tiers has to be. What was placed by another policy keeps its place until :meth:`go_by`.
-        ``chosen`` as there.
-        """
-        rules = numbers(policy, bands, tiers) | {
-            "fingerprint": fingerprint(policy, bands, tiers), "layout": layout(bands, tiers), "chosen": _mark(chosen)}
-        before, shape = self.redis.hmget(self._key("rules"), ["fingerprint", "shape"])
-        if before is not None and text(shape or "") != SHAPE:
-            self.wipe()
-        elif before is not None and text(before) != rules["fingerprint"]:
-            rules["rescoring"] = secrets.token_hex(4)
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hsetnx(self._key("rules"), "epoch", secrets.token_hex(4))
-            pipe.hsetnx(self._key("rules"), "made_at", self._clock() or self._time())
-            pipe.hdel(self._key("rules"), "built")
-            pipe.hset(self._key("rules"), mapping=cast("Any", rules))
-            pipe.hget(self._key("rules"), "epoch")
-            return text(pipe.execute()[-1])
-
-    def go_by(self, policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier], *, chosen: bool = False) -> int:
-        """Score by another policy from now on, and all that waits again, in one pass; returns how many scores changed.
-
-        Jobs are placed and taken as ever meanwhile. A pass that was cut off is made again by the next call; one that
-        comes to its end is over also for others that make it. ``chosen`` is whether the policy was chosen at run time,
-        which the board notes. Raises BoardLost when the board has other bands or tiers: then it has to be built again.
-        """
-        rules = self.rules()
-        if rules.layout != layout(bands, tiers):
-            raise BoardLost("the board has other bands or tiers: rebuild it from SQL")
-        print_ = fingerprint(policy, bands, tiers)
-        token = rules.rescoring
-        if rules.fingerprint != print_:
-            token = secrets.token_hex(4)
-            self.redis.hset(self._key("rules"), mapping=cast("Any", {
-                **numbers(policy, bands, tiers), "fingerprint": print_, "rescoring": token, "chosen": _mark(chosen)}))
-            failpoint("rescore.begun")
-        elif rules.chosen != chosen:
-            self.redis.hset(self._key("rules"), "chosen", _mark(chosen))
-        if token is None:
-            return 0
-        changed = self._rescore("jobs", "jobs")
-        failpoint("rescore.lines_scored")
-        changed += self._rescore("sites", "points")
-        failpoint("rescore.lanes_scored")
-        self._run("rescore", "done", token)
-        failpoint("rescore.done")
-        return changed
-
-    def _rescore(self, what: str, where: str) -> int:
-        scan: Any = self.redis.hscan_iter if what == "jobs" else self.redis.zscan_iter
-        ids = (text(id_) for id_, _ in scan(self._key(where), count=BATCH))
-        return sum(int(self._run("rescore", what, *batch)) for batch in batched(ids, BATCH))
-
-    def pause_lanes(self, bands: Iterable[str]) -> int:
-        """Pause exactly these lanes, by band name; returns how many changed. What is in flight goes on."""
-        return int(self._run("pause", *bands))
-
-    def tell_crew(self, crew: Mapping[str, int]) -> None:
-        """Tell how many workers listen to each lane, by band name."""
-        self.redis.hset(self._key("rules"), mapping={f"crew:{band}": str(n) for band, n in crew.items()})
-
-    def mark_built(self) -> None:
-        """Say that all that was pending has been placed since :meth:`install`."""
-        self.redis.hset(self._key("rules"), "built", "1")
-
-    def age_s(self) -> float:
-        """How long ago the board was made, in seconds."""
-        made_at = self.redis.hget(self._key("rules"), "made_at")
-        if made_at is None:
-            raise BoardLost("the board has no rules: rebuild it from SQL")
-        return float(self._clock() or self._time()) - float(text(made_at))
-
-    def wipe(self) -> None:
-        """Forget all but who is alive, who holds a lock, and what was measured. The next script raises BoardLost."""
-        self.redis.delete(self._key("rules"))
-        keep = tuple(self._key(*name) for name in (("alive", ""), ("lock", ""), ("load", ""), ("aims",)))
-        for keys in batched(self.redis.scan_iter(match=self._prefix + "*", count=BATCH), BATCH):
-            gone = [key for key in keys if not text(key).startswith(keep)]
-            if gone:
-                self.redis.unlink(*gone)
+    # What it knows of sites and users
 
     def tell_sites(self, sites: Iterable[SiteFacts]) -> int:
         """Tell the board the facts of sites, which hold from now on; returns how many were new or differed."""
@@ -142,6 +56,7 @@ class Board(Reading, Presence, Knowing):
         rows = ([user, int(active)] for user, active in users)
         return sum(int(self._run("user", *flat(batch))) for batch in batched(rows, BATCH))
 
+    @readable
     def forget_site(self, site: int) -> None:
         """Drop the facts of a site that has no jobs left."""
         self.redis.delete(self._key("site", site), self._key("tiers", site))
@@ -159,6 +74,7 @@ class Board(Reading, Presence, Knowing):
         told = (self._clock(), int(arriving))
         return sum(int(self._run("place", *told, *flat(batch))) for batch in batched(rows, BATCH))
 
+    @readable
     def take(
         self, band: str, slices: int, *, budget_s: float, lease_s: float, most_jobs: int = MOST_JOBS
     ) -> list[Slice]:
@@ -189,17 +105,20 @@ class Board(Reading, Presence, Knowing):
         """
         return int(self._run("set_aside", slice_id, *flat(jobs.items())))
 
+    @readable
     def hand_on(self, band: str, task: str, slices: int, *, budget_s: float, lease_s: float,
                 most_jobs: int = MOST_JOBS) -> list[Slice]:
         """Cut up to ``slices`` slices of what was set aside for lack of a task; as :meth:`take`."""
         rows = self._run("hand_on", band, task, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
         return [_slice(band, [text(value) for value in row]) for row in rows]
 
+    @readable
     def asides(self) -> list[tuple[str, str]]:
         """For which (band, task) jobs are set aside."""
         pairs = sorted(legible(pair) for pair in self.redis.smembers(self._key("asides")))
         return [(band, task) for band, _, task in (pair.partition(" ") for pair in pairs)]
 
+    @readable
     def holds(self, slice_id: str) -> bool:
         """Whether a slice is in flight."""
         return bool(self.redis.exists(self._key("slice", slice_id)))
@@ -226,27 +145,36 @@ class Board(Reading, Presence, Knowing):
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
         # To Redis a timeout of 0 means for ever, and so does 0.001 to 6.2, which rounds it down.
-        return self.redis.blpop([self._key("doorbell")], timeout=max(timeout_s, 0.01)) is not None
+        bell, timeout_s = self._key("doorbell"), max(timeout_s, 0.01)
+        return self._or_anew(bell, lambda: self.redis.blpop([bell], timeout=timeout_s)) is not None
 
     def ring(self) -> None:
         """Ring the doorbell: who sleeps longest wakes; when nobody does, the next one will not fall asleep."""
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.lpush(self._key("doorbell"), 1)
-            pipe.ltrim(self._key("doorbell"), 0, 0)
-            pipe.execute()
+        bell = self._key("doorbell")
+
+        def push() -> None:
+            with self.redis.pipeline(transaction=True) as pipe:
+                pipe.lpush(bell, 1)
+                pipe.ltrim(bell, 0, 0)
+                pipe.execute()
+
+        self._or_anew(bell, push)
 
     # Repair
 
+    @readable
     def expired(self, limit: int) -> dict[str, tuple[str, list[int]]]:
         """Up to ``limit`` slices whose lease has run out, oldest first: slice to its band and its jobs."""
         now = self._clock() or self._time()
         ids = self.redis.zrange(self._key("flight"), "-inf", now, byscore=True, offset=0, num=limit)
         return self._carried([text(slice_id) for slice_id in ids])
 
+    @readable
     def flying(self) -> dict[str, tuple[str, list[int]]]:
         """All slices in flight: slice to its band and its jobs. The dispatcher's windows keep them few."""
         return self._carried([text(slice_id) for slice_id in self.redis.zrange(self._key("flight"), 0, -1)])
 
+    @readable
     def known(self, jobs: Sequence[int]) -> set[int]:
         """Those of ``jobs`` that are on the board, waiting or in flight."""
         known: set[int] = set()
@@ -255,11 +183,21 @@ class Board(Reading, Presence, Knowing):
             known.update(job for job, entry in zip(batch, entries, strict=True) if entry is not None)
         return known
 
+    @readable
     def some_jobs(self, cursor: int, count: int) -> tuple[int, dict[int, WaitingJob]]:
-        """About ``count`` jobs on the board from a scan cursor (0: the start) on, by id, and the next cursor."""
+        """About ``count`` jobs on the board from a scan cursor (0: the start) on, by id, and the next cursor.
+
+        Entries that can not be read are set aside: to the scripts they are not there.
+        """
         scanned: Any = self.redis.hscan(self._key("jobs"), cursor, count=count)
         cursor, entries = scanned
-        return int(cursor), {int(job): _entry(int(job), text(entry)) for job, entry in entries.items()}
+        jobs = {field: _entry(field, packed) for field, packed in entries.items()}
+        foreign = [field for field, job in jobs.items() if job is None]
+        for fields in batched(foreign, BATCH):
+            self.redis.hdel(self._key("jobs"), *fields)
+        if foreign:
+            aside.counted(self.redis, VALUES, f"entries of jobs, {text(foreign[0])[:50]!r} for one", len(foreign))
+        return int(cursor), {job.id: job for job in jobs.values() if job}
 
     def recount(self, site: int, most_jobs: int = 20_000) -> int:
         """Mend a site's counts and points from its lines; returns how many numbers were wrong. O(the site's jobs).
@@ -284,13 +222,9 @@ class Board(Reading, Presence, Knowing):
                 pipe.hmget(self._key("slice", slice_id), ["band", "jobs"])
             rows = pipe.execute()
         return {
-            slice_id: (text(band or ""), [int(job) for job in text(jobs or "").split()])
+            slice_id: (text(band or ""), [int(job) for job in text(jobs or "").split() if job.isdecimal()])
             for slice_id, (band, jobs) in zip(slice_ids, rows, strict=True)
         }
-
-
-def _mark(yes: bool) -> str:
-    return "1" if yes else "0"
 
 
 def _limit(value: float | None) -> str:
@@ -300,10 +234,16 @@ def _limit(value: float | None) -> str:
 def _slice(band: str, row: Sequence[str]) -> Slice:
     slice_id, site, points, now, fences = row
     pairs = (fence.split(":") for fence in fences.split())
-    return Slice(slice_id, int(site), band, int(float(points)), float(now),
+    return Slice(slice_id, identity(site), band, whole(points), number(now),
                  tuple(Fence(int(job), int(attempt)) for job, attempt in pairs))
 
 
-def _entry(job: int, packed: str) -> WaitingJob:
-    site, user, band, seconds, attempt, enqueued_at, *_ = packed.split(" ")
-    return WaitingJob(job, int(site), int(user), band, float(seconds), int(attempt), float(enqueued_at))
+def _entry(field: Any, packed: Any) -> WaitingJob | None:
+    """A job as the board has it; None for an entry that can not be read."""
+    try:
+        site, user, band, seconds, attempt, enqueued_at, _, tag = text(packed).split(" ")
+        number(tag)
+        return WaitingJob(identity(field), identity(site), identity(user), band, number(seconds), int(attempt),
+                          number(enqueued_at))
+    except ValueError:
+        return None

@@ -31,22 +31,28 @@ class Knowing(Scripts):
 
     def tell_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str], ttl_s: float) -> None:
         """Say which tasks a worker knows, for the lanes that it serves, for ``ttl_s`` from now on."""
-        code, now = code_of(tasks), float(self._time())
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hsetnx(self._key("alive", "tasks"), code, json.dumps(sorted(tasks)))
-            pipe.zadd(self._key("alive", "code"), {f"{band} {code} {worker}": now + ttl_s for band in bands})
-            pipe.zremrangebyscore(self._key("alive", "code"), "-inf", now - ttl_s)
-            pipe.zremrangebyscore(self._key("alive", "code"), now + LONGEST_TTL_S, "+inf")
-            pipe.execute()
+        code, now, where = code_of(tasks), float(self._time()), self._key("alive", "code")
+
+        def show() -> None:
+            with self.redis.pipeline(transaction=False) as pipe:
+                pipe.zadd(where, {f"{band} {code} {worker}": now + ttl_s for band in bands})
+                pipe.zremrangebyscore(where, "-inf", now - ttl_s)
+                pipe.zremrangebyscore(where, now + LONGEST_TTL_S, "+inf")
+                pipe.execute()
+
+        versions = self._key("alive", "tasks")
+        self._or_anew(versions, lambda: self.redis.hset(versions, code, json.dumps(sorted(tasks))))
+        self._or_anew(where, show)
 
     def rest_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str]) -> None:
         """Say that a worker ends on purpose."""
-        code = code_of(tasks)
-        self.redis.zrem(self._key("alive", "code"), *(f"{band} {code} {worker}" for band in bands))
+        code, where = code_of(tasks), self._key("alive", "code")
+        self._or_anew(where, lambda: self.redis.zrem(where, *(f"{band} {code} {worker}" for band in bands)))
 
     def codes(self) -> dict[str, list[Code]]:
         """The versions that living workers run, by the name of the band that they serve."""
-        words = (legible(member).split(" ", 2) for member in self._living("code"))
+        living = self._or_anew(self._key("alive", "code"), lambda: self._living("code"))
+        words = (legible(member).split(" ", 2) for member in living)
         counts = Counter((told[0], told[1]) for told in words if len(told) == 3)
         tasks = self._tasks_of(sorted({code for _, code in counts}))
         found: dict[str, list[Code]] = {}
@@ -61,12 +67,15 @@ class Knowing(Scripts):
     def forget_codes(self) -> None:
         """Forget the versions that no living worker runs."""
         living = {code.id for codes in self.codes().values() for code in codes}
-        gone = [key for key in self.redis.hkeys(self._key("alive", "tasks")) if legible(key) not in living]
+        versions = self._key("alive", "tasks")
+        known = self._or_anew(versions, lambda: self.redis.hkeys(versions))
+        gone = [key for key in known if legible(key) not in living]
         if gone:
-            self.redis.hdel(self._key("alive", "tasks"), *gone)
+            self.redis.hdel(versions, *gone)
 
     def _tasks_of(self, codes: Sequence[str]) -> dict[str, frozenset[str]]:
-        told = self.redis.hmget(self._key("alive", "tasks"), codes) if codes else []
+        versions = self._key("alive", "tasks")
+        told = self._or_anew(versions, lambda: self.redis.hmget(versions, codes)) if codes else []
         return {code: _names(names) for code, names in zip(codes, told, strict=True)}
 
 

@@ -1,32 +1,47 @@
-"""What every part of the board stands on: its keys, its scripts, its clock."""
+"""What every part of the board stands on: its keys, its scripts, its clock, its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.commands.core import Script
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from jobsched.domain import BoardLost
+from jobsched.base import redis_errors
+from jobsched.base.redis_errors import Sort
+from jobsched.board.rules import SHAPE
+from jobsched.domain import BoardBroken, BoardLost
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
-PREFIX = "jobsched:"
+#: What every key of the board begins with.
+PREFIX = f"jobsched-{SHAPE}:"
+#: The same of boards of older versions, the next older one first.
+OLDER = ("jobsched:",)
 #: Nobody says that it is alive, or alone, for longer at a time, in seconds. What is said to last longer was said before
 #: Redis's clock was put back.
 LONGEST_TTL_S = 120.0
 #: Jobs that one call of a script takes on; more are handed over in several calls.
 BATCH = 500
+#: What is counted for each value that was taken off the board.
+VALUES = "value on the board"
+#: A board that nobody reports as broken any more is whole again after this, whatever became of the report, in seconds.
+BROKEN_S = 600
 
 _LUA = Path(__file__).parent / "lua"
 #: Each script, and what is loaded in front of it.
 _PRELUDES = {
     **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount", "future",
-                     "recount_lanes"), ("lib",)),
+                     "recount_user", "recount_lanes", "ground", "unasked", "unaside"), ("lib",)),
     **dict.fromkeys(("take", "hand_on"), ("lib", "flight")),
     "settle": ("lib", "pace"),
     **dict.fromkeys(("place", "renew"), ("lib", "pace", "expect", "learn")),
@@ -52,7 +67,29 @@ class Scripts:
         except ResponseError as error:
             if "BOARDLOST" in str(error):
                 raise BoardLost(str(error)) from error
-            raise
+            if not of_a_value(error):
+                raise
+            raise self._broken(script, error) from error
+
+    def _broken(self, what: str, error: object) -> BoardBroken:
+        """Report on the board that ``what`` could not read it; returns the error to raise. The next sweep looks."""
+        why = f"{what}: {error}"[:300]
+        try:
+            if self.redis.set(self._key("broken"), why, nx=True, ex=BROKEN_S):
+                log.warning("the board can not be read: %s", why)
+        except RedisError as away:
+            log.debug("could not report it: %s", away)
+        return BoardBroken(f"the board can not be read ({why}): the next sweep mends it from SQL")
+
+    def _or_anew(self, key: str, act: Callable[[], T]) -> T:
+        """What ``act`` gives. Where ``key`` holds something foreign, that goes first: whoever lives says so again."""
+        try:
+            return act()
+        except ResponseError as error:
+            if not of_a_value(error):
+                raise
+            self.redis.unlink(key)
+            return act()
 
     def _clock(self) -> str:
         return "" if self.now is None else repr(self.now)
@@ -70,9 +107,31 @@ class Scripts:
         return self._prefix + ":".join(str(part) for part in parts)
 
 
+def readable(method: F) -> F:
+    """A method that reads the board: what it finds there and can not read becomes BoardBroken, and is reported."""
+
+    @wraps(method)
+    def checked(self: Scripts, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except ResponseError as error:
+            if not of_a_value(error):
+                raise
+            raise self._broken(method.__name__, error) from error
+        except (ValueError, OverflowError) as error:
+            raise self._broken(method.__name__, error) from error
+
+    return cast("F", checked)
+
+
+def of_a_value(error: ResponseError) -> bool:
+    """Whether an error of Redis tells of a value in it, and not of the state that the server is in."""
+    return redis_errors.sort_of(error) is Sort.OURS
+
+
 def text(value: Any) -> str:
-    """What Redis answered, as a string."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """What Redis answered, as a string; bytes that are no text can be told apart from any that are."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def legible(value: Any) -> str:

@@ -17,19 +17,19 @@ KEPT = "rq:aside:"
 KEPT_S = 86_400
 
 
-def counted(redis: Redis, what: str, detail: str) -> None:
-    """Count one more ``what`` that was refused or removed; the log says so at the first, second, fourth, eighth, ...
+def counted(redis: Redis, what: str, detail: str, by: int = 1) -> None:
+    """Count ``by`` more ``what`` that were refused or removed; the log says so at the first, second, fourth, eighth.
 
     ``detail`` says which one and why. Never raises: to count must not stop the process that goes on.
     """
     number = 0
     with suppress(RedisError):
         try:
-            number = redis.hincrby(COUNTS, what, 1)
+            number = redis.hincrby(COUNTS, what, by)
         except ResponseError:  # the counts are no good themselves
             redis.delete(COUNTS)
-            number = redis.hincrby(COUNTS, what, 1)
-    if number & (number - 1) == 0:
+            number = redis.hincrby(COUNTS, what, by)
+    if number.bit_length() > (number - by).bit_length():
         log.warning("set aside: %s (%s; number %s of its kind)", what, detail, number or "?")
 
 

@@ -13,8 +13,8 @@ from jobsched import database, schema
 from jobsched.base import database_errors, ours, redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
-from jobsched.domain import BoardLost
-from jobsched.queues import keys, seal
+from jobsched.domain import BoardBroken, BoardLost
+from jobsched.queues import aside, keys, seal
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
@@ -83,6 +83,21 @@ def _redis() -> str:
     return "answers"
 
 
+def _board() -> str:
+    """Nothing that is submitted runs from a board that is lost, or can not be read, until it has been built again."""
+    board = current.board()
+    try:
+        board.rules()
+    except BoardBroken:
+        pass  # told below
+    except BoardLost as lost:
+        raise _NotReady("it is not set up, or lost: a dispatcher builds it from the database") from lost
+    if why := board.broken():
+        raise _NotReady(f"it can not be read ({aside.printable(why)}): a dispatcher builds it again from the database")
+    rebuilt = board.rebuilt()
+    return "answers" if rebuilt is None else f"answers; it was built again, for it could not be read: {rebuilt}"
+
+
 def _dispatchers() -> str | None:
     return ", ".join(sorted(current.board().alive("dispatcher"))) or None
 
@@ -117,6 +132,6 @@ def _warnings() -> list[str]:
 #: What can be told without Redis.
 _BESIDE_REDIS = ("database", "redis")
 _CHECKS: dict[str, Callable[[], str | None]] = {
-    "database": _database, "redis": _redis, "dispatcher": _dispatchers, "worker": _workers,
+    "database": _database, "redis": _redis, "board": _board, "dispatcher": _dispatchers, "worker": _workers,
     "scheduler": _schedulers, "secret_key": _key,
 }

@@ -20,7 +20,7 @@ from jobsched.base import ours, redis_errors, redis_state
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
-from jobsched.domain import Band, BoardLost, Status
+from jobsched.domain import Band, BoardBroken, BoardLost, Status
 from jobsched.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
 from jobsched.queues import aside
@@ -36,6 +36,7 @@ SITES_A_LANE = 5
 LATEST_JOBS = 12
 
 _REDIS_AWAY = "Redis does not answer: jobs are accepted and kept, and go on when it is back."
+_BOARD_BROKEN = "The board holds what can not be read: a dispatcher builds it again, from the database."
 _BOARD_LOST = "The board has not been set up yet: a dispatcher does it, from the database, when it starts."
 
 
@@ -191,8 +192,14 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
     }
     try:
         lanes = {lane.band: lane for lane in board.lanes()}
+        if lanes.keys() != {band.name for band in settings.bands}:
+            return Pulse(settings.policy, note=_BOARD_BROKEN, **found)
         rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
-        return Pulse(board.rules().policy, lanes, board.backlog(), rankings=rankings, **found)
+        policy = board.rules().policy
+        known = policy if policy in POLICIES else settings.policy
+        return Pulse(known, lanes, board.backlog(), rankings=rankings, **found)
+    except BoardBroken:
+        return Pulse(settings.policy, note=_BOARD_BROKEN, **found)
     except BoardLost:
         return Pulse(settings.policy, note=_BOARD_LOST, **found)
 
@@ -211,7 +218,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         at=now,
         counts=counts.get(lambda: count_by_status(session)),
         lanes=_lanes(session, beat, bands, now),
-        policy=POLICIES[beat.policy],
+        policy=POLICIES.get(beat.policy, POLICIES[settings.policy]),
         chosen=controls.chosen_policy(session),
         orders=_orders(session, beat, bands, now),
         workers=beat.workers,

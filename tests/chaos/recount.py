@@ -14,7 +14,7 @@ from tests.support import BANDS, TIERS
 
 #: Keys that stay when nothing waits: rules, facts, counters, locks, who is alive.
 RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:",
-           "load:", "aims", "due")
+           "load:", "aims", "due", "rebuilt")
 #: Keys that there are while something waits.
 WAITING = ("jobs", "points", "lane:", "line:", "tags:", "tiers:", "user:", "asked")
 

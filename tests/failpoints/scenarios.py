@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import update
 
 from jobsched import controls, lanes, ledger, submit
+from jobsched.board import PREFIX
 from jobsched.database import writing
 from jobsched.domain import bands_of, tiers_of
 from jobsched.models import Job, Site, UserRecord, utcnow
@@ -263,7 +264,26 @@ def put_the_clock_back(system: System) -> None:
     """A slice was taken, and the board made, an hour from now."""
     _post(system, 2)
     system.board.take("task_01", 1, budget_s=0.1, lease_s=3600.0)
-    system.redis.hset("jobsched:rules", "made_at", repr(time.time() + 3600))
+    system.redis.hset(f"{PREFIX}rules", "made_at", repr(time.time() + 3600))
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.broken_wiped", "repair.bands_assigned", "repair.installed", "repair.all_sites_told",
+          "repair.inactive_users_told", "repair.portion_placed", "repair.built")
+def spoil_the_board(system: System) -> None:
+    """One value that no board has written, in what every dispatch reads."""
+    _post(system, 2)
+    _post(system, 1, site=2, execution_time=0.5)
+    system.redis.hset(f"{PREFIX}lanes", "v:task_01", "abc")
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.strays_dropped")
+def leave_a_stray(system: System) -> None:
+    _post(system, 1)
+    system.redis.zadd(f"{PREFIX}points", {"999": 5.0})
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 
@@ -358,9 +378,9 @@ def set_controls_behind_the_boards_back(system: System) -> None:
 @comes_to("repair.recounted", "repair.lanes_recounted")
 def miscount(system: System) -> None:
     _post(system, 2)
-    system.redis.hincrby("jobsched:lanes", "waiting:task_01", 5)
-    system.redis.hincrby("jobsched:site:1", "running", 5)
-    system.redis.hincrby("jobsched:site:2", "tiers", 5)
+    system.redis.hincrby(f"{PREFIX}lanes", "waiting:task_01", 5)
+    system.redis.hincrby(f"{PREFIX}site:1", "running", 5)
+    system.redis.hincrby(f"{PREFIX}site:2", "tiers", 5)
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 

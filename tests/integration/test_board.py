@@ -75,7 +75,7 @@ def test_take_gives_no_id_twice_when_redis_restarts_with_old_data(board: Board) 
     board.now = 1_700_000_000.0
     board.place([waiting_job(), waiting_job()])
     [first] = take(board)
-    board.redis.delete("jobsched:slices")  # what Redis had saved was older than that
+    board.redis.delete(f"{PREFIX}slices")  # what Redis had saved was older than that
     board.now += 0.001
     [second] = take(board)
     assert second.id != first.id

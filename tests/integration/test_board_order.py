@@ -144,7 +144,7 @@ def test_the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind(
     # Site 1 is served at tags 0 to 0.9, then site 2 at 0.
     assert serve(board, 5) == [1] * 4 + [2]
     board.place([waiting_job(site=3)])
-    assert board.redis.hget("jobsched:site:3", "tag:task_04") == b"0.89999999999999991"
+    assert board.redis.hget(f"{PREFIX}site:3", "tag:task_04") == b"0.89999999999999991"
 
 
 @pytest.mark.parametrize("policy", ["fifo", "priority", "shortest"])
@@ -161,8 +161,8 @@ def test_where_nobody_goes_by_tags_a_lanes_time_is_what_each_of_its_sites_would_
         before, sites = lane_time(), len(board.ranking("task_04", 10))
         [slice_] = take(board)
         assert lane_time() == pytest.approx(before + 1 / sites)
-        assert board.redis.hget(f"jobsched:site:{slice_.site}", "tag:task_04") == board.redis.hget(
-            "jobsched:lanes", "v:task_04")  # so nobody owes anything when the policy is changed
+        assert board.redis.hget(f"{PREFIX}site:{slice_.site}", "tag:task_04") == board.redis.hget(
+            f"{PREFIX}lanes", "v:task_04")  # so nobody owes anything when the policy is changed
         board.settle(slice_.id, 1.0)
 
 

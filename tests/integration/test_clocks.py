@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import update
 
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import SiteFacts
@@ -77,7 +77,7 @@ def test_who_died_before_is_not_alive_for_an_hour(clock: Clock, redis: Redis, bo
 
 def test_a_lock_whose_holder_died_is_not_held_for_an_hour(clock: Clock, redis: Redis, board: Board) -> None:
     clock.put(HOUR)
-    assert redis.lock("jobsched:lock:repair", timeout=3.0, blocking=False).acquire()  # by one that dies
+    assert redis.lock(f"{PREFIX}lock:repair", timeout=3.0, blocking=False).acquire()  # by one that dies
     clock.put(0)
 
     def sole() -> bool:
@@ -114,10 +114,10 @@ def test_the_lease_of_a_dead_worker_ends(
 def test_a_lease_that_is_right_is_left_alone(settings: Settings, ledger: object, board: Board) -> None:
     board.place([waiting_job()])
     cut(board, "task_04", lease_s=8.0)
-    before = board.redis.zrange("jobsched:flight", 0, -1, withscores=True)
+    before = board.redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True)
 
     assert Sweeper(settings, board, board.redis).future() == 0
-    assert board.redis.zrange("jobsched:flight", 0, -1, withscores=True) == before
+    assert board.redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True) == before
 
 
 @only_sqlite
@@ -165,7 +165,7 @@ def test_what_is_seen_of_the_load_fades_again(
     Sweeper(settings, board, board.redis).sweep()
 
     now = float(board.redis.time()[0]) + 1
-    assert [float(at) <= now for at in board.redis.hmget("jobsched:load:task_04", "at", "since")] == [True, True]
+    assert [float(at) <= now for at in board.redis.hmget(f"{PREFIX}load:task_04", "at", "since")] == [True, True]
     board.now = time.time() + 500  # five times the time in which it fades to a third
     assert board.loads()["task_04"].arrivals_per_s < 0.01
 

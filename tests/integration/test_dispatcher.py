@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from jobsched import lanes
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.dispatcher import ALIVE_S, Dispatcher
 from jobsched.domain import bands_of, tiers_of
@@ -122,7 +122,7 @@ def test_a_slice_holds_jobs_of_one_site_and_the_best_site_goes_first(
 def test_a_job_that_is_submitted_or_settled_rings(
     dispatcher: Dispatcher, settings: Settings, board: Board, redis: Redis
 ) -> None:
-    redis.delete("jobsched:doorbell")
+    redis.delete(f"{PREFIX}doorbell")
     post(settings, board, draft())
     assert board.wait(1)
     assert not board.wait(0.01)

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from jobsched import runner, submit
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.models import Job
@@ -85,11 +85,11 @@ def test_a_start_that_overruns_is_put_into_the_next_lane_and_its_neighbours_are_
 
 def test_the_lane_that_was_overrun_is_charged_for_it(settings: Settings, board: Board, run: Run, redis: Redis) -> None:
     post(settings, board, draft("outlast", ends_at=2))
-    before = float(redis.hget("jobsched:site:1", "tag:task_01") or 0)
+    before = float(redis.hget(f"{PREFIX}site:1", "tag:task_01") or 0)
 
     run()
 
-    assert float(redis.hget("jobsched:site:1", "tag:task_01") or 0) - before > 0.25
+    assert float(redis.hget(f"{PREFIX}site:1", "tag:task_01") or 0) - before > 0.25
 
 
 @only_sqlite

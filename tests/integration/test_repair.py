@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 
-from jobsched import controls, lanes, repair
+from jobsched import cli, controls, lanes, repair
 from jobsched import ledger as writes
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.database import reading, writing
 from jobsched.domain import Slice, Status
@@ -43,7 +44,7 @@ def settings(settings: Settings) -> Settings:
 def board(redis: Redis, settings: Settings) -> Board:
     people(sites=3)
     board = install(Board(redis), "balanced")
-    redis.hset("jobsched:rules", "made_at", 0)  # long ago
+    redis.hset(f"{PREFIX}rules", "made_at", 0)  # long ago
     return board
 
 
@@ -225,9 +226,9 @@ def test_an_older_slice_takes_no_job_from_a_later_one(sweeper: Sweeper, settings
     (later,) = cut(board, "task_01")
     start(later)
     # As if the sweep had been killed after it gave the jobs back: the old slice is still in flight.
-    board.redis.hset(f"jobsched:slice:{old.id}", mapping={
+    board.redis.hset(f"{PREFIX}slice:{old.id}", mapping={
         "site": 1, "band": "task_01", "jobs": str(id_), "seconds": 0.001, "finish": 0.001})
-    board.redis.zadd("jobsched:flight", {old.id: 1.0})
+    board.redis.zadd(f"{PREFIX}flight", {old.id: 1.0})
 
     assert sweeper.expired_leases() == 1
 
@@ -237,7 +238,7 @@ def test_an_older_slice_takes_no_job_from_a_later_one(sweeper: Sweeper, settings
 
 
 def test_a_flight_without_its_slice_comes_up_once(sweeper: Sweeper, board: Board) -> None:
-    board.redis.zadd("jobsched:flight", {"nobody-1": 1.0})
+    board.redis.zadd(f"{PREFIX}flight", {"nobody-1": 1.0})
 
     assert sweeper.expired_leases() == 1
     assert at_rest(sweeper)
@@ -248,7 +249,7 @@ def test_a_slice_of_a_band_that_is_no_more_is_taken_back(
 ) -> None:
     (id_,) = post(settings, board, draft())
     slice_ = take_expired(board)
-    redis.hset(f"jobsched:slice:{slice_.id}", "band", "task_99")
+    redis.hset(f"{PREFIX}slice:{slice_.id}", "band", "task_99")
 
     assert sweeper.expired_leases() == 1
     assert board.known([id_]) == {id_}
@@ -397,20 +398,20 @@ def test_the_whole_board_is_looked_through_in_portions(
 
 
 @pytest.mark.parametrize("break_", [
-    lambda r: r.hincrby("jobsched:site:1", "tiers", 7),
-    lambda r: r.hincrby("jobsched:site:1", "running", 7),
-    lambda r: r.hincrby("jobsched:lanes", "waiting:task_01", 7),
-    lambda r: r.hincrby("jobsched:lanes", "flying:task_02", -7),
-    lambda r: r.hset("jobsched:user:1", "total", 9),
-    lambda r: r.hset("jobsched:user:1", "1", 9),
-    lambda r: r.delete("jobsched:user:1"),
-    lambda r: r.hset("jobsched:tiers:1", "3", 2),
-    lambda r: r.delete("jobsched:tiers:1"),
-    lambda r: r.zadd("jobsched:points", {"1": 77}),
-    lambda r: r.zrem("jobsched:points", "1"),
-    lambda r: r.zrem("jobsched:lane:task_01", "1"),
-    lambda r: r.zadd("jobsched:lane:task_04", {"1": 77}),
-    lambda r: r.zadd("jobsched:lane:task_01", {"1": 1e9}),
+    lambda r: r.hincrby(f"{PREFIX}site:1", "tiers", 7),
+    lambda r: r.hincrby(f"{PREFIX}site:1", "running", 7),
+    lambda r: r.hincrby(f"{PREFIX}lanes", "waiting:task_01", 7),
+    lambda r: r.hincrby(f"{PREFIX}lanes", "flying:task_02", -7),
+    lambda r: r.hset(f"{PREFIX}user:1", "total", 9),
+    lambda r: r.hset(f"{PREFIX}user:1", "1", 9),
+    lambda r: r.delete(f"{PREFIX}user:1"),
+    lambda r: r.hset(f"{PREFIX}tiers:1", "3", 2),
+    lambda r: r.delete(f"{PREFIX}tiers:1"),
+    lambda r: r.zadd(f"{PREFIX}points", {"1": 77}),
+    lambda r: r.zrem(f"{PREFIX}points", "1"),
+    lambda r: r.zrem(f"{PREFIX}lane:task_01", "1"),
+    lambda r: r.zadd(f"{PREFIX}lane:task_04", {"1": 77}),
+    lambda r: r.zadd(f"{PREFIX}lane:task_01", {"1": 1e9}),
 ])
 def test_wrong_numbers_are_counted_again(
     sweeper: Sweeper, settings: Settings, board: Board, redis: Redis, break_: Callable[[Redis], object]
@@ -430,7 +431,7 @@ def test_counting_again_takes_turns_when_it_takes_long(
 ) -> None:
     post(settings, board, *(draft(site=site, user=site) for site in (1, 2, 3)))
     for site in (1, 2, 3):
-        redis.hincrby(f"jobsched:site:{site}", "running", 7)
+        redis.hincrby(f"{PREFIX}site:{site}", "running", 7)
     monkeypatch.setattr(repair, "COUNT_S", 0.0)  # over after each site
 
     assert [sweeper.miscounted() for _ in range(3)] == [1, 1, 1]
@@ -439,7 +440,7 @@ def test_counting_again_takes_turns_when_it_takes_long(
 
 def test_a_site_with_too_many_jobs_is_not_counted_again(settings: Settings, board: Board, redis: Redis) -> None:
     post(settings, board, *(draft() for _ in range(11)))
-    redis.hincrby("jobsched:site:1", "running", 7)
+    redis.hincrby(f"{PREFIX}site:1", "running", 7)
 
     assert board.recount(1, most_jobs=10) == 0
     assert board.recount(1, most_jobs=11) == 1
@@ -579,6 +580,40 @@ def test_by_hand_it_says_what_it_mended(settings: Settings, sweeper: Sweeper, bo
                           capture_output=True, text=True).stdout
 
     assert "2  not_on_the_board\n" in said
+
+
+def test_by_hand_it_waits_for_its_turn(
+    settings: Settings, sweeper: Sweeper, board: Board, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert(settings, draft())
+    with board.sole("repair", 60.0):
+        redis.pexpire(f"{PREFIX}lock:repair", 300)  # its holder was killed
+
+        assert repair.main(settings)["not_on_the_board"] == 1
+
+    assert "others sweep" in caplog.text
+
+
+def test_by_hand_it_says_so_when_its_turn_does_not_come(
+    settings: Settings, sweeper: Sweeper, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "TURN_S", 0.2)
+    monkeypatch.setattr("jobsched.cli.load", lambda: settings)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    insert(settings, draft())
+    with board.sole("repair", 60.0):
+        told = CliRunner().invoke(cli.main, ["repair"])
+
+    assert told.exit_code == 1
+    assert "this command has done nothing" in told.output
+    assert sweeper.not_on_the_board() == 1
+
+
+def test_a_lock_that_nobody_lets_go_holds_no_sweep_up(sweeper: Sweeper, settings: Settings, redis: Redis) -> None:
+    insert(settings, draft())
+    redis.set(f"{PREFIX}lock:repair", "somebody")  # without an end
+
+    eventually(lambda: sweeper.sweep().get("not_on_the_board"))
 
 
 def test_a_start_that_comes_after_its_slice_was_taken_back_runs_the_job_once(

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from jobsched import replan
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.plan import Slot, slots
 from jobsched.replan import AGREED, Planner
@@ -77,7 +77,7 @@ def test_the_load_is_left_alone_between_two_looks(
 def test_the_plan_stays_when_nothing_more_comes(settings: Settings, board: Board) -> None:
     ran(board, 0.5, 0.5)
     planner = Planner(settings)
-    (load,) = board.redis.keys("jobsched:load:*")
+    (load,) = board.redis.keys(f"{PREFIX}load:*")
     board.redis.hset(load, "at", str(board.redis.time()[0] - 10_000))
 
     assert not any(planner.changed() for _ in range(2 * AGREED))
@@ -86,7 +86,7 @@ def test_the_plan_stays_when_nothing_more_comes(settings: Settings, board: Board
 
 def test_too_few_jobs_change_nothing(settings: Settings, board: Board) -> None:
     planner = Planner(settings)
-    board.redis.hset("jobsched:load:task_03", mapping={
+    board.redis.hset(f"{PREFIX}load:task_03", mapping={
         "at": str(board.redis.time()[0]), "since": str(board.redis.time()[0] - 10_000), "arrived": "5", "ended": "5",
         "used": "5", "squares": "5"})
 
@@ -127,7 +127,7 @@ def test_a_redis_that_is_away_or_deaf_leaves_the_plan_as_it_is(settings: Setting
 def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:
     planner = Planner(settings)
     for nonsense in ("nan", "inf", "many", "1e308"):
-        board.redis.hset("jobsched:load:task_03", mapping=dict.fromkeys(
+        board.redis.hset(f"{PREFIX}load:task_03", mapping=dict.fromkeys(
             ("at", "since", "arrived", "ended", "used", "squares"), nonsense))
 
         assert not planner.changed()
@@ -139,10 +139,10 @@ def test_after_an_error_the_load_is_left_alone_for_longer(
 ) -> None:
     planner = Planner(settings)
     monkeypatch.setattr(replan, "AWAY_S", 3600.0)
-    board.redis.set("jobsched:load:task_04", "no hash")
+    board.redis.set(f"{PREFIX}load:task_04", "no hash")
 
     assert not planner.changed()
-    board.redis.delete("jobsched:load:task_04")
+    board.redis.delete(f"{PREFIX}load:task_04")
     ran(board, 0.5, 0.5)
     assert not any(planner.changed() for _ in range(2 * AGREED))
 

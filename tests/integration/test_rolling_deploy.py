@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from jobsched import lanes, runner, submit, tasks
-from jobsched.board import Aside, Board, Flying, Waiting, code_of
+from jobsched.board import PREFIX, Aside, Board, Flying, Waiting, code_of
 from jobsched.config import Settings
 from jobsched.database import reading, writing
 from jobsched.dispatcher import Dispatcher
@@ -116,7 +116,7 @@ def test_a_neighbour_of_another_task_goes_at_once(
     people(2)
     post(settings, board, *(draft("new_task", execution_time=1.0) for _ in range(20)))
     (other,) = post(settings, board, draft("tally", execution_time=1.0, book=str(tmp_path / "book")))
-    tag = float(board.redis.hget("jobsched:site:1", "tag:task_04") or 0)
+    tag = float(board.redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0)
     for _ in range(20):
         run_here(settings, cut(board, "task_04")[0], monkeypatch)
 
@@ -125,7 +125,7 @@ def test_a_neighbour_of_another_task_goes_at_once(
     assert job(other).status == "completed"
     # It has not paid for what nobody has done.
     used = job(other).run_time or 0.0
-    assert float(board.redis.hget("jobsched:site:1", "tag:task_04") or 0) == pytest.approx(tag + used, abs=0.01)
+    assert float(board.redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0) == pytest.approx(tag + used, abs=0.01)
 
 
 # Who knows it is handed it
@@ -231,7 +231,7 @@ def test_what_was_set_aside_can_be_changed_as_what_waits(
         submit.replace(board, row)
 
     assert board.asides() == []
-    assert not board.redis.exists("jobsched:aside", "jobsched:turns:task_01 new_task")
+    assert not board.redis.exists(f"{PREFIX}aside", f"{PREFIX}turns:task_01 new_task")
     found = board.why(id_)
     assert isinstance(found, Waiting) and found.band == "task_04" if what == "change" else found is None
 
@@ -297,7 +297,7 @@ def test_versions_that_nobody_runs_are_forgotten(board: Board) -> None:
     board.forget_codes()
 
     assert board.known_tasks() == {"x"}
-    assert board.redis.hlen("jobsched:alive:tasks") == 1
+    assert board.redis.hlen(f"{PREFIX}alive:tasks") == 1
 
 
 # Real workers
@@ -319,10 +319,10 @@ def test_a_rolling_deploy_fails_nothing_and_goes_at_the_speed_of_those_who_know(
         ids = post(settings, board, *wishes)
         eventually(lambda: statuses().get("completed") == 20, 60)  # the others, which all know
         eventually(lambda: len([id_ for id_ in ids if isinstance(board.why(id_), Aside)]) == 20, 30)
-        popped = board.redis.get("jobsched:slices")
+        popped = board.redis.get(f"{PREFIX}slices")
         assert {reason.code for reason in held_by(settings, board, ids[0])} == {"unknown_task"}
-        eventually(lambda: board.age_s() > 0 and board.redis.zcard("jobsched:flight") == 0)
-        assert board.redis.get("jobsched:slices") == popped  # nothing goes to and fro
+        eventually(lambda: board.age_s() > 0 and board.redis.zcard(f"{PREFIX}flight") == 0)
+        assert board.redis.get(f"{PREFIX}slices") == popped  # nothing goes to and fro
 
         stack.enter_context(engine(settings, tmp_path / "newer", ("worker",), JOBSCHED_WORKERS="1",
                                    JOBSCHED_TASKS=NEWER, **QUICK))

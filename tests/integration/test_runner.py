@@ -13,7 +13,7 @@ from redis import Redis
 
 from jobsched import ledger as writes
 from jobsched import runner, submit
-from jobsched.board import Aside, Board
+from jobsched.board import PREFIX, Aside, Board
 from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import Slice, Status
@@ -296,7 +296,7 @@ def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, boa
     leases: list[float] = []
 
     def seen_four() -> bool:
-        lease = redis.zscore("jobsched:flight", slice_.id)
+        lease = redis.zscore(f"{PREFIX}flight", slice_.id)
         if lease is not None and lease not in leases:
             leases.append(lease)
         return len(leases) == 4

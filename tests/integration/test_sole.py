@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from jobsched import repair
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.repair import Sweeper
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def lock(redis: Redis) -> str:
     """The key of the lock that the tests take."""
-    return "jobsched:lock:sweep"
+    return f"{PREFIX}lock:sweep"
 
 
 def expire(redis: Redis, lock: str) -> None:
@@ -58,7 +58,7 @@ def test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only(
     left_ms: list[int] = []
 
     def die(_: Sweeper) -> int:
-        left_ms.append(redis.pttl("jobsched:lock:repair"))
+        left_ms.append(redis.pttl(f"{PREFIX}lock:repair"))
         raise SystemExit
 
     monkeypatch.setattr(repair.Sweeper, "lost_board", die)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 from rq import Worker
 from sqlalchemy import text
 
 from jobsched import schema
+from jobsched.board import PREFIX
 from jobsched.config import Settings
+from jobsched.domain import BoardBroken
 from jobsched.models import db
 from jobsched.queues import seal
 from jobsched.queues.keys import KeyWatch
@@ -33,13 +36,13 @@ def test_a_process_that_answers_is_up(client: FlaskClient) -> None:
 
 
 def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": False, "worker": False,
+    assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": False, "worker": False,
                               "scheduler": False, "secret_key": True}
     board_of(client).beat("dispatcher", "disp-1", 60)
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": False,
+    assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": True, "worker": False,
                               "scheduler": False, "secret_key": True}
     board_of(client).beat("worker", "work-1", 60)
-    assert checks(client) == {"database": True, "redis": True, "dispatcher": True, "worker": True,
+    assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": True, "worker": True,
                               "scheduler": False, "secret_key": True}
     board_of(client).beat("scheduler", "sched-1", 60)
     assert all(checks(client).values())
@@ -90,7 +93,7 @@ def test_without_redis_nothing_is_ready_but_the_process_is_up(
 ) -> None:
     schema.upgrade(settings)
     client = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
-    assert checks(client) == {"database": True, "redis": False, "dispatcher": False, "worker": False,
+    assert checks(client) == {"database": True, "redis": False, "board": False, "dispatcher": False, "worker": False,
                               "scheduler": False, "secret_key": False}
     assert client.get("/healthz").status_code == 200
 
@@ -114,3 +117,22 @@ def test_workers_that_refuse_a_dispatcher_s_slices_are_told_of(client: FlaskClie
 
     assert warning.startswith("web-1-17: refuses slices")
     assert "set the same SECRET_KEY" in warning
+
+
+def test_a_board_that_is_lost_or_can_not_be_read_is_not_ready(client: FlaskClient, redis: Redis) -> None:
+    assert client.get("/readyz").json["checks"]["board"] == {"ok": True, "detail": "answers"}
+    redis.hset(f"{PREFIX}lanes", "v:task_05", "abc")
+    with pytest.raises(BoardBroken):
+        board_of(client).lane_times()  # as a worker does, which reports it
+    assert "lane_times" in client.get("/readyz").json["checks"]["board"]["detail"]
+    assert checks(client)["board"] is False
+    board_of(client).wipe()
+    assert "a dispatcher builds it" in client.get("/readyz").json["checks"]["board"]["detail"]
+    assert checks(client)["board"] is False
+
+
+def test_readyz_says_that_the_board_was_built_again(client: FlaskClient) -> None:
+    board_of(client).note_rebuilt("take: abc")
+    check = client.get("/readyz").json["checks"]["board"]
+    assert check["ok"]
+    assert "take: abc" in check["detail"]

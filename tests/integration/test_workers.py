@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from jobsched import lanes, tasks
-from jobsched.board import Board, code_of
+from jobsched.board import PREFIX, Board, code_of
 from jobsched.config import Settings
 from jobsched.crew import end_leases
 from jobsched.plan import Slot
@@ -381,8 +381,8 @@ def test_a_job_outlives_a_redis_that_comes_back_empty(settings: Settings, ledger
             (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
             wait_for_start(tmp_path)
             # The worker's next heartbeat, which finds no Redis, has to fall into the outage: wait for one first.
-            shown = client.zrange("jobsched:alive:worker", 0, -1, withscores=True)
-            eventually(lambda: client.zrange("jobsched:alive:worker", 0, -1, withscores=True) != shown)
+            shown = client.zrange(f"{PREFIX}alive:worker", 0, -1, withscores=True)
+            eventually(lambda: client.zrange(f"{PREFIX}alive:worker", 0, -1, withscores=True) != shown)
         log = tmp_path / "worker.log"
         eventually(lambda: "could not" in log.read_text() and "heartbeat" in log.read_text(), 30)
         with redis_at(socket):

@@ -14,7 +14,7 @@ from rq.exceptions import NoSuchJobError
 from sqlalchemy import delete, select, update
 
 from jobsched import failpoints, lanes, outcomes, runner
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.connections import connect
 from jobsched.database import reading, writing
 from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
@@ -120,9 +120,9 @@ class Engine:
     def _take(self, band: Band, slices: int) -> list[Slice]:
         """Take, and hold the board to the limits that it has been told."""
         taken = self.board.take(band.name, slices, budget_s=0.002, lease_s=LEASE_S)
-        assert not (taken and self.redis.hexists("jobsched:rules", f"paused:{band.name}"))
+        assert not (taken and self.redis.hexists(f"{PREFIX}rules", f"paused:{band.name}"))
         for site in {slice_.site for slice_ in taken}:
-            told = self.redis.hmget(f"jobsched:site:{site}", ["paused", "max_running", "running"])
+            told = self.redis.hmget(f"{PREFIX}site:{site}", ["paused", "max_running", "running"])
             paused, cap, running = (value or b"" for value in told)
             assert paused != b"1", f"site {site} is paused, and served"
             assert not cap or int(running) <= int(cap), f"{running!r} jobs of site {site} run, not at most {cap!r}"

@@ -6,24 +6,25 @@ from redis import Redis
 from sqlalchemy import select
 
 from jobsched import controls
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.database import reading
 from jobsched.domain import BoardLost, SiteFacts
 from jobsched.models import SITE_FACTS, UserRecord
 from tests.promise.stage import SITES
 
 #: What may stand there nevertheless: rules, facts, virtual times, who is alive. Counts are looked at besides.
-_STANDS = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:", "due", "load:", "aims")
+_STANDS = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:", "lock:", "due", "load:", "aims",
+           "rebuilt")
 #: What the board keeps of a site, as :func:`_told` has it.
 _FACTS = ["capacity", "weight", "max_running", "rate", "burst", "paused"]
 
 
 def strays(redis: Redis) -> list[str]:
     """What stands on the board, or is counted there, although nothing waits and nothing flies."""
-    keys = [str(key, "utf-8") for key in redis.keys("jobsched:*")]
-    found = [key for key in keys if not key.removeprefix("jobsched:").startswith(_STANDS)]
-    for key in ("jobsched:lanes", *(f"jobsched:site:{site}" for site in SITES)):
-        counts = {str(field, "utf-8"): value for field, value in redis.hgetall(key).items()}
+    keys = [str(key, "utf-8", "replace") for key in redis.keys(f"{PREFIX}*")]
+    found = [key for key in keys if not key.removeprefix(f"{PREFIX}").startswith(_STANDS)]
+    for key in (f"{PREFIX}lanes", *(f"{PREFIX}site:{site}" for site in SITES)):
+        counts = {str(field, "utf-8", "replace"): value for field, value in redis.hgetall(key).items()}
         found += [f"{key} {field} is {int(value)}" for field, value in counts.items()
                   if field.startswith(("waiting:", "flying:", "work:", "running", "held", "tiers")) and int(value)]
     return found
@@ -39,9 +40,9 @@ def wrong_facts(board: Board) -> list[str]:
         rules, lanes = board.rules(), board.lanes()
     except BoardLost as lost:
         return [str(lost)]
-    told = {site: [str(value or b"", "utf-8") for value in board.redis.hmget(f"jobsched:site:{site}", _FACTS)]
+    told = {site: [str(value or b"", "utf-8") for value in board.redis.hmget(f"{PREFIX}site:{site}", _FACTS)]
             for site in sites}
-    known = {int(user) for user in board.redis.smembers("jobsched:inactive")}
+    known = {int(user) for user in board.redis.smembers(f"{PREFIX}inactive")}
     return [
         f"the board has {what} {found}, not {right}" for what, found, right in (
             ("facts of sites", told, sites), ("inactive users", known, inactive),

@@ -18,7 +18,7 @@ FILES = {
     for path in ROOT.rglob("*.py")
 }
 #: A key of the board, or the beginning of one; not a message of the program's.
-KEY = re.compile(r"jobsched:(?!\s)")
+KEY = re.compile(r"jobsched(-\d+)?:(?!\s)")
 #: What each part must not reach, neither itself nor by what it imports.
 UNREACHABLE = {
     "web": ("dispatcher", "runner", "workers", "crew", "loop"),

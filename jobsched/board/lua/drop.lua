@@ -4,9 +4,7 @@
 local outcomes = {}
 for i, id in ipairs(ARGV) do
   local job = entry(id)
-  if not job then
-    outcomes[i] = 0
-  elseif not known(id, job) then  -- a stray entry: neither on its line nor in flight
+  if not (job and known(id, job)) then  -- at most a stray entry: neither on its line nor in flight, or not to be read
     call('HDEL', key('jobs'), id)
     outcomes[i] = 0
   elseif job.slice == ASIDE then

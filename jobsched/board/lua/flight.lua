@@ -1,6 +1,7 @@
 -- How a slice goes into flight: numbered, charged, with a lease. Loaded in front of the scripts that cut slices.
 local function next_id(now)  -- never one twice, also where Redis restarted with old data: no counter outruns microseconds
   local last = call('GET', key('slices')) or 0
+  if not (last + 1 > tonumber(last) and last + 0 < 2 ^ 53) then error('BOARDBROKEN slices is no number to count on') end
   local number = string.format('%.0f', math.max(last + 1, math.floor(now * 1e6)))
   call('SET', key('slices'), number)
   return rules.epoch .. '-' .. number

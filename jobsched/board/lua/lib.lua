@@ -40,7 +40,7 @@ local rules = {}
 local flat_rules = call('HGETALL', key('rules'))
 for i = 1, #flat_rules, 2 do rules[flat_rules[i]] = flat_rules[i + 1] end
 if not rules.epoch then return redis.error_reply('BOARDLOST the board has no rules: rebuild it from SQL') end
-local SHAPE = '2'  -- as in rules.py: what another version has written is not for this one to read
+local SHAPE = '3'  -- as in rules.py: what another version has written is not for this one to read
 if rules.shape ~= SHAPE then return redis.error_reply('BOARDLOST the board has another shape: rebuild it from SQL') end
 
 local bands = {}
@@ -65,11 +65,19 @@ local function first(line)  -- the id of a line's first job
   return member and string.sub(member, 2)
 end
 
-local function entry(id)
+local function finite(text)  -- whether it says a number that can be counted with
+  local number = tonumber(text)
+  return number and math.abs(number) < 1e15
+end
+
+local function entry(id)  -- nil also for one that can not be read: to the scripts it is not there
   local packed = id and call('HGET', key('jobs'), id)
   if not packed then return nil end
   local site, user, band, seconds, attempt, enqueued_at, slice, tag = string.match(
-    packed, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+    packed, '^(%d+) (%d+) (%S+) (%S+) (%d+) (%S+) (%S+) (%S+)$')
+  if not (site and rules[band .. ':points'] and finite(seconds) and finite(enqueued_at) and finite(tag)) then
+    return nil
+  end
   return {site = site, user = user, band = band, seconds = seconds, attempt = attempt,
           enqueued_at = enqueued_at, slice = slice, tag = tag}
 end
@@ -82,7 +90,10 @@ end
 local ASIDE = '?'  -- the slice of a job that was set aside
 
 local function known(id, job)  -- whether a job's entry stands for one that waits, was set aside, or is in flight
-  if job.slice == ASIDE then return call('HEXISTS', key('aside'), id) == 1 end
+  if job.slice == ASIDE then
+    local pair = call('HGET', key('aside'), id)
+    return pair and call('SISMEMBER', key('asides'), pair) == 1 and call('ZSCORE', key('aside', pair), id)
+  end
   if job.slice ~= '-' then return call('ZSCORE', key('flight'), job.slice) end
   return call('ZSCORE', key('line', job.site, job.band), on_line(id))
 end

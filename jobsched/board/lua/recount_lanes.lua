@@ -17,9 +17,8 @@ for _, site in ipairs(call('ZRANGE', key('points'), 0, -1)) do
 end
 for _, slice in ipairs(call('ZRANGE', key('flight'), 0, -1)) do
   local record = call('HMGET', key('slice', slice), 'band', 'jobs')
-  for _ in string.gmatch(record[2] or '', '%S+') do
-    right['flying:' .. record[1]] = right['flying:' .. record[1]] + 1
-  end
+  local flying = 'flying:' .. (record[1] or '')
+  for _ in string.gmatch(right[flying] and record[2] or '', '%S+') do right[flying] = right[flying] + 1 end
 end
 for field, count in pairs(right) do
   if tonumber(call('HGET', key('lanes'), field) or 0) ~= count then

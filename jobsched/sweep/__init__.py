@@ -1,0 +1,1 @@
+"""What a sweep does that is more than one step: building the board, and looking it over."""
