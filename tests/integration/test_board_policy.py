@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from jobsched.board import PREFIX, Board, core
+from jobsched.board import PREFIX, Board, ruling
 from jobsched.domain import BoardLost, SiteFacts, Slice, bands_of, tiers_of
 from jobsched.policy import POLICIES, line_score
 from tests.support import BANDS, TIERS, eventually, ids, install, take, waiting_job
@@ -23,7 +23,7 @@ NOW = 1_700_000_000.0
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass takes many calls."""
-    monkeypatch.setattr(core, "BATCH", 5)
+    monkeypatch.setattr(ruling, "BATCH", 5)
 
 
 def go_by(board: Board, policy: str) -> int:
