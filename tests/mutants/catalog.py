@@ -644,7 +644,8 @@ MUTANTS = (
             "    except KeyError:\n        return []\n    return sorted(text",
             f"{_INFO}keys_of_another_type_are_empty"),
     _mutant("what Redis holds on the terminal as it is", "queues/aside.py",
-            'char if char.isprintable() else "\\ufffd"', "char", f"{_INFO}rubbish_is_left_out"),
+            'char if char.isprintable() else "\\ufffd"', "char",
+            "unit/test_aside.py::test_nothing_is_left_that_moves_a_cursor_or_ends_a_line"),
     # The schedule
     _mutant("a bad entry that stays in the schedule", "queues/wakes.py",
             "            self.connection.zrem(self.scheduled_jobs_key, entry)\n", "",
