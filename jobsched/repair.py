@@ -26,7 +26,7 @@ from jobsched.failpoints import failpoint
 from jobsched.models import SITE_FACTS, Site, UserRecord, db, utcnow
 from jobsched.queues import hygiene
 from jobsched.sweep.build import PORTION, build
-from jobsched.sweep.strays import drop_strays
+from jobsched.sweep.strays import KEYS, drop_strays
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Sweeper:
         self._last_user = 0
         self._scan = 0
         self._scan_keys = 0
+        self._scan_older = 0
         self._build_again_at = float("-inf")
         self._stay: Callable[[], None] = _ignore
 
@@ -99,6 +100,7 @@ class Sweeper:
             "facts": self.facts(),
             "miscounted": self.miscounted(),
             "strays": self.strays(whole=whole),
+            "older_boards": self.older_boards(whole=whole),
         }
 
     def rebuild(self) -> int:
@@ -207,9 +209,10 @@ class Sweeper:
     def orphaned_runs(self) -> int:
         """A job runs, says SQL, but no slice in flight carries it: give it back.
 
-        A board that has just been made is given a lease's time, in which living workers put their slices back.
+        A board that has just been made is given a lease's time, in which living workers put their slices back. Workers
+        of an older version never put theirs on our board: they are left to end them.
         """
-        if self._board.age_s() < self._settings.lease_s:
+        if self._board.age_s() < self._settings.lease_s or self._board.older_alive("worker"):
             return 0
         patience = timedelta(seconds=self._settings.lease_s)
         with reading() as session:
@@ -293,6 +296,20 @@ class Sweeper:
             self._stay()
             if not whole or self._scan_keys == 0:
                 return found
+
+    def older_boards(self, *, whole: bool = False) -> int:
+        """An older version left its board behind: drop it, once none of its processes lives; returns how many keys.
+
+        Looks at a portion of the keys, or at the ``whole`` of Redis. What waited there is pending in SQL.
+        """
+        dropped = 0
+        while True:
+            self._scan_older, keys = self._board.drop_older(self._scan_older, KEYS)
+            failpoint("repair.older_dropped")
+            dropped += keys
+            self._stay()
+            if not whole or self._scan_older == 0:
+                return dropped
 
     def _pending(self, after: int) -> list[WaitingJob]:
         with reading() as session:

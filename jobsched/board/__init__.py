@@ -4,9 +4,9 @@ from jobsched.board.answers import Aside, Flying, LaneCount, LaneLoad, Ranked, S
 from jobsched.board.core import MOST_JOBS, Board, HeldJob
 from jobsched.board.knowing import Code, code_of
 from jobsched.board.rules import Rules, fingerprint, layout
-from jobsched.board.scripts import BATCH, PREFIX
+from jobsched.board.scripts import BATCH, OLDER, PREFIX
 
 __all__ = [
-    "BATCH", "MOST_JOBS", "PREFIX", "Aside", "Board", "Code", "Flying", "HeldJob", "LaneCount", "LaneLoad", "Ranked",
-    "Rules", "SiteStanding", "Waiting", "code_of", "fingerprint", "layout",
+    "BATCH", "MOST_JOBS", "OLDER", "PREFIX", "Aside", "Board", "Code", "Flying", "HeldJob", "LaneCount", "LaneLoad",
+    "Ranked", "Rules", "SiteStanding", "Waiting", "code_of", "fingerprint", "layout",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from jobsched.board.checked import identity, number, whole
 from jobsched.board.inspection import Inspection
 from jobsched.board.knowing import Knowing
+from jobsched.board.older import Older
 from jobsched.board.ruling import Ruling
 from jobsched.board.scripts import BATCH, VALUES, batched, flat, legible, readable, text
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
@@ -34,7 +35,7 @@ class HeldJob(Protocol):
     def attempt(self) -> int: ...
 
 
-class Board(Ruling, Inspection, Knowing):
+class Board(Ruling, Inspection, Knowing, Older):
     """A handle on the board in one Redis. Cheap, and safe to share between threads.
 
     ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import update
 
 from jobsched import controls, lanes, ledger, submit
-from jobsched.board import PREFIX
+from jobsched.board import OLDER, PREFIX
 from jobsched.database import writing
 from jobsched.domain import bands_of, tiers_of
 from jobsched.models import Job, Site, UserRecord, utcnow
@@ -284,6 +284,16 @@ def spoil_the_board(system: System) -> None:
 def leave_a_stray(system: System) -> None:
     _post(system, 1)
     system.redis.zadd(f"{PREFIX}points", {"999": 5.0})
+    system.dispatcher(armed=True)
+    _wait_until_fired(system)
+
+
+@comes_to("repair.older_dropped")
+def leave_an_older_board(system: System) -> None:
+    """An older version ended, and what it had on its board is pending in SQL."""
+    _post(system, 1)
+    system.redis.hset(f"{OLDER[0]}rules", "policy", "fair")
+    system.redis.zadd(f"{OLDER[0]}alive:dispatcher", {"an older one": time.time() - 60.0})
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 
