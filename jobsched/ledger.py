@@ -31,6 +31,8 @@ _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_ti
 
 #: Clocks of hosts that agree never differ by as much.
 AHEAD = timedelta(seconds=90)
+#: Clocks that differ by less are taken for the same.
+AGREE = timedelta(seconds=1)
 #: Ends the error of a job that may not start again.
 NO_ATTEMPT = ", and no attempt is left"
 
@@ -217,8 +219,7 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
 
 
 def _end(session: Session, outcomes: Sequence[Outcome]) -> int:
-    # A pause before a retry is counted by this host's clock, and ends by the one that all hosts share.
-    behind = shared_now(session) - utcnow() if any(o.run_at for o in outcomes) else timedelta()
+    behind = _behind(session) if any(o.run_at for o in outcomes) else timedelta()
     return _write(session, _finish().values(
         status=bindparam("b_status"), finished_at=bindparam("b_finished_at"), result=bindparam("b_result"),
         run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at)
@@ -227,6 +228,14 @@ def _end(session: Session, outcomes: Sequence[Outcome]) -> int:
          "b_run_at": o.run_at and o.run_at + behind}
         for o in outcomes
     ])
+
+
+def _behind(session: Session) -> timedelta:
+    """How far this host's clock is behind the one that all hosts share: by it a pause before a retry is counted here,
+    and by the shared one it ends. Nothing where the two agree but for the time that it takes to ask.
+    """
+    lag = shared_now(session) - utcnow()
+    return lag if abs(lag) >= AGREE else timedelta()
 
 
 def _demote(session: Session, outcomes: Sequence[Outcome]) -> int:

@@ -16,6 +16,8 @@ from jobsched.work import environment
 IMPORT_S = 120.0
 #: What the process that tries the import says first in a line: the module that comes next, and a fault.
 _NEXT, _FAULT = "next ", "fault "
+#: And what it says last: a module may end it, also with the exit code of success.
+_DONE = "done"
 
 
 def load_with_tasks(environ: Mapping[str, str] | None = None) -> config.Settings:
@@ -85,11 +87,11 @@ def _try(environ: Mapping[str, str]) -> None:
             process.kill()
             said = process.communicate()[0].decode(errors="replace").splitlines()
             raise ConfigError([f"{_name(said)} is not imported within {IMPORT_S:g} s"]) from None
-    if faults := [line.removeprefix(_FAULT) for line in said if line.startswith(_FAULT)]:
+    faults = [line.removeprefix(_FAULT) for line in said if line.startswith(_FAULT)]
+    if said[-1:] != [_DONE]:
+        faults.append(f"{_name(said)} ends the process that imports it, with {processes.described(process.returncode)}")
+    if faults:
         raise ConfigError(faults)
-    if process.returncode:
-        how = processes.described(process.returncode)
-        raise ConfigError([f"{_name(said)} ends the process that imports it, with {how}"])
 
 
 def _name(said: list[str]) -> str:
@@ -109,6 +111,7 @@ def _answer() -> None:
                 _import_bare(env, [module])
             except ConfigError as error:
                 print(f"{_FAULT}{error}", file=answer)
+        print(_DONE, file=answer)
         answer.flush()
         os._exit(0)  # whatever the modules have started
 

@@ -49,6 +49,7 @@ _OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_led
 _ADMISSION, _WORKERS = "integration/test_admission.py::test_", "integration/test_workers.py::test_"
 _AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py::test_"
 _STATES = "integration/test_database_states.py::test_"
+_SETTINGS = "integration/test_settings_with_tasks.py::test_"
 _CLOCKS = "integration/test_clocks.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
 _PROCESS, _DEATHS = "integration/test_task_process.py::test_", "integration/test_task_deaths.py::test_"
@@ -126,6 +127,27 @@ MUTANTS = (
             "o.run_at and o.run_at + behind", "o.run_at",
             "integration/test_hosts_clocks.py::test_a_pause_before_a_retry_is_as_long_as_it_was_meant",
             database="postgresql"),
+
+    # Settings, addresses, what Redis and the schema are like
+    _mutant("modules of tasks that end who imports them", "host/settings.py",
+            "    if said[-1:] != [_DONE]:\n", "    if process.returncode:\n",
+            f"{_SETTINGS}a_module_that_is_not_imported_is_told_in_one_sentence"),
+    _mutant("faults of tasks that wait for those of the settings", "host/settings.py",
+            "    except ConfigError as error:\n        faults += error.faults\n    for step",
+            "    except ConfigError:\n        raise\n    for step",
+            f"{_SETTINGS}all_faults_are_told_together_and_nothing_starts[up]"),
+    _mutant("a path that is a URL as it comes", "base/addresses.py",
+            "quote(str(Path(path).expanduser().absolute()), safe='/ ', errors='surrogateescape')",
+            "Path(path).expanduser().absolute()", "unit/test_addresses.py::test_a_path_may_hold_any_character"),
+    _mutant("a password that is shown in a message", "base/addresses.py",
+            'HIDDEN}", _USER_OF_URL.sub(rf"\\g<1>{HIDDEN}@", text))', 'HIDDEN}", text)',
+            "unit/test_addresses.py::test_no_password_of_a_url_inside_a_message_is_shown"),
+    _mutant("a password that is shown in an address", "base/addresses.py",
+            '        rest = f"{HIDDEN}@{rest.rpartition(\'@\')[2]}"\n', "        pass\n",
+            "unit/test_addresses.py::test_no_password_is_shown"),
+    _mutant("a Redis that evicts without a warning", "base/redis_state.py",
+            'if self.policy in (None, "noeviction"):', "if self.policy:",
+            "integration/test_redis_states.py::test_a_policy_that_evicts_is_warned_of"),
 
     # Faults of ours
     _mutant("a fault of ours taken for a server that is away", "base/ours.py",
