@@ -13,7 +13,7 @@ AT_IMPORT = "\n".join(f"{name}={value}" for name, value in os.environ.items())
 
 
 @task(timeout_s=30)
-def look_around(payload: dict[str, Any]) -> dict[str, list[str]]:
+def seek_secrets(payload: dict[str, Any]) -> dict[str, list[str]]:
     """Which of the payload's ``words`` are seen, by where."""
     child = subprocess.run(["/usr/bin/env"], capture_output=True, check=True)
     found = {

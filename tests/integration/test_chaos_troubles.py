@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,17 +134,20 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(here: Here, tmp_path: Path) -> Iterator[Ledger]:
-    with running_database("postgres", tmp_path) as postgres:
-        assert isinstance(postgres, PostgresCluster)
-        here.world.database = postgres
-        session = postgres.customer()
-        session.execute("CREATE TABLE one AS SELECT 1 AS n")
-        found = Ledger(here, postgres, session)
-        try:
-            yield found
-        finally:
-            found.session.close()
+def ledger(here: Here) -> Iterator[Ledger]:
+    with tempfile.TemporaryDirectory(prefix="jobsched-pg-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # PostgreSQL runs as another user, who may not enter pytest's own folders
+        with running_database("postgres", directory) as postgres:
+            assert isinstance(postgres, PostgresCluster)
+            here.world.database = postgres
+            session = postgres.customer()
+            session.execute("CREATE TABLE one AS SELECT 1 AS n")
+            found = Ledger(here, postgres, session)
+            try:
+                yield found
+            finally:
+                found.session.close()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from tests import nosy_tasks
 from tests.engine import draft, engine, environment, job, people, post, running, until_completed
 from tests.support import install
 
@@ -37,13 +36,13 @@ def variables(settings: Settings) -> dict[str, str]:
 def seen(settings: Settings, board: Board, *, worker: bool = True) -> Any:
     """What a task sees, by where it looks."""
     values = [*variables(settings).values()]
-    work = draft("look_around", execution_time=1.0, words=[*values, *OLD_KEYS.split(",")], worker=worker)
+    work = draft("seek_secrets", execution_time=1.0, words=[*values, *OLD_KEYS.split(",")], worker=worker)
     [id_] = post(settings, board, work)
     until_completed(1)
     return job(id_).result
 
 
-NOSY = {"JOBSCHED_TASKS": nosy_tasks.__name__, "JOBSCHED_WORKERS": "1"}
+NOSY = {"JOBSCHED_TASKS": "tests.nosy_tasks", "JOBSCHED_WORKERS": "1"}
 
 
 def test_tasks_find_no_secret(settings: Settings, board: Board, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ _STATES = "integration/test_database_states.py::test_"
 _SETTINGS = "integration/test_settings_with_tasks.py::test_"
 _CLOCKS = "integration/test_clocks.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
+_RUBBISH = "integration/test_board_rubbish.py::test_what_was_seen_to_stop_a_board_for_good_heals"
+_OLDER = "integration/test_board_older.py::test_"
 _PROCESS, _DEATHS = "integration/test_task_process.py::test_", "integration/test_task_deaths.py::test_"
 _RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
 _SEALS, _WAKES = "integration/test_seals.py::test_", "integration/test_wakes.py::test_"
@@ -770,4 +772,39 @@ MUTANTS = (
             'or took longer than the database allows",\n                   spoils=True)',
             'or took longer than the database allows")',
             "integration/test_database_states.py", database="postgresql"),
+
+    # What can not be read on the board
+    _mutant("a board that can not be read and stays so", "repair.py",
+            "if why is None or begun < self._build_again_at:", "if True:",
+            f"{_RUBBISH}[a rule that is missing]"),
+    _mutant("an entry that nobody can read and that stops all", "board/lua/lib.lua",
+            "if not (site and rules[band .. ':points'] and finite(seconds) and finite(enqueued_at) and finite(tag))"
+            " then",
+            "if false then", f"{_RUBBISH}[an entry that is garbage]"),
+    _mutant("a lease that is believed to last for ever", "board/inspection.py",
+            "        if late:\n", "        if False:\n", f"{_RUBBISH}[leases without end]"),
+    _mutant("a lock that nobody holds and that keeps all out", "board/presence.py",
+            "if not -1 < self.redis.pttl(name) <= ttl_s * 1000:", "if False:",
+            f"{_REPAIR}a_lock_that_nobody_lets_go_holds_no_sweep_up"),
+    _mutant("a board that can not be read and is called ready", "web/health.py",
+            "if why := board.broken():", "if why := None:",
+            "integration/test_web_health.py::test_a_board_that_is_lost_or_can_not_be_read_is_not_ready"),
+    _mutant("a repair by hand that does not wait for its turn", "repair.py",
+            "                mended = sweeper.sweep(TURN_S, whole=True)\n", "",
+            f"{_REPAIR}by_hand_it_waits_for_its_turn"),
+    _mutant("a repair by hand that does nothing and says nothing", "repair.py",
+            "    if not mended:\n        raise NotOurTurn", "    if False:\n        raise NotOurTurn",
+            f"{_REPAIR}by_hand_it_says_so_when_its_turn_does_not_come"),
+    # Boards of older versions
+    _mutant("an older board that goes while somebody works by it", "board/older.py",
+            "if self.older_alive():", "if False:", f"{_OLDER}an_older_board_goes_once_none_of_its_processes_lives"),
+    _mutant("an older board that stays for ever", "board/older.py",
+            "            self.redis.unlink(*gone)\n", "            pass\n",
+            f"{_OLDER}an_older_board_goes_once_none_of_its_processes_lives"),
+    _mutant("running jobs taken from workers of an older version", "repair.py",
+            ' or self._board.older_alive("worker"):', ":",
+            f"{_OLDER}a_job_that_runs_at_an_older_worker_is_left_to_it_while_it_lives"),
+    _mutant("a board that goes by the older one's name", "board/scripts.py",
+            'PREFIX = f"jobsched-{SHAPE}:"', 'PREFIX = "jobsched:"',
+            f"{_OLDER}two_versions_beside_each_other_run_every_job_once_and_build_their_boards_once"),
 )
