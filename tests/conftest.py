@@ -18,6 +18,7 @@ from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.database import ledger_app
 from jobsched.models import db
+from jobsched.queues import seal
 from tests.servers import PostgresServer, RedisServer, ServerMissing, running_pgbouncer, running_postgres, running_redis
 from tests.support import create_tables, install
 
@@ -26,6 +27,17 @@ T = TypeVar("T")
 #: What the test's own process seals with; that of ``settings``, so that the processes which a test starts agree.
 SECRET_KEY = "only-for-tests"
 os.environ["SECRET_KEY"] = SECRET_KEY
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """The environment stays as it is for the next test: who runs tasks removes what they should not get."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
+        seal.ours.cache_clear()
 
 
 @pytest.fixture(scope="session")

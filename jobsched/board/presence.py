@@ -61,12 +61,11 @@ class Presence(Scripts):
             with suppress(LockError, ResponseError):  # it ran out; somebody else may hold it now
                 lock.reacquire()
 
-        if not -1 < self.redis.pttl(name) <= ttl_s * 1000:  # nobody has taken it so, and it might stay for ever
+        # Nobody takes it for longer: something else wrote it, or Redis's clock was put back.
+        if not -1 < self.redis.pttl(name) <= ttl_s * 1000:
             self.redis.pexpire(name, round(ttl_s * 1000))
         # The lock's own token is made of the host's network address and clock, which containers have alike.
         held = lock.acquire(token=token_hex(16))
-        if not held and self.redis.pttl(self._key("lock", what)) > 1000 * (ttl_s + LONGEST_TTL_S):
-            self.redis.delete(self._key("lock", what))  # Redis's clock was put back: it would be held for as long
         try:
             yield stay if held else None
         finally:

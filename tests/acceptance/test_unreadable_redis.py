@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from jobsched import embedded, home
+from jobsched.board import PREFIX
 from tests.acceptance.up import Stacks, Up
 from tests.aof import AOF, fill, increment, zeros
 from tests.chaos.stack import call
@@ -90,7 +91,7 @@ def redis_url(directory: Path) -> str:
 
 def on_board(directory: Path, job: int) -> bool:
     with Redis.from_url(redis_url(directory)) as redis:
-        return bool(redis.hexists("jobsched:jobs", str(job)))
+        return bool(redis.hexists(f"{PREFIX}jobs", str(job)))
 
 
 def submitted(port: int) -> int:

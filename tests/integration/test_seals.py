@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
 from jobsched import lanes, runner
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.database import writing
 from jobsched.domain import SiteFacts, Slice
@@ -313,7 +313,7 @@ def test_keys_that_differ_are_told_of_once_and_no_more_when_they_agree(
     watch = keys.KeyWatch(board, "web-1-17")
     for prints, refused, said in (([], False, 0), (["another"], True, 1), (["another"], True, 1),
                                   (["only-for-tests"], False, 1), (["another"], True, 2)):
-        board.redis.delete("jobsched:alive:key")
+        board.redis.delete(f"{PREFIX}alive:key")
         for key in prints:
             board.beat("key", Seal([key]).prints[0], 60)
         watch.look()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobsched import schema
-from jobsched.board import Board
+from jobsched.board import PREFIX, Board
 from jobsched.config import Settings, load
 from jobsched.connections import connect
 from jobsched.database import ledger_app
@@ -33,7 +33,7 @@ def test_all_wait_for_the_migration_without_a_traceback_and_then_work(settings: 
             eventually(lambda: f"s: {SAYS}" in running["dispatcher"].said(), 90)
             schema.upgrade(own)
             people()
-            eventually(lambda: redis.hexists("jobsched:rules", "built"), 90)
+            eventually(lambda: redis.hexists(f"{PREFIX}rules", "built"), 90)
             post(own, Board(redis), draft("echo"))
             eventually(lambda: all_completed(1), 90)
             said = "".join(process.said() for process in running.values())

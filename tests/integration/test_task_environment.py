@@ -12,6 +12,7 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings
+from tests import nosy_tasks
 from tests.engine import draft, engine, environment, job, people, post, running, until_completed
 from tests.support import install
 
@@ -42,7 +43,7 @@ def seen(settings: Settings, board: Board, *, worker: bool = True) -> Any:
     return job(id_).result
 
 
-NOSY = {"JOBSCHED_TASKS": "tests.nosy_tasks", "JOBSCHED_WORKERS": "1"}
+NOSY = {"JOBSCHED_TASKS": nosy_tasks.__name__, "JOBSCHED_WORKERS": "1"}
 
 
 def test_tasks_find_no_secret(settings: Settings, board: Board, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from jobsched.models import Control, Job, Site, db
 from jobsched.outcomes import Start
 from jobsched.repair import Sweeper
 from jobsched.submit import JobDraft
+from jobsched.work import recording
 from tests.model.clock import Clock
 from tests.model.ledger_model import LedgerModel, ModelJob
 from tests.promise import audit
@@ -166,7 +167,7 @@ class Engine:
         jobs, worker.open = worker.open[:count], worker.open[count:]
         ends = [self._outcome(job, end) for job in jobs]
         worker.demoted += [outcome.job for outcome in ends if outcome.band]
-        assert len(ends) - runner.record(ends) == self.model.finish(ends)
+        assert len(ends) - recording.record(ends) == self.model.finish(ends)
 
     def settle(self, worker: Worker, used_s: float) -> None:
         with suppress(BoardLost):

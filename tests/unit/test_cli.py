@@ -17,7 +17,7 @@ NO_DATABASE = "jobsched: the database can not be used: unable to open database f
     (["policy"], NO_DATABASE),
     (["policy", "fair"], NO_DATABASE),
     (["simulate", "--history", "2026-11-02T08:00", "2026-11-03"], NO_DATABASE),
-    (["plan"], "jobsched: Redis does not answer"),
+    (["plan"], "jobsched: the load is not known: Redis does not answer"),
     (["repair"], "jobsched: Redis does not answer"),
 ])
 def test_a_server_that_is_away_is_told_in_a_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:

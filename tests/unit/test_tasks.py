@@ -16,7 +16,7 @@ RUN = Run(job=7, attempt=2, site=1, user=3, execution_time=0.25)
 
 @pytest.fixture(autouse=True)
 def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
+    monkeypatch.setattr(tasks, "_tasks", {"sleep": tasks.find("sleep")})
 
 
 def test_a_function_is_registered_under_its_own_name() -> None:
