@@ -107,7 +107,7 @@ MUTANTS = (
             "brought = self._board.bring_back_the_future(self._settings.lease_s)", "brought = 0",
             f"{_CLOCKS}the_lease_of_a_dead_worker_ends"),
     _mutant("a lock that lasts until a clock has caught up", "board/presence.py",
-            '            self.redis.delete(self._key("lock", what))', "            pass",
+            "-1 < self.redis.pttl(name) <= ttl_s * 1000", "-1 < self.redis.pttl(name)",
             f"{_CLOCKS}a_lock_whose_holder_died_is_not_held_for_an_hour"),
     _mutant("who died is alive until a clock has caught up", "board/scripts.py",
             "repr(now), repr(now + LONGEST_TTL_S), byscore=True", 'repr(now), "+inf", byscore=True',
