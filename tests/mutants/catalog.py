@@ -52,6 +52,7 @@ _STATES = "integration/test_database_states.py::test_"
 _SETTINGS = "integration/test_settings_with_tasks.py::test_"
 _CLOCKS = "integration/test_clocks.py::test_"
 _DEPLOY = "integration/test_rolling_deploy.py::test_"
+_INSPECTION = "integration/test_board_inspection.py::test_"
 _RUBBISH = "integration/test_board_rubbish.py::test_what_was_seen_to_stop_a_board_for_good_heals"
 _OLDER = "integration/test_board_older.py::test_"
 _PROCESS, _DEATHS = "integration/test_task_process.py::test_", "integration/test_task_deaths.py::test_"
@@ -780,9 +781,10 @@ MUTANTS = (
     _mutant("an entry that nobody can read and that stops all", "board/lua/lib.lua",
             "if not (site and rules[band .. ':points'] and finite(seconds) and finite(enqueued_at) and finite(tag))"
             " then",
-            "if false then", f"{_RUBBISH}[an entry that is garbage]"),
+            "if false then", f"{_INSPECTION}a_job_whose_entry_can_not_be_read_keeps_no_other_from_running"),
     _mutant("a lease that is believed to last for ever", "board/inspection.py",
-            "        if late:\n", "        if False:\n", f"{_RUBBISH}[leases without end]"),
+            "        if late:\n", "        if False:\n",
+            f"{_INSPECTION}a_lease_without_end_is_cut_to_the_longest_that_its_worker_needs"),
     _mutant("a lock that nobody holds and that keeps all out", "board/presence.py",
             "if not -1 < self.redis.pttl(name) <= ttl_s * 1000:", "if False:",
             f"{_REPAIR}a_lock_that_nobody_lets_go_holds_no_sweep_up"),
