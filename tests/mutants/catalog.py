@@ -808,5 +808,5 @@ MUTANTS = (
             f"{_OLDER}a_job_that_runs_at_an_older_worker_is_left_to_it_while_it_lives"),
     _mutant("a board that goes by the older one's name", "board/scripts.py",
             'PREFIX = f"jobsched-{SHAPE}:"', 'PREFIX = "jobsched:"',
-            f"{_OLDER}two_versions_beside_each_other_run_every_job_once_and_build_their_boards_once"),
+            f"{_OLDER}rubbish_where_an_older_board_was_goes_too"),
 )
