@@ -14,7 +14,7 @@ from rq.exceptions import NoSuchJobError
 from sqlalchemy import delete, select, update
 
 from jobsched import failpoints, lanes, outcomes, runner
-from jobsched.board import PREFIX, Board
+from jobsched.board import PREFIX, Board, Flying
 from jobsched.connections import connect
 from jobsched.database import reading, writing
 from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
@@ -96,9 +96,11 @@ class Engine:
         return ids[which % len(ids)]
 
     def in_flight(self) -> set[int]:
+        """The jobs that slices hold. A slice holds a job no longer once a slower worker has gone on with it in another."""
         with suppress(BoardLost):
             self.board.rules()
-            return {job for _, jobs in self.board.flying().values() for job in jobs}
+            carried = {job for _, jobs in self.board.flying().values() for job in jobs}
+            return {job for job in carried if isinstance(self.board.why(job), Flying)}
         return set()
 
     def row(self, id_: int) -> Job:
@@ -137,7 +139,8 @@ class Engine:
         }
         with suppress(failpoints.FailpointError):
             sweep()
-        assert self.model.sweep(self.found(), self.clock.now, left_alone, whole=whole) == []
+        wrong = self.model.sweep(self.found(), self.clock.now, left_alone, whole=whole)
+        assert not wrong, f"{wrong} by {self.clock.now}"
 
     def arm(self, failpoint: str) -> None:
         self._armed += 1
