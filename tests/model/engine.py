@@ -96,7 +96,7 @@ class Engine:
         return ids[which % len(ids)]
 
     def in_flight(self) -> set[int]:
-        """The jobs that slices hold. A slice holds a job no longer once a slower worker has gone on with it in another."""
+        """The jobs that slices hold: not those with which a slower worker has gone on in an older slice."""
         with suppress(BoardLost):
             self.board.rules()
             carried = {job for _, jobs in self.board.flying().values() for job in jobs}
