@@ -27,8 +27,8 @@ from sqlalchemy import select
 
 from benchmarks import recorded, stack
 from jobsched.config import Settings
-from jobsched.database import ledger_app, reading
-from jobsched.models import Job
+from jobsched.ledger.database import ledger_app, reading
+from jobsched.ledger.models import Job
 from jobsched.simulate.expectations import Kept, Look, kept
 from jobsched.simulate.workloads import log_uniform
 

@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import marks, recorded, stack
-from jobsched import plan
 from jobsched.config import load
 from jobsched.policy import POLICIES
 from jobsched.simulate import server
 from jobsched.simulate.engine import House, Simulation
 from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import SITES, USERS, Arrival, log_uniform
+from jobsched.staffing import plan
 
 PAIR = ("fifo", "balanced")
 FACTOR = 2.0

@@ -9,10 +9,10 @@ import timeit
 from collections.abc import Callable
 from time import monotonic
 
-import jobsched.runner  # noqa: F401 (as much is loaded as in a worker)
+import jobsched.work.runner  # noqa: F401 (as much is loaded as in a worker)
 from jobsched import tasks
 from jobsched.config import load
-from jobsched.ledger import StartedJob
+from jobsched.ledger.moves import StartedJob
 from jobsched.work.isolation.surroundings import Surroundings
 from jobsched.work.limits import Limits
 from jobsched.work.notes import Notes

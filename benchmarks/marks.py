@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jobsched import plan
 from jobsched.config import load
 from jobsched.domain import Band
 from jobsched.simulate import marks, report
 from jobsched.simulate.runs import Order, Outcome
+from jobsched.staffing import plan
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURES = DOCS / "fairness.md", DOCS / "fairness"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 
 from jobsched.config import Settings
-from jobsched.database import ledger_app, reading
 from jobsched.domain import Status
-from jobsched.models import Job
+from jobsched.ledger.database import ledger_app, reading
+from jobsched.ledger.models import Job
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.workloads import Arrival, Workload, workload
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jobsched.config import Settings, load
-from jobsched.embedded import free_port
-from jobsched.stack import child
+from jobsched.host.embedded import free_port
+from jobsched.host.up import child
 
 REPOSITORY = Path(__file__).parents[1]
 #: How long a stack may take to be ready, and to end, in seconds.

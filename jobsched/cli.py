@@ -1,12 +1,13 @@
-"""The commands of jobsched. Each is thin: it reads the settings, and hands them to the module that does the work."""
+"""The commands of jobsched. Each is thin: it reads the settings, and hands them to the module that does the work.
+
+A command imports inside its function what it runs: the imports of the others would double its start.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import click
 
 from jobsched import __version__
 from jobsched.base.addresses import without_passwords
+from jobsched.base.home import make, running
 from jobsched.config import Settings, load
 from jobsched.domain import ConfigError, JobschedError
-from jobsched.home import make, running
 from jobsched.policy import POLICIES
 
 
@@ -75,10 +76,10 @@ def main() -> None:
               " of jobsched.  [default: of the Procfile, where there is one]")
 def up(procfile: bool | None) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
-    from jobsched import stack
+    from jobsched.host import up
 
     path = Path("Procfile").absolute()
-    stack.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
+    up.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
 
 
 @main.command()
@@ -91,26 +92,32 @@ def web() -> None:
 @main.command()
 def dispatcher() -> None:
     """Hand waiting jobs to the workers' queues."""
-    _run("dispatcher")
+    from jobsched.dispatch import dispatcher
+
+    dispatcher.main(load())
 
 
 @main.command()
 def worker() -> None:
     """Run the worker processes of this host."""
-    sys.exit(_function("crew", "main")())
+    from jobsched.work import pool
+
+    pool.main()
 
 
 @main.command()
 def scheduler() -> None:
     """Wake jobs that are due, with rq-scheduler."""
-    _run("queues.scheduler")
+    from jobsched.queues import scheduler
+
+    scheduler.main(load())
 
 
 @main.command()
 @click.option("--new", "message", metavar="MESSAGE", help="Write a new revision that leads to the models instead.")
 def migrate(message: str | None) -> None:
     """Bring the database's tables up to date."""
-    from jobsched import schema
+    from jobsched.ledger import schema
 
     settings = load()
     if not os.environ.get("DATABASE_URL", "").strip():
@@ -121,8 +128,9 @@ def migrate(message: str | None) -> None:
 @main.command()
 def repair() -> None:
     """Mend now what went astray between the database and Redis, and print the counts."""
-    counts: dict[str, int] = _function("repair", "main")(_settings_of_running())
-    for name, count in counts.items():
+    from jobsched.dispatch import repair
+
+    for name, count in repair.main(_settings_of_running()).items():
         click.echo(f"{count:>8}  {name}")
 
 
@@ -133,7 +141,9 @@ def policy(name: str | None, default: bool) -> None:
     """Show by which policy it is decided who goes next, or go by NAME from now on."""
     if name and default:
         raise click.UsageError("either NAME or --default")
-    now, is_told = _function("controls", "main")(_settings_of_running(), name, change=bool(name or default))
+    from jobsched.intake import controls
+
+    now, is_told = controls.main(_settings_of_running(), name, change=bool(name or default))
     for known in POLICIES.values():
         click.echo(f"{'*' if known.name == now.policy.name else ' '} {known.name:<10}{known.purpose}")
     click.echo("chosen at run time" if now.chosen else "as the settings say")
@@ -148,7 +158,9 @@ def policy(name: str | None, default: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print an object instead of a table.")
 def plan(**options: Any) -> None:
     """Show how many workers each lane should get for the load seen lately."""
-    _function("outlook", "main")(_settings_of_running(), **options)
+    from jobsched.staffing import outlook
+
+    outlook.main(_settings_of_running(), **options)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -159,13 +171,17 @@ def info(args: tuple[str, ...]) -> None:
     ARGS are those of rq info: queues, --only-queues, --only-workers, --by-queue, --raw, --interval SECONDS. Nothing
     that Redis holds is loaded or run, and nothing in it is changed.
     """
-    _function("queues.monitor", "main")(_settings_of_running().redis_url, args)
+    from jobsched.queues import monitor
+
+    monitor.main(_settings_of_running().redis_url, args)
 
 
 @main.command()
 def demo() -> None:
     """Run twenty jobs of five sites on a stack of its own, and show in which order they ran."""
-    _function("demo", "main")()
+    from jobsched.host import demo
+
+    demo.main()
 
 
 @main.command()
@@ -203,12 +219,9 @@ def simulate(workload: str | None, **options: Any) -> None:
     """
     if workload and options["history"]:
         raise click.UsageError(f"either WORKLOAD or --history; got both, {workload!r} and two times")
-    _function("simulate.command", "main")(load(), workload=workload or "flood", **options)
+    from jobsched.simulate import command
 
-
-def _run(module: str) -> None:
-    """Run a module's ``main`` with the settings until it is told to stop, and exit with its code."""
-    sys.exit(_function(module, "main")(load()))
+    command.main(load(), workload=workload or "flood", **options)
 
 
 def _of_server(error: Exception) -> str | None:
@@ -223,14 +236,8 @@ def _of_server(error: Exception) -> str | None:
     return redis_errors.sentence(error) if redis_errors.is_trouble(error) else None
 
 
-def _function(module: str, name: str) -> Callable[..., Any]:
-    """A command imports only what it runs: the others' imports would double its start."""
-    function: Callable[..., Any] = getattr(import_module(f"jobsched.{module}"), name)
-    return function
-
-
 def _settings_of_running() -> Settings:
     """The settings; without REDIS_URL, that of the stack which runs in this home."""
     settings = load()
-    stack = None if os.environ.get("REDIS_URL", "").strip() else running(settings.home)
-    return load({**os.environ, "REDIS_URL": stack.redis_url}) if stack else settings
+    up = None if os.environ.get("REDIS_URL", "").strip() else running(settings.home)
+    return load({**os.environ, "REDIS_URL": up.redis_url}) if up else settings

@@ -21,8 +21,8 @@ from threading import Event
 from typing import Any, overload
 
 from jobsched.base.addresses import without_passwords
+from jobsched.base.declaration import BadTask, wants_run
 from jobsched.domain import ConfigError, JobschedError
-from jobsched.work.declaration import BadTask, wants_run
 
 #: A task returns what JSON can hold, at most this many bytes of it.
 RESULT_BYTES = 16_384

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import text
 
-from jobsched.models import db
+from jobsched.ledger.models import db
 
 #: Any number that nothing else in the database locks.
 MIGRATION_LOCK = 7_205_759

@@ -16,8 +16,8 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from jobsched.database import ledger_app
-from jobsched.models import db
+from jobsched.ledger.database import ledger_app
+from jobsched.ledger.models import db
 from jobsched.queues import seal
 from tests.servers import PostgresServer, RedisServer, ServerMissing, running_pgbouncer, running_postgres, running_redis
 from tests.support import create_tables, install

@@ -16,14 +16,15 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import func, select
 
-from jobsched import runner, submit
+from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import reading, writing
 from jobsched.domain import Fence, Slice
-from jobsched.models import Job, Site, UserRecord, db
-from jobsched.submit import JobDraft
+from jobsched.intake import submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job, Site, UserRecord, db
+from jobsched.work import runner
 from tests.support import eventually
 
 ROOT = Path(__file__).parent.parent

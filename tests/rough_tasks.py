@@ -19,7 +19,7 @@ from typing import Any
 
 from jobsched import Run, task
 from jobsched.domain import Status
-from jobsched.ledger import Outcome
+from jobsched.ledger.moves import Outcome
 from jobsched.work.notes import Notes
 from jobsched.work.packing import pack
 

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from jobsched import schema
 from jobsched.board import Board
-from jobsched.database import writing
 from jobsched.domain import Band, Slice, Tier, WaitingJob, band_of, bands_of, tiers_of
-from jobsched.models import Job, Site, UserRecord, db
+from jobsched.ledger import schema
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job, Site, UserRecord, db
 from jobsched.policy import POLICIES
 
 T = TypeVar("T")

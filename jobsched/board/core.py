@@ -1,7 +1,7 @@
 """The board: the Redis index of all that waits. Only this package names its keys.
 
 Every change is one Lua script that does one thing whole and is safe to repeat. Nothing here exists only in Redis:
-:mod:`jobsched.repair` makes the board again from SQL at any moment.
+:mod:`jobsched.dispatch.repair` makes the board again from SQL at any moment.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from jobsched.base import aside
 from jobsched.board.checked import identity, number, whole
 from jobsched.board.inspection import Inspection
 from jobsched.board.knowing import Knowing
@@ -16,7 +17,6 @@ from jobsched.board.older import Older
 from jobsched.board.ruling import Ruling
 from jobsched.board.scripts import BATCH, VALUES, batched, flat, legible, readable, text
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
-from jobsched.queues import aside
 
 #: The most jobs of one slice.
 MOST_JOBS = 100

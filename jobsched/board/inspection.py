@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobsched.base import aside
 from jobsched.board.checked import is_id
 from jobsched.board.presence import Presence
 from jobsched.board.scripts import VALUES, batched, readable, text
 from jobsched.board.soundness import Kind, kind_of
-from jobsched.queues import aside
 
 #: What is counted when the board had to be built again.
 UNREADABLE = "board that could not be read"

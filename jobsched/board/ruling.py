@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from jobsched.base.failpoints import failpoint
 from jobsched.board.checked import number
 from jobsched.board.reading import Reading
 from jobsched.board.rules import SHAPE, fingerprint, layout, numbers
 from jobsched.board.scripts import BATCH, batched, readable, text
 from jobsched.domain import Band, BoardLost, Tier
-from jobsched.failpoints import failpoint
 from jobsched.policy import Policy
 
 

@@ -7,11 +7,11 @@ import signal
 import sys
 from typing import Any
 
-from jobsched import database
+from jobsched.base.processes import die_with_parent
 from jobsched.domain import ConfigError
-from jobsched.host.settings import load_and_try_tasks
-from jobsched.processes import die_with_parent
-from jobsched.stack import CannotStart, refuse_foreign_host
+from jobsched.host.up import CannotStart, refuse_foreign_host
+from jobsched.ledger import database
+from jobsched.work.loading import load_and_try_tasks
 
 try:
     _settings = load_and_try_tasks(os.environ)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
-from jobsched.database import writing
+from jobsched.base.failpoints import failpoint
 from jobsched.domain import TERMINAL, Conflict, Status
-from jobsched.failpoints import failpoint
-from jobsched.models import Job
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
 
 #: Jobs that one transaction deletes. SQLite's other writers wait for it: some 30 ms on a slow machine.
 PORTION = 1_000

@@ -9,8 +9,8 @@ from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.utils import current_timestamp
 
-from jobsched.base import redis_errors
-from jobsched.queues import aside, hygiene
+from jobsched.base import aside, redis_errors
+from jobsched.queues import hygiene
 from jobsched.queues.patient import PatientWorker, if_redis_serves
 
 log = logging.getLogger(__name__)

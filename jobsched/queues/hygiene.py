@@ -15,7 +15,7 @@ from rq import Queue
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_scheduler import Scheduler
 
-from jobsched.queues import aside
+from jobsched.base import aside
 from jobsched.queues.registered import registration
 
 #: RQ's sorted sets of a queue, by the beginning of their keys.

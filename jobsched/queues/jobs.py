@@ -15,10 +15,10 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.timeouts import UnixSignalDeathPenalty
 
-from jobsched.base import redis_errors
+from jobsched.base import aside, redis_errors
 from jobsched.board import Board
 from jobsched.domain import JobschedError
-from jobsched.queues import aside, hygiene, seal
+from jobsched.queues import hygiene, seal
 
 #: The queue of what wakes scheduled jobs; every worker listens to it first.
 WAKE_QUEUE = "wake"

@@ -16,8 +16,8 @@ from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
+from jobsched.base.aside import printable
 from jobsched.queues import registered
-from jobsched.queues.aside import printable
 
 #: What ``rq info`` needs on its command line.
 OPTIONS = ("--queue-class", "jobsched.queues.monitor.MonitorQueue",

@@ -19,7 +19,7 @@ from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.utils import utcparse
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from jobsched.queues.aside import printable
+from jobsched.base.aside import printable
 
 PREFIX = RqWorker.redis_worker_namespace_prefix
 #: Registrations that are looked at; a real crew has fewer.

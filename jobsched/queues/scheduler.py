@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
+from jobsched.base.connections import connect
+from jobsched.base.loop import run_forever
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.loop import run_forever
 from jobsched.queues import seal, wakes
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from itsdangerous import Signer
 
-from jobsched import config, home
+from jobsched import config
+from jobsched.base import home
 from jobsched.domain import ConfigError
 
 #: Told apart from whatever else SECRET_KEY signs.

@@ -19,11 +19,11 @@ from redis.exceptions import LockError, ResponseError
 from rq import Queue
 from rq_scheduler import Scheduler
 
-from jobsched import lanes
+from jobsched.base import aside
+from jobsched.base.identity import process_name
 from jobsched.board import Board
-from jobsched.host.identity import process_name
-from jobsched.lanes import TIDY, WAKE, WAKE_QUEUE, SliceJob
-from jobsched.queues import aside
+from jobsched.queues import lanes
+from jobsched.queues.lanes import TIDY, WAKE, WAKE_QUEUE, SliceJob
 
 log = logging.getLogger(__name__)
 

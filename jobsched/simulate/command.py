@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jobsched import tables
+from jobsched.base import tables
 from jobsched.base.jsontext import dumps
 from jobsched.config import Settings
 from jobsched.domain import JobschedError

@@ -1,8 +1,9 @@
 """Virtual workers on the real board: its Lua scripts decide, a virtual clock passes.
 
 Everything between the board and a worker is as in production: each lane's queue is kept as full as
-:func:`jobsched.lanes.window` says, and a worker looks at its lanes in the order of :class:`jobsched.plan.Turns`. Only
-time is not real: to dispatch and to settle takes none, a job takes its true length.
+:func:`jobsched.queues.lanes.window` says, and a worker looks at its lanes in the order of
+:class:`jobsched.staffing.plan.Turns`. Only time is not real: to dispatch and to settle takes none, a job takes its true
+length.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.domain import Band, SiteFacts, Slice, Tier, WaitingJob
-from jobsched.lanes import window
-from jobsched.plan import Slot, Turns
 from jobsched.policy import Policy
+from jobsched.queues.lanes import window
 from jobsched.simulate.expectations import Inspector, Look
 from jobsched.simulate.workloads import Workload
+from jobsched.staffing.plan import Slot, Turns
 
 #: Nobody dies here, so no lease may end.
 LEASE_S = 1e9

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from jobsched.base.addresses import redacted
 from jobsched.config import Settings
-from jobsched.database import ledger_app, reading
 from jobsched.domain import LEAST_EXECUTION_TIME_S
-from jobsched.models import Job
+from jobsched.ledger.database import ledger_app, reading
+from jobsched.ledger.models import Job
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 
 

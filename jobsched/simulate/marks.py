@@ -11,10 +11,10 @@ from rich.table import Table
 
 from jobsched.config import Settings
 from jobsched.domain import Band
-from jobsched.plan import Slot
 from jobsched.simulate import stability
 from jobsched.simulate.measures import Spread
 from jobsched.simulate.runs import Order, Outcome, run
+from jobsched.staffing.plan import Slot
 
 #: The workload that stands for all that have marks to reach.
 NAME = "marks"

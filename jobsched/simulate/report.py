@@ -9,12 +9,12 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobsched import plan
 from jobsched.domain import Band
 from jobsched.simulate.measures import CURVE, Result, Spread
 from jobsched.simulate.plots import Chart, Line
 from jobsched.simulate.runs import Outcome
 from jobsched.simulate.workloads import Workload
+from jobsched.staffing import plan
 
 
 def row(result: Result) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from redis import Redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jobsched import plan
 from jobsched.config import Settings
 from jobsched.policy import POLICIES
 from jobsched.simulate import baselines, server, workloads
@@ -23,6 +22,7 @@ from jobsched.simulate.files import from_file
 from jobsched.simulate.history import from_ledger
 from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import Workload
+from jobsched.staffing import plan
 
 #: Of more jobs none are asked when they will start, unless that is ordered: it takes half as long again.
 MOST_ASKING = 100_000

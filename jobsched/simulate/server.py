@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from redis import Redis
 
-from jobsched import embedded
+from jobsched.base.processes import on_one_cpu, spawn
 from jobsched.domain import JobschedError
-from jobsched.processes import on_one_cpu, spawn
+from jobsched.host import embedded
 
 #: A Redis that does not answer by then is broken.
 STARTS_S = 10.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jobsched.domain import Band
-from jobsched.plan import Slot
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.workloads import Workload
+from jobsched.staffing.plan import Slot
 
 
 def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequence[Band]) -> float:

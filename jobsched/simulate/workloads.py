@@ -14,8 +14,8 @@ from random import Random
 from statistics import NormalDist
 from typing import NamedTuple
 
-from jobsched import demo
 from jobsched.domain import Band, JobschedError
+from jobsched.host import demo
 
 #: Drawn workloads have this many sites, each with this many users.
 SITES, USERS = 50, 3

@@ -9,17 +9,17 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
 from jobsched import tasks
+from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import ledger_app
-from jobsched.host.settings import load_with_tasks
+from jobsched.ledger.database import ledger_app
 from jobsched.queues import seal
 from jobsched.web import body, controls, crud, guard, index, pages, problems, why
 from jobsched.web.jobs import Jobs, moves
 from jobsched.web.prefix import Prefix
 from jobsched.web.sites import Sites
 from jobsched.web.user_records import UserRecords
+from jobsched.work.loading import load_with_tasks
 
 _PACKAGE = Path(__file__).parent.parent
 

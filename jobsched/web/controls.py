@@ -13,14 +13,14 @@ from flask import Blueprint, Response, request, url_for
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobsched import controls
 from jobsched.base.jsontext import dumps
 from jobsched.board import LaneCount
-from jobsched.database import reading, writing
 from jobsched.domain import Band, Invalid, Status
-from jobsched.models import Job
+from jobsched.intake import controls
+from jobsched.intake.submit import if_redis_answers
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES
-from jobsched.submit import if_redis_answers
 from jobsched.web import body, current, negotiate, validation
 from jobsched.web.openapi import Operation
 from jobsched.web.problems import Problem

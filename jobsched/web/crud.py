@@ -10,9 +10,9 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from jobsched.base.jsontext import dumps
-from jobsched.database import reading, writing
 from jobsched.domain import FieldError, Invalid, TooManyPending
 from jobsched.intake.history import part_is_gone
+from jobsched.ledger.database import reading, writing
 from jobsched.web import body, current, idempotency, negotiate, paging, validation
 from jobsched.web.idempotency import Answer
 from jobsched.web.openapi import Operation

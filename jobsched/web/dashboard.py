@@ -7,9 +7,9 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading
 from jobsched.domain import Status
-from jobsched.models import utcnow
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import utcnow
 from jobsched.web import negotiate, snapshot
 from jobsched.web.snapshot import Paced
 

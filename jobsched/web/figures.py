@@ -14,8 +14,8 @@ from jobsched import policy
 from jobsched.board import Board, SiteStanding
 from jobsched.config import Settings
 from jobsched.domain import Band, Status
-from jobsched.models import Job, Site, UserRecord
-from jobsched.submit import if_redis_answers
+from jobsched.intake.submit import if_redis_answers
+from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web.schemas.outgoing import Hold
 
 #: Ids that one statement asks for: databases bound a statement's parameters.

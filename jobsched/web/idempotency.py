@@ -15,9 +15,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobsched.database import reading, writing
 from jobsched.domain import FieldError
-from jobsched.models import IdempotencyKey, utcnow
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import IdempotencyKey, utcnow
 from jobsched.web import body
 from jobsched.web.problems import Problem
 

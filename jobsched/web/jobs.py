@@ -10,12 +10,12 @@ from flask import Blueprint, Response, request
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from jobsched import submit
 from jobsched.base.jsontext import dumps
 from jobsched.board import Board
 from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, NotFound, Status
-from jobsched.models import Job, Site, UserRecord
-from jobsched.submit import JobDraft
+from jobsched.intake import submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures, idempotency
 from jobsched.web.crud import done
 from jobsched.web.idempotency import Answer

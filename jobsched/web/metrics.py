@@ -13,14 +13,13 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched import capacity
-from jobsched.base import ours
+from jobsched.base import aside, ours
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading
 from jobsched.domain import Band, BoardLost
-from jobsched.models import utcnow
-from jobsched.queues import aside
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import utcnow
+from jobsched.staffing import capacity
 from jobsched.web import current, figures
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from jobsched import tasks
-from jobsched.database import reading
 from jobsched.domain import TERMINAL, WAITING, Band, Status
-from jobsched.models import Site, UserRecord, utcnow
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Site, UserRecord, utcnow
 from jobsched.policy import POLICIES, Policy
 from jobsched.web import current, presentation, why
 from jobsched.web.timeline import Way, timeline

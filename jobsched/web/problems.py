@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from jobsched import database, schema
 from jobsched.base import database_errors
 from jobsched.base.database_errors import Kind
 from jobsched.base.jsontext import dumps
 from jobsched.domain import BoardLost, Conflict, FieldError, Invalid, NotFound, TooManyPending
+from jobsched.ledger import database, schema
 from jobsched.web import current, negotiate
 
 log = logging.getLogger(__name__)

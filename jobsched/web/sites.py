@@ -10,13 +10,13 @@ from flask import request
 from sqlalchemy import ColumnElement, Select, delete, select
 from sqlalchemy.orm import Session
 
-from jobsched import estimates
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.domain import FieldError, NotFound
-from jobsched.failpoints import failpoint
+from jobsched.intake import estimates
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
-from jobsched.models import Job, Site, UserRecord
-from jobsched.submit import if_redis_answers
+from jobsched.intake.submit import if_redis_answers
+from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures
 from jobsched.web.resource import Resource
 from jobsched.web.schemas import EstimateOut, SiteDetail, SiteIn, SiteOut, SiteQuery, stamp

@@ -15,15 +15,14 @@ from rq import Queue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobsched import controls
-from jobsched.base import ours, redis_errors, redis_state
+from jobsched.base import aside, ours, redis_errors, redis_state
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
 from jobsched.domain import Band, BoardBroken, BoardLost, Status
-from jobsched.models import Job, Site, UserRecord
+from jobsched.intake import controls
+from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
-from jobsched.queues import aside
 from jobsched.queues.registered import Worker, crew
 from jobsched.web import figures
 

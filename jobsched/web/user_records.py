@@ -9,12 +9,12 @@ from flask import request
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.domain import FieldError, Invalid, NotFound, tier_of
-from jobsched.failpoints import failpoint
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
-from jobsched.models import Job, Site, UserRecord
-from jobsched.submit import if_redis_answers
+from jobsched.intake.submit import if_redis_answers
+from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures
 from jobsched.web.jobs import show_jobs
 from jobsched.web.resource import Resource

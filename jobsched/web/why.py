@@ -8,21 +8,21 @@ from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
-from jobsched import controls
 from jobsched.base import redis_errors, redis_state
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.base.redis_state import RedisState
 from jobsched.board import Aside, Board, Flying, Waiting
 from jobsched.config import Settings
-from jobsched.database import reading
 from jobsched.domain import BoardLost, NotFound, Status
-from jobsched.models import Job, Site, utcnow
+from jobsched.forecast.why import Expected, Facts, expected, reasons
+from jobsched.intake import controls
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Job, Site, utcnow
 from jobsched.queues.registered import listening
 from jobsched.web import current, negotiate
 from jobsched.web.openapi import Operation
 from jobsched.web.schemas import ExpectedOut, PlaceOut, ScoreOut, WhyOut, stamp, stamp_or_none
-from jobsched.why import Expected, Facts, expected, reasons
 
 
 def why(id: int) -> Response:
@@ -54,7 +54,7 @@ def explain(id_: int) -> WhyOut:
 
 @dataclass(frozen=True)
 class _Told:
-    """What Redis told; see :class:`jobsched.why.Facts`."""
+    """What Redis told; see :class:`jobsched.forecast.why.Facts`."""
 
     place: Waiting | Flying | Aside | None = None
     trouble: str | None = None

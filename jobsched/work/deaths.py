@@ -6,10 +6,10 @@ import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobsched import outcomes
-from jobsched.ledger import Outcome, StartedJob
-from jobsched.outcomes import Start
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.work import outcomes
 from jobsched.work.limits import HARD_GRACE_S
+from jobsched.work.outcomes import Start
 from jobsched.work.packing import Remains
 
 

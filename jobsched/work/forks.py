@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from jobsched.host import output
+from jobsched.base import output
 
 _exit, _pid = os._exit, os.getpid  # a task may have put something else in their places
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from jobsched import processes
+from jobsched.base import processes
 from jobsched.work import peeking
 
 #: How long errors of one start may take to say what they say, in seconds.

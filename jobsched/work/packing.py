@@ -10,7 +10,7 @@ from json import dumps, loads  # a task may put something else in their places
 from typing import Any
 
 from jobsched.domain import TRANSITIONS, Status
-from jobsched.ledger import Outcome
+from jobsched.ledger.moves import Outcome
 
 
 @dataclass(frozen=True)

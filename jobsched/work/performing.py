@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from time import monotonic
 
-from jobsched import processes
+from jobsched.base import processes
 from jobsched.config import Settings
-from jobsched.ledger import StartedJob
+from jobsched.ledger.moves import StartedJob
 from jobsched.work import forks
 from jobsched.work.isolation import seeds
 from jobsched.work.isolation.surroundings import Surroundings

@@ -17,10 +17,9 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
-from jobsched import processes
-from jobsched.host import output
-from jobsched.lease import QUIET
+from jobsched.base import output, processes
 from jobsched.work import forks
+from jobsched.work.lease import QUIET
 from jobsched.work.limits import HARD_GRACE_S
 
 log = logging.getLogger(__name__)

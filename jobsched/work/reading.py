@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobsched.ledger import Outcome, StartedJob
+from jobsched.ledger.moves import Outcome, StartedJob
 from jobsched.work import packing
 from jobsched.work.notes import OUTCOMES_AT, REMAINS_AT, SIZE, Notes
 

@@ -9,14 +9,14 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched import ledger
 from jobsched.base import database_errors
 from jobsched.base.database_errors import Kind
-from jobsched.database import patiently, writing
+from jobsched.base.failpoints import failpoint
 from jobsched.domain import Status
-from jobsched.failpoints import failpoint
-from jobsched.ledger import Outcome
-from jobsched.models import utcnow
+from jobsched.ledger import moves
+from jobsched.ledger.database import patiently, writing
+from jobsched.ledger.models import utcnow
+from jobsched.ledger.moves import Outcome
 from jobsched.work.cutting import cut
 from jobsched.work.errors import ERROR_BYTES
 
@@ -49,7 +49,7 @@ def record(ended: Sequence[Outcome]) -> int:
 def _finish(ended: Sequence[Outcome]) -> int:
     def finish() -> int:
         with writing() as session:
-            recorded = ledger.finish(session, ended)
+            recorded = moves.finish(session, ended)
         failpoint("run.committed", effect="sql")
         return recorded
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from jobsched import ledger, outcomes
+from jobsched.base.failpoints import failpoint
 from jobsched.config import Settings
-from jobsched.database import patiently, writing
 from jobsched.domain import Fence, JobschedError
-from jobsched.failpoints import failpoint
-from jobsched.ledger import Outcome, StartedJob
-from jobsched.models import utcnow
-from jobsched.work import deaths
+from jobsched.ledger import moves
+from jobsched.ledger.database import patiently, writing
+from jobsched.ledger.models import utcnow
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.work import deaths, outcomes
 from jobsched.work.deaths import Death
 from jobsched.work.limits import BETWEEN_S
 from jobsched.work.notes import Notes
@@ -146,5 +146,5 @@ def _forked(life: Callable[[], None], is_late: Callable[[float], bool]) -> TaskP
 def _give_back(job: StartedJob, why: str) -> None:
     """Its process ended in the middle of a start: that attempt is spent."""
     with writing() as session:
-        ledger.give_back(session, [Fence(job.id, job.attempt)], why)
+        moves.give_back(session, [Fence(job.id, job.attempt)], why)
     failpoint("run.broken_off", effect="sql")

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from jobsched import outcomes, tasks
+from jobsched import tasks
 from jobsched.config import Settings
-from jobsched.ledger import Outcome, StartedJob
-from jobsched.models import utcnow
-from jobsched.outcomes import Start
-from jobsched.work import errors, forks, packing, results
+from jobsched.ledger.models import utcnow
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.work import errors, forks, outcomes, packing, results
 from jobsched.work.limits import AFTERMATH_S, LeaseLost, Limits
 from jobsched.work.notes import Notes
+from jobsched.work.outcomes import Start
 
 
 class OneStart:

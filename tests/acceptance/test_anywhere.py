@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from jobsched import home, schema
+from jobsched.base import home
 from jobsched.base.addresses import redis_url, sqlite_url
+from jobsched.base.processes import spawn
 from jobsched.config import Settings, load
-from jobsched.database import ledger_app, reading, writing
-from jobsched.embedded import free_port
-from jobsched.models import Site, db
-from jobsched.processes import spawn
+from jobsched.host.embedded import free_port
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app, reading, writing
+from jobsched.ledger.models import Site, db
 from tests.acceptance.shown import answer, arguments, pages
 from tests.acceptance.up import BARE, ROOT
 from tests.engine import engine, until_completed

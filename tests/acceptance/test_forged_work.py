@@ -15,14 +15,15 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from jobsched import lanes, tasks
+from jobsched import tasks
+from jobsched.base import aside
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import writing
 from jobsched.domain import SiteFacts, Slice
-from jobsched.lanes import RUN_SLICE, TIDY, WAKE
-from jobsched.models import Site
-from jobsched.queues import aside
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Site
+from jobsched.queues import lanes
+from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE
 from tests import forged
 from tests.canary import CALLBACK
 from tests.engine import (

@@ -16,8 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobsched import embedded, home, schema
+from jobsched.base import home
 from jobsched.config import load
+from jobsched.host import embedded
+from jobsched.ledger import schema
 from tests.acceptance.up import BARE, Stacks, Up
 from tests.support import eventually
 

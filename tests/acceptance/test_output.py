@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from jobsched.config import Settings
-from jobsched.embedded import free_port
+from jobsched.host.embedded import free_port
 from jobsched.host.lines import GOES_ON
 from tests.acceptance.up import Stacks
 from tests.engine import engine, until_completed

@@ -12,9 +12,9 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import make_url
 
-from jobsched import schema
 from jobsched.config import Settings
-from jobsched.models import db
+from jobsched.ledger import schema
+from jobsched.ledger.models import db
 from jobsched.web import application
 from tests import engine_tasks  # noqa: F401 - the web process needs to know the tasks
 from tests.engine import engine, starts, until_completed

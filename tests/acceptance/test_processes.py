@@ -17,9 +17,9 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.demo import BATCH
-from jobsched.embedded import free_port
-from jobsched.models import utcnow
+from jobsched.host.demo import BATCH
+from jobsched.host.embedded import free_port
+from jobsched.ledger.models import utcnow
 from tests.engine import engine, environment, running, starts, until_completed
 from tests.support import eventually
 
@@ -110,7 +110,7 @@ def test_from_the_request_to_the_recorded_completion(settings: Settings, redis: 
 def test_a_plain_rq_worker_is_a_worker_too(settings: Settings, redis: Redis, tmp_path: Path) -> None:
     env = environment(settings)
     argv = [str(BIN / "rq"), "worker", "--url", settings.redis_url, "--serializer", "json",
-            "--job-class", "jobsched.lanes.SliceJob"]
+            "--job-class", "jobsched.queues.lanes.SliceJob"]
     with (
         web(settings, tmp_path) as site,
         engine(settings, tmp_path, ("dispatcher",)),

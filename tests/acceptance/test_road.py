@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobsched import embedded
+from jobsched.host import embedded
 from tests.acceptance.up import BARE, ROOT, Stacks, Up
 from tests.support import eventually
 

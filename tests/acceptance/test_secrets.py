@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from jobsched.embedded import free_port
-from jobsched.processes import spawn
+from jobsched.base.processes import spawn
+from jobsched.host.embedded import free_port
 from tests.acceptance.shown import answer, arguments, pages
 from tests.acceptance.up import BARE, ROOT, Stacks
 from tests.servers import PostgresServer, redis_binary

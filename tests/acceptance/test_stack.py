@@ -15,7 +15,8 @@ import psutil
 import pytest
 from redis import Redis
 
-from jobsched import embedded, home
+from jobsched.base import home
+from jobsched.host import embedded
 from tests.acceptance.up import BARE, Stacks, Up
 from tests.servers import RedisServer
 from tests.support import eventually

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import embedded, home
+from jobsched.base import home
 from jobsched.board import PREFIX
+from jobsched.host import embedded
 from tests.acceptance.up import Stacks, Up
 from tests.aof import AOF, fill, increment, zeros
 from tests.chaos.stack import call

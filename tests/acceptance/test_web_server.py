@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobsched.config import Settings
-from jobsched.embedded import free_port
+from jobsched.host.embedded import free_port
 from tests.acceptance.up import BARE, ROOT
 from tests.support import eventually
 

@@ -18,10 +18,10 @@ from redis import Redis
 from werkzeug.serving import make_server
 
 from jobsched.config import Settings
-from jobsched.embedded import free_port
-from jobsched.models import db
+from jobsched.host.embedded import free_port
+from jobsched.host.up import child
+from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
-from jobsched.stack import child
 from jobsched.web import application
 from tests.browser.api import Api
 from tests.support import create_tables, eventually

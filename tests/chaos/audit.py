@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched.domain import TERMINAL
-from jobsched.models import Job, Site
+from jobsched.ledger.models import Job, Site
 
 _TABLE = """CREATE TABLE chaos_history (
     id INTEGER PRIMARY KEY {identity}, job INTEGER, at DOUBLE PRECISION, was VARCHAR(12), became VARCHAR(12),

@@ -13,8 +13,8 @@ from typing import Any
 
 from rq import Queue, Retry, Worker, get_current_job
 
-from jobsched.connections import connect
-from jobsched.supervise import Program, Supervisor
+from jobsched.base.connections import connect
+from jobsched.host.supervise import Program, Supervisor
 from tests.chaos import tasks
 
 QUEUE = "jobs"

@@ -21,9 +21,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from jobsched.embedded import free_port
+from jobsched.base.processes import die_with_parent
 from jobsched.host import unloadable
-from jobsched.processes import die_with_parent
+from jobsched.host.embedded import free_port
 from tests.servers import postgres_binary, redis_binary, unprivileged
 from tests.support import eventually
 

@@ -17,9 +17,9 @@ from typing import IO, Any
 
 import psutil
 
+from jobsched.base.processes import die_with_parent
 from jobsched.config import without_settings
-from jobsched.embedded import free_port
-from jobsched.processes import die_with_parent
+from jobsched.host.embedded import free_port
 from tests.chaos.tasks import NOTES
 from tests.support import eventually
 

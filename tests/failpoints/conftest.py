@@ -8,7 +8,7 @@ from flask import Flask
 
 from jobsched import create_app
 from jobsched.config import Settings
-from jobsched.models import db
+from jobsched.ledger.models import db
 from tests.promise.fixtures import postgresql_stage, sqlite_stage, stage  # noqa: F401
 
 

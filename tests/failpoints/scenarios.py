@@ -10,13 +10,15 @@ from typing import Any
 
 from sqlalchemy import update
 
-from jobsched import controls, lanes, ledger, submit
 from jobsched.board import OLDER, PREFIX
-from jobsched.database import writing
 from jobsched.domain import bands_of, tiers_of
-from jobsched.models import Job, Site, UserRecord, utcnow
+from jobsched.intake import controls, submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger import moves
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job, Site, UserRecord, utcnow
 from jobsched.policy import POLICIES
-from jobsched.submit import JobDraft
+from jobsched.queues import lanes
 from tests.failpoints.system import System
 from tests.support import eventually
 
@@ -310,7 +312,7 @@ def let_leases_run_out(system: System) -> None:
     slices = [system.board.take(band, 2, budget_s=0.1, lease_s=0.001) for band in ("task_01", "task_04")]
     for slice_ in (slices[0][0], slices[1][0]):
         with writing() as session:
-            assert ledger.start(session, slice_)
+            assert moves.start(session, slice_)
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 

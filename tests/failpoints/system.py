@@ -24,14 +24,17 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from jobsched import dispatcher, failpoints, plan, processes, repair, runner, workers
 from jobsched import tasks as registry
+from jobsched.base import failpoints, processes
+from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import reading
+from jobsched.dispatch import dispatcher, repair
 from jobsched.domain import TERMINAL
-from jobsched.models import Job, db
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Job, db
+from jobsched.staffing import plan
+from jobsched.work import runner, worker
 from tests.failpoints import tasks
 from tests.promise import audit
 from tests.promise.fixtures import ENVIRONMENT
@@ -182,7 +185,7 @@ class System:
         registry._tasks.pop(lacks or "", None)
         slot = plan.slots(1, self.settings.bands)[0]
         name = f"worker-{os.getpid()}"
-        workers.LaneWorker(slot, connection=connect(self.settings.redis_url), name=name).work(logging_level="WARNING")
+        worker.LaneWorker(slot, connection=connect(self.settings.redis_url), name=name).work(logging_level="WARNING")
 
     def _leave_pytest(self) -> None:
         """Write to a log of our own, and see the system's environment."""

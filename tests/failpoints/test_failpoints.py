@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from jobsched import failpoints
+from jobsched.base import failpoints
 from jobsched.config import Settings
 from tests.failpoints import names
 from tests.failpoints.scenarios import SCENARIOS, Scenario

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from jobsched.config import Settings
-from jobsched.models import db
+from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
 from jobsched.web import application
 from tests.integration.web import board_of

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobsched import submit
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.models import Job
-from jobsched.runner import run_slice
+from jobsched.intake import submit
+from jobsched.ledger.models import Job
+from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, draft, job, post
 
 TASKS = "tests.engine_tasks,tests.rough_tasks"

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from jobsched.board import Board
 from jobsched.domain import Status
-from jobsched.models import db
+from jobsched.ledger.models import db
 from tests.integration.web import (
     BROWSER,
     ON_SQLITE,

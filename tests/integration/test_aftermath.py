@@ -9,12 +9,12 @@ from typing import Any
 import psutil
 import pytest
 
-from jobsched import submit
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.models import Job
-from jobsched.runner import run_slice
+from jobsched.intake import submit
+from jobsched.ledger.models import Job
 from jobsched.work.errors import ERROR_BYTES
+from jobsched.work.runner import run_slice
 from tests import strange_tasks
 from tests.engine import as_arguments, cut, draft, engine, job, post
 from tests.integration.runner_fixtures import board as board

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from jobsched import runner
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatcher import Dispatcher
-from jobsched.lanes import SliceJob
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.queues.lanes import SliceJob
+from jobsched.work import runner
 from tests.engine import all_completed, draft, environment, people, post, runtime
 from tests.servers import running_redis
 from tests.support import BANDS, eventually

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import ledger as writes
-from jobsched import runner
 from jobsched.board import OLDER, PREFIX, Board
 from jobsched.config import Settings
-from jobsched.database import writing
-from jobsched.dispatcher import Dispatcher
-from jobsched.lanes import SliceJob
-from jobsched.repair import Sweeper
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.dispatch.repair import Sweeper
+from jobsched.ledger import moves as writes
+from jobsched.ledger.database import writing
+from jobsched.queues.lanes import SliceJob
+from jobsched.work import runner
 from tests.engine import all_completed, cut, draft, environment, insert, job, people, post, runtime, starts
 from tests.support import BANDS, eventually
 

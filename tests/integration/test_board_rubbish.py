@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from redis import Redis
 from sqlalchemy import select
 
-from jobsched import lanes, plan, repair, runner, workers
 from jobsched.board import PREFIX, Board, code_of
 from jobsched.board.scripts import text
-from jobsched.database import reading, writing
-from jobsched.dispatcher import Dispatcher
-from jobsched.lanes import SliceJob
-from jobsched.models import Job, Site, UserRecord, db
-from jobsched.repair import Sweeper
+from jobsched.dispatch import repair
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.dispatch.repair import Sweeper
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job, Site, UserRecord, db
+from jobsched.queues import lanes
+from jobsched.queues.lanes import SliceJob
+from jobsched.staffing import plan
 from jobsched.web import application
+from jobsched.work import runner, worker
 from tests.chaos.audit import Row
 from tests.chaos.recount import board_faults
 from tests.engine import cut, draft, post, runtime, statuses
@@ -53,7 +56,7 @@ class System:
     client: FlaskClient
     board: Board
     dispatcher: Dispatcher
-    worker: workers.LaneWorker
+    worker: worker.LaneWorker
 
     @property
     def sweeper(self) -> Sweeper:
@@ -132,7 +135,7 @@ def system(sqlite_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Ite
         board = Board(redis)
         slot = plan.slots(1, home.bands)[0]
         yield System(sqlite_stage, redis, web.test_client(), board, Dispatcher(home, board, redis),
-                     workers.LaneWorker(slot, connection=redis, name="looker"))
+                     worker.LaneWorker(slot, connection=redis, name="looker"))
     web.extensions["jobsched.board"].redis.close()
     with web.app_context():
         db.engine.dispose()

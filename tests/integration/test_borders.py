@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from jobsched.board import Board
-from jobsched.database import reading
 from jobsched.domain import WaitingJob
-from jobsched.models import Job
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Job
 from tests.integration.web import add_user, created
 from tests.support import install, waiting_job
 

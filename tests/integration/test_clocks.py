@@ -13,10 +13,10 @@ from sqlalchemy import update
 
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.database import writing
+from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import SiteFacts
-from jobsched.models import Job
-from jobsched.repair import Sweeper
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
 from tests import clocks
 from tests.clocks import Clock, or_skip
 from tests.engine import cut, draft, engine, insert, job, people, post, starts, until_completed

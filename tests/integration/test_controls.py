@@ -10,15 +10,16 @@ import pytest
 from flask import Flask
 from redis import Redis
 
-from jobsched import controls, lanes, submit
 from jobsched.board import PREFIX, Board, Rules
 from jobsched.config import Settings
-from jobsched.database import reading, writing
-from jobsched.dispatcher import IDLE_S, Dispatcher
+from jobsched.dispatch.dispatcher import IDLE_S, Dispatcher
+from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import bands_of
-from jobsched.models import Control, Job, Site
+from jobsched.intake import controls, submit
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Control, Job, Site
 from jobsched.policy import POLICIES
-from jobsched.repair import Sweeper
+from jobsched.queues import lanes
 from tests.engine import draft, insert, people, post
 from tests.support import BANDS, install
 

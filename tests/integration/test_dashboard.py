@@ -12,13 +12,13 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from jobsched.base import aside
+from jobsched.base.connections import connect
 from jobsched.board import Ranked
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import reading
 from jobsched.domain import Status
-from jobsched.models import utcnow
-from jobsched.queues import aside
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import utcnow
 from jobsched.queues.registered import crew
 from jobsched.web import snapshot
 from jobsched.web.snapshot import Paced, Snapshot

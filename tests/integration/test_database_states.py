@@ -13,11 +13,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
 
-from jobsched import ledger as fences
-from jobsched import schema
 from jobsched.config import Settings
-from jobsched.database import patiently, reading, writing
-from jobsched.models import Job
+from jobsched.ledger import moves as fences
+from jobsched.ledger import schema
+from jobsched.ledger.database import patiently, reading, writing
+from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES
 from tests.engine import slice_of
 from tests.integration.conftest import MakeClient

@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import event, func, insert, select, update
 
-from jobsched.database import reading, writing
 from jobsched.domain import Status
 from jobsched.intake import history
-from jobsched.models import Job, db
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job, db
 from jobsched.web.resource import Resource
 from jobsched.web.sites import Sites
 from jobsched.web.user_records import UserRecords

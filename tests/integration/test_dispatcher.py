@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from jobsched import lanes
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatcher import ALIVE_S, Dispatcher
+from jobsched.dispatch.dispatcher import ALIVE_S, Dispatcher
 from jobsched.domain import bands_of, tiers_of
+from jobsched.queues import lanes
 from tests.engine import draft, insert, job, people, post
 from tests.support import BANDS, eventually
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jobsched import estimates
-from jobsched.database import reading
 from jobsched.domain import Status
-from jobsched.estimates import LATEST, Accuracy, Estimate, Measured, TaskEstimates
-from jobsched.models import Site, UserRecord
+from jobsched.intake import estimates
+from jobsched.intake.estimates import LATEST, Accuracy, Estimate, Measured, TaskEstimates
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Site, UserRecord
 from tests.support import make_job, make_site, make_user
 
 pytestmark = pytest.mark.usefixtures("ledger")

@@ -8,12 +8,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from jobsched import capacity, controls, submit
 from jobsched.base import ours
 from jobsched.board import Board
 from jobsched.cli import main
 from jobsched.config import Settings
-from jobsched.replan import Planner
+from jobsched.intake import controls, submit
+from jobsched.staffing import capacity
+from jobsched.staffing.replan import Planner
 from tests.engine import draft as a_draft
 from tests.engine import people, post
 from tests.integration.web import ON_SQLITE, board_of

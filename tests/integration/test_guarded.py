@@ -10,9 +10,9 @@ from redis import Redis
 from rq.exceptions import StopRequested
 from rq.registry import StartedJobRegistry
 
-from jobsched import lanes
+from jobsched.base import aside
 from jobsched.domain import Fence, Slice
-from jobsched.queues import aside, hygiene
+from jobsched.queues import hygiene, lanes
 from jobsched.queues.guarded import GuardedWorker
 from tests import forged
 from tests.support import BANDS

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from jobsched import estimates, schema
 from jobsched.config import Settings
-from jobsched.database import ledger_app, writing
-from jobsched.models import Site, UserRecord, db
+from jobsched.intake import estimates
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app, writing
+from jobsched.ledger.models import Site, UserRecord, db
 
 SITES, TASKS, JOBS = 5, 100, 10_000
 _JOBS = f"""

@@ -16,16 +16,18 @@ import pytest
 from redis import Redis
 from sqlalchemy import update
 
-import jobsched.ledger as the_ledger
-from jobsched import models, schedule, submit
+import jobsched.ledger.moves as the_ledger
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import writing
 from jobsched.domain import Status
-from jobsched.embedded import free_port
-from jobsched.ledger import Outcome
-from jobsched.models import Job, utcnow
-from jobsched.submit import JobDraft
+from jobsched.host.embedded import free_port
+from jobsched.intake import submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger import models
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job, utcnow
+from jobsched.ledger.moves import Outcome
+from jobsched.queues import schedule
 from tests import clocks
 from tests.clocks import or_skip
 from tests.engine import (

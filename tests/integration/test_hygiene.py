@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from jobsched.queues import aside, hygiene
+from jobsched.base import aside
+from jobsched.queues import hygiene
 from tests import forged
 
 QUEUES = ("wake", "band-1ms", "band-1ms-3f2a9c1b")

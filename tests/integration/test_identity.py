@@ -15,14 +15,14 @@ import pytest
 from redis import Redis
 from rq import Worker
 
-from jobsched import lanes
+from jobsched.base import identity
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.crew import Seat, end_leases
-from jobsched.dispatcher import Dispatcher
-from jobsched.host import identity
-from jobsched.plan import Slot
-from jobsched.workers import LaneWorker
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.queues import lanes
+from jobsched.staffing.plan import Slot
+from jobsched.work.pool import Seat, end_leases
+from jobsched.work.worker import LaneWorker
 from tests.engine import Running, cut, draft, engine, environment, job, people, post, running, until_completed
 from tests.support import BANDS, eventually, install, waiting_job
 

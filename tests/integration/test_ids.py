@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobsched import schema
 from jobsched.config import Settings
-from jobsched.database import ledger_app, writing
-from jobsched.models import db
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app, writing
+from jobsched.ledger.models import db
 from tests.support import make_job, make_site, make_user
 
 

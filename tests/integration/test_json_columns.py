@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text, update
 from sqlalchemy.exc import StatementError
 
-from jobsched import ledger as writes
-from jobsched import schema
 from jobsched.config import Settings
-from jobsched.database import ledger_app, reading, writing
 from jobsched.domain import Fence, Slice, Status
-from jobsched.ledger import Outcome
-from jobsched.models import Job, db, utcnow
+from jobsched.ledger import moves as writes
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app, reading, writing
+from jobsched.ledger.models import Job, db, utcnow
+from jobsched.ledger.moves import Outcome
 from jobsched.web import body
 from jobsched.work import results
 from tests.support import make_job, make_site, make_user

@@ -15,10 +15,9 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.webhook import Webhook
 
-from jobsched import lanes
 from jobsched.domain import Fence, Slice
-from jobsched.lanes import RUN_SLICE, TIDY, WAKE, NotAdmitted, SliceJob
-from jobsched.queues import seal
+from jobsched.queues import lanes, seal
+from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE, NotAdmitted, SliceJob
 from tests.support import BANDS
 
 OURS = (RUN_SLICE, WAKE, TIDY)
@@ -47,7 +46,8 @@ def test_our_own_functions_are_admitted(redis: Redis, name: str) -> None:
 @pytest.mark.parametrize("name", [
     "os.system", "builtins.eval", "builtins.exec", "subprocess.call", "eval", "system", "", " ", ".",
     "jobsched.runner.os.system", "jobsched.runner.record", "jobsched.runner.runtime", "jobsched.runner",
-    "jobsched.runner.run_slice.__call__", "jobsched.runner.run_slice ", "jobsched.repair.main",
+    "jobsched.runner.run_slice.__call__", "jobsched.runner.run_slice ", "jobsched.work.runner.run_slice",
+    "jobsched.dispatch.repair.main",
     "jobsched.tasks.sleep", "Jobsched.runner.run_slice", "jobsched..runner.run_slice", "run_slice",
 ])
 def test_any_other_function_is_refused(redis: Redis, name: str) -> None:

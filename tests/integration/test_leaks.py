@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from jobsched import submit
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.models import Job
-from jobsched.runner import run_slice
+from jobsched.intake import submit
+from jobsched.ledger.models import Job
+from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, draft, job, post
 from tests.integration.runner_fixtures import board as board
 from tests.integration.runner_fixtures import runner_here as runner_here

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from jobsched import ledger
-from jobsched.database import patiently, reading, writing
 from jobsched.domain import TRANSITIONS, Fence, Status
-from jobsched.ledger import Outcome, move
-from jobsched.models import utcnow
+from jobsched.ledger import moves
+from jobsched.ledger.database import patiently, reading, writing
+from jobsched.ledger.models import utcnow
+from jobsched.ledger.moves import Outcome, move
 from tests.engine import job, slice_of
 from tests.support import make_job, make_user
 
@@ -65,7 +65,7 @@ def test_start_returns_what_is_pending_at_its_attempt_in_the_order_of_the_slice(
     order = [jobs[3], jobs[0], jobs[4], jobs[2], jobs[1]]
 
     with writing() as session:
-        started = ledger.start(session, slice_of(order))
+        started = moves.start(session, slice_of(order))
 
     assert [s.id for s in started] == order
     assert [s.attempt for s in started] == [1] * 5
@@ -76,7 +76,7 @@ def test_start_writes_down_its_slice() -> None:
     id_ = make_job().id
 
     with writing() as session:
-        ledger.start(session, slice_of([id_], id_="abc-7"))
+        moves.start(session, slice_of([id_], id_="abc-7"))
 
     row = job(id_)
     assert (row.status, row.attempt, row.slice, row.points) == ("running", 1, "abc-7", 0)
@@ -91,7 +91,7 @@ def test_start_skips_what_is_not_pending(status: Status) -> None:
     other, ours = make_job(user, status=status).id, make_job(user).id
 
     with writing() as session:
-        started = ledger.start(session, slice_of([other, ours]))
+        started = moves.start(session, slice_of([other, ours]))
 
     assert [s.id for s in started] == [ours]
     assert (job(other).status, job(other).attempt) == (status, 0)
@@ -101,8 +101,8 @@ def test_start_skips_another_attempt_and_what_is_not_there() -> None:
     id_ = make_job(attempt=2).id
 
     with writing() as session:
-        assert ledger.start(session, slice_of([id_, id_ + 1000], attempt=1)) == []
-        assert [s.attempt for s in ledger.start(session, slice_of([id_], attempt=2))] == [3]
+        assert moves.start(session, slice_of([id_, id_ + 1000], attempt=1)) == []
+        assert [s.attempt for s in moves.start(session, slice_of([id_], attempt=2))] == [3]
 
 
 def test_a_slice_of_the_most_jobs_starts_whole() -> None:
@@ -110,8 +110,8 @@ def test_a_slice_of_the_most_jobs_starts_whole() -> None:
     jobs = [make_job(user).id for _ in range(100)]
 
     with writing() as session:
-        assert [s.id for s in ledger.start(session, slice_of(jobs))] == jobs
-        assert ledger.start(session, slice_of(jobs)) == []
+        assert [s.id for s in moves.start(session, slice_of(jobs))] == jobs
+        assert moves.start(session, slice_of(jobs)) == []
 
 
 def at_once(app: Flask, *calls: Callable[[], Any]) -> list[Any]:
@@ -128,7 +128,7 @@ def at_once(app: Flask, *calls: Callable[[], Any]) -> list[Any]:
 
 
 def test_of_starts_at_once_each_job_goes_to_one(ledger: Flask) -> None:
-    from jobsched import ledger as writes
+    from jobsched.ledger import moves as writes
 
     user = make_user()
     jobs = [make_job(user).id for _ in range(60)]
@@ -142,7 +142,7 @@ def test_of_starts_at_once_each_job_goes_to_one(ledger: Flask) -> None:
 
         return call
 
-    taken = at_once(ledger, *map(start, slices))
+    taken = at_once(moves, *map(start, slices))
 
     assert sorted(id_ for one in taken for id_ in one) == jobs
     for of, ids in zip(slices, taken, strict=True):
@@ -157,7 +157,7 @@ def test_finish_records_how_starts_ended() -> None:
     later = NOW + timedelta(seconds=30)
 
     with writing() as session:
-        recorded = ledger.finish(session, [
+        recorded = moves.finish(session, [
             outcome(done, result={"n": [1, None, "ä"]}),
             outcome(failed, status=Status.FAILED, error="ValueError: no"),
             outcome(again, 2, Status.SCHEDULED, error="later", run_at=later),
@@ -176,7 +176,7 @@ def test_a_result_comes_back_as_it_was(result: Any) -> None:
     id_ = running()
 
     with writing() as session:
-        ledger.finish(session, [outcome(id_, result=result)])
+        moves.finish(session, [outcome(id_, result=result)])
 
     assert job(id_).result == result
 
@@ -185,7 +185,7 @@ def test_a_late_finish_changes_nothing() -> None:
     given_back, restarted = make_job(attempt=1).id, running(attempt=2)
 
     with writing() as session:
-        assert ledger.finish(session, [outcome(given_back, 1), outcome(restarted, 1)]) == 0
+        assert moves.finish(session, [outcome(given_back, 1), outcome(restarted, 1)]) == 0
 
     assert (job(given_back).status, job(restarted).status) == ("pending", "running")
 
@@ -195,15 +195,15 @@ def test_what_does_not_run_can_not_finish(status: Status) -> None:
     id_ = make_job(status=status, attempt=1).id
 
     with writing() as session:
-        assert ledger.finish(session, [outcome(id_, 1)]) == 0
+        assert moves.finish(session, [outcome(id_, 1)]) == 0
 
 
 def test_a_second_finish_is_counted_as_late() -> None:
     first, second = running(), running()
 
     with writing() as session:
-        ledger.finish(session, [outcome(first, result=1)])
-        assert ledger.finish(session, [outcome(first, result=2), outcome(second)]) == 1
+        moves.finish(session, [outcome(first, result=1)])
+        assert moves.finish(session, [outcome(first, result=2), outcome(second)]) == 1
 
     assert job(first).result == 1
 
@@ -212,20 +212,20 @@ def test_a_second_finish_is_counted_as_late() -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_start_ends_in_a_status_that_may_not_follow(status: Status) -> None:
     with writing() as session, pytest.raises(ValueError, match="from running"):
-        ledger.finish(session, [outcome(1, status=status)])
+        moves.finish(session, [outcome(1, status=status)])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nothing_to_finish_is_nothing() -> None:
     with writing() as session:
-        assert ledger.finish(session, []) == 0
+        assert moves.finish(session, []) == 0
 
 
 def test_the_moment_that_a_job_was_scheduled_for_stays_known() -> None:
     id_ = running(run_at=NOW)
 
     with writing() as session:
-        ledger.finish(session, [outcome(id_)])
+        moves.finish(session, [outcome(id_)])
 
     assert job(id_).run_at == NOW
 
@@ -237,7 +237,7 @@ def test_give_back_makes_running_jobs_pending_and_fails_those_without_an_attempt
     left, spent = running(attempt=2, max_attempts=3), running(attempt=3, max_attempts=3)
 
     with writing() as session:
-        assert ledger.give_back(session, [Fence(left, 2), Fence(spent, 3)], "it fell silent") == (1, 1)
+        assert moves.give_back(session, [Fence(left, 2), Fence(spent, 3)], "it fell silent") == (1, 1)
 
     assert (job(left).status, job(left).error, job(left).attempt) == ("pending", "it fell silent", 2)
     assert (job(spent).status, job(spent).error) == ("failed", "it fell silent, and no attempt is left")
@@ -251,8 +251,8 @@ def test_give_back_leaves_another_attempt_and_what_does_not_run() -> None:
 
     with writing() as session:
         fences = [Fence(other, 1), *(Fence(id_, 1) for id_ in idle.values())]
-        assert ledger.give_back(session, fences, "") == (0, 0)
-        assert ledger.give_back(session, [], "") == (0, 0)
+        assert moves.give_back(session, fences, "") == (0, 0)
+        assert moves.give_back(session, [], "") == (0, 0)
 
     assert job(other).status == "running"
     assert {status: job(id_).status for status, id_ in idle.items()} == {status: status for status in idle}
@@ -264,7 +264,7 @@ def test_thousands_are_given_back_at_once() -> None:
 
     with writing() as session:
         fences = [Fence(ours, 1), *(Fence(1_000_000 + i, 1) for i in range(5000))]
-        assert ledger.give_back(session, fences, "") == (1, 0)
+        assert moves.give_back(session, fences, "") == (1, 0)
 
 
 # Waking
@@ -279,9 +279,9 @@ def test_wake_makes_due_jobs_pending_oldest_first_and_bounded() -> None:
     later, due, long_due, now = at(1), at(-10), at(-20), at(0)
 
     with writing() as session:
-        first = ledger.wake(session, NOW, limit=2)
-        rest = ledger.wake(session, NOW, limit=10)
-        none = ledger.wake(session, NOW, limit=10)
+        first = moves.wake(session, NOW, limit=2)
+        rest = moves.wake(session, NOW, limit=10)
+        none = moves.wake(session, NOW, limit=10)
 
     assert ({j.id for j in first}, {j.id for j in rest}, none) == ({due, long_due}, {now}, [])
     assert {j.id: j.enqueued_at for j in first} == {due: NOW.timestamp() - 10, long_due: NOW.timestamp() - 20}
@@ -289,7 +289,7 @@ def test_wake_makes_due_jobs_pending_oldest_first_and_bounded() -> None:
 
 
 def test_of_wakes_at_once_each_job_is_woken_by_one(ledger: Flask) -> None:
-    from jobsched import ledger as writes
+    from jobsched.ledger import moves as writes
 
     user = make_user()
     due = [make_job(user, status=Status.SCHEDULED, run_at=NOW).id for _ in range(200)]
@@ -298,7 +298,7 @@ def test_of_wakes_at_once_each_job_is_woken_by_one(ledger: Flask) -> None:
         with writing() as session:
             return [j.id for j in writes.wake(session, NOW, 150)]
 
-    woken = [id_ for one in at_once(ledger, wake, wake, wake) for id_ in one]
+    woken = [id_ for one in at_once(moves, wake, wake, wake) for id_ in one]
 
     assert len(set(woken)) == len(woken)
     assert set(woken) <= set(due)
@@ -312,7 +312,7 @@ def test_only_a_waiting_job_can_be_cancelled(status: Status) -> None:
     id_, waits = make_job(status=status).id, status in (Status.PENDING, Status.SCHEDULED)
 
     with writing() as session:
-        assert ledger.cancel(session, id_) is waits
+        assert moves.cancel(session, id_) is waits
 
     assert job(id_).status == ("cancelled" if waits else status)
     assert (job(id_).finished_at is not None) is waits
@@ -323,7 +323,7 @@ def test_only_a_failed_or_cancelled_job_can_be_retried(status: Status) -> None:
     id_, may = make_job(status=status, attempt=3).id, status in (Status.FAILED, Status.CANCELLED)
 
     with writing() as session:
-        assert ledger.retry(session, id_, 3) is may
+        assert moves.retry(session, id_, 3) is may
 
     assert job(id_).status == ("pending" if may else status)
 
@@ -333,7 +333,7 @@ def test_a_retried_job_forgets_how_it_ended_and_gets_new_attempts() -> None:
                    result={"a": 1}, error="no", enqueued_at=NOW).id
 
     with writing() as session:
-        ledger.retry(session, id_, 5)
+        moves.retry(session, id_, 5)
 
     row = job(id_)
     assert (row.attempt, row.max_attempts) == (3, 8)
@@ -350,8 +350,8 @@ def test_pending_jobs_are_read_in_portions_by_id() -> None:
     make_job(user, status=Status.RUNNING)
 
     with reading() as session:
-        first = ledger.pending(session, 0, 3)
-        rest = ledger.pending(session, first[-1].id, 3)
+        first = moves.pending(session, 0, 3)
+        rest = moves.pending(session, first[-1].id, 3)
 
     assert [j.id for j in first + rest] == jobs
     assert (first[2].band, first[2].attempt, first[2].user) == ("task_03", 2, user.id)
@@ -362,8 +362,8 @@ def test_still_pending_tells_the_pending_ones() -> None:
     ours, other = make_job(user).id, make_job(user, status=Status.COMPLETED).id
 
     with reading() as session:
-        assert [j.id for j in ledger.still_pending(session, [ours, other, 10**9])] == [ours]
-        assert ledger.still_pending(session, []) == []
+        assert [j.id for j in moves.still_pending(session, [ours, other, 10**9])] == [ours]
+        assert moves.still_pending(session, []) == []
 
 
 def test_running_in_tells_the_jobs_that_run_as_part_of_a_slice() -> None:
@@ -373,7 +373,7 @@ def test_running_in_tells_the_jobs_that_run_as_part_of_a_slice() -> None:
     ended = make_job(user, status=Status.COMPLETED, attempt=1, slice="a-1").id
 
     with reading() as session:
-        assert ledger.running_in(session, "a-1", [ours, elsewhere, ended]) == [Fence(ours, 2)]
+        assert moves.running_in(session, "a-1", [ours, elsewhere, ended]) == [Fence(ours, 2)]
 
 
 def test_running_tells_the_longest_running_jobs_first() -> None:
@@ -382,4 +382,4 @@ def test_running_tells_the_longest_running_jobs_first() -> None:
             for s in (5, 1, 3, 9)]
 
     with reading() as session:
-        assert [f.job for f in ledger.running(session, NOW + timedelta(seconds=9), 2)] == [jobs[1], jobs[2]]
+        assert [f.job for f in moves.running(session, NOW + timedelta(seconds=9), 2)] == [jobs[1], jobs[2]]

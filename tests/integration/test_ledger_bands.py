@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobsched import ledger
-from jobsched.database import reading, writing
 from jobsched.domain import Status, bands_of
-from jobsched.ledger import Outcome
+from jobsched.ledger import moves
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.moves import Outcome
 from tests.engine import job
 from tests.support import BANDS, make_job, make_site, make_user
 
@@ -34,7 +34,7 @@ def running(**fields: Any) -> int:
 
 def finish(*outcomes: Outcome) -> int:
     with writing() as session:
-        return ledger.finish(session, outcomes)
+        return moves.finish(session, outcomes)
 
 
 @pytest.mark.parametrize(("counts", "max_attempts"), [(False, 4), (True, 3)])
@@ -85,7 +85,7 @@ def test_the_board_is_told_what_a_job_is_known_to_take() -> None:
     fresh = make_job(user, execution_time=0.005, overruns=1).id
 
     with reading() as session:
-        told = {one.id: one.execution_time for one in ledger.pending(session, 0, 10)}
+        told = {one.id: one.execution_time for one in moves.pending(session, 0, 10)}
 
     assert told == {overran: 0.26, modest: 0.5, retried: 0.005, fresh: 0.005}
 
@@ -104,8 +104,8 @@ def test_assign_bands_moves_waiting_jobs_into_the_bands_that_hold_them() -> None
 
     with writing() as session:
         # 0.0005 is task_01 before and after; 0.005 was task_02, 0.05 task_03, 0.5 task_04, 5 and 10 and 5 task_05
-        assert ledger.assign_bands(session, bands) == 6
-        assert ledger.assign_bands(session, bands) == 0
+        assert moves.assign_bands(session, bands) == 6
+        assert moves.assign_bands(session, bands) == 0
 
     assert {id_: job(id_).band for id_ in jobs} == jobs
     assert (job(ended).band, job(scheduled).band) == ("task_05", "task_03")
@@ -117,7 +117,7 @@ def test_assign_bands_to_more_bands_splits_them() -> None:
             for seconds, band in zip((0.001, 0.01, 0.1, 1.0, 10.0), BANDS, strict=True)}
 
     with writing() as session:
-        assert ledger.assign_bands(session, BANDS) == 4
+        assert moves.assign_bands(session, BANDS) == 4
 
     assert {id_: job(id_).band for id_ in jobs} == jobs
 
@@ -134,6 +134,6 @@ def test_a_job_that_overran_is_not_sent_back_into_its_first_band(
     id_ = make_job(execution_time=0.005, band=band, overruns=1).id
 
     with writing() as session:
-        ledger.assign_bands(session, bands_of(bounds))
+        moves.assign_bands(session, bands_of(bounds))
 
     assert job(id_).band == expected

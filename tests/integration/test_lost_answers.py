@@ -20,9 +20,9 @@ from sqlalchemy import event, func, make_url, select
 from werkzeug.serving import make_server
 
 from jobsched.config import Settings
-from jobsched.database import reading
-from jobsched.models import IdempotencyKey, Job, Site, db
-from jobsched.repair import Sweeper
+from jobsched.dispatch.repair import Sweeper
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import IdempotencyKey, Job, Site, db
 from tests.chaos.proxy import Proxy
 from tests.integration.conftest import MakeClient
 from tests.integration.web import add_job, add_user, board_of, created, problem

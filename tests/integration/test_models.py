@@ -14,8 +14,8 @@ from sqlalchemy import event, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from jobsched.config import Settings
-from jobsched.database import fault, ledger_app, reading, writing
-from jobsched.models import IdempotencyKey, Job, Site, UserRecord, db, utcnow
+from jobsched.ledger.database import fault, ledger_app, reading, writing
+from jobsched.ledger.models import IdempotencyKey, Job, Site, UserRecord, db, utcnow
 from tests.support import eventually, make_job, make_site, make_user
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

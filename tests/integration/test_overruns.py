@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import runner, submit
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.database import writing
-from jobsched.models import Job
-from jobsched.runner import run_slice
+from jobsched.intake import submit
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
+from jobsched.work import runner
+from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, draft, engine, job, post, starts, until_completed
 from tests.integration.runner_fixtures import board as board
 from tests.integration.runner_fixtures import runner_here as runner_here

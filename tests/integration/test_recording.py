@@ -16,13 +16,13 @@ from flask import Flask
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
-from jobsched import ledger as writes
-from jobsched import schema
 from jobsched.config import Settings, load
-from jobsched.database import writing
 from jobsched.domain import Fence, Slice, Status
-from jobsched.ledger import Outcome
-from jobsched.models import Job, db
+from jobsched.ledger import moves as writes
+from jobsched.ledger import schema
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job, db
+from jobsched.ledger.moves import Outcome
 from jobsched.work.errors import ERROR_BYTES
 from jobsched.work.recording import record
 from tests.engine import ROOT, environment, job
@@ -147,7 +147,7 @@ def test_a_client_that_is_told_another_encoding_keeps_every_text(
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     schema.upgrade(settings)
-    from jobsched.database import ledger_app
+    from jobsched.ledger.database import ledger_app
 
     with ledger_app(settings).app_context():
         assert make_site(name="\U0001f600").name == "\U0001f600"

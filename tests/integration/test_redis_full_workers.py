@@ -9,10 +9,10 @@ import psutil
 import pytest
 from redis import Redis
 
+from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from jobsched.connections import connect
-from jobsched.models import db
+from jobsched.ledger.models import db
 from tests.engine import TASKS, all_completed, draft, engine, job, people, post, starts
 from tests.integration.web import ON_SQLITE
 from tests.servers import running_redis

@@ -14,13 +14,14 @@ from flask.testing import FlaskClient
 from redis import Redis
 from redis.exceptions import ConnectionError, WatchError
 
-from jobsched import connections, controls
+from jobsched.base import connections
+from jobsched.base.connections import connect
 from jobsched.base.redis_errors import NotServing
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from jobsched.connections import connect
-from jobsched.dispatcher import Dispatcher
-from jobsched.embedded import free_port
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.host.embedded import free_port
+from jobsched.intake import controls
 from tests.integration.conftest import MakeClient
 from tests.integration.web import ON_SQLITE, add_job, add_user, board_of
 from tests.servers import RedisServer, redis_binary, running_redis

@@ -14,7 +14,7 @@ from jobsched.base import redis_state
 from jobsched.base.redis_state import RedisState
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from jobsched.dispatcher import Dispatcher
+from jobsched.dispatch.dispatcher import Dispatcher
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_user, board_of
 from tests.servers import running_redis

@@ -12,16 +12,19 @@ import pytest
 from click.testing import CliRunner
 from redis import Redis
 
-from jobsched import cli, controls, lanes, repair
-from jobsched import ledger as writes
+from jobsched import cli
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.database import reading, writing
+from jobsched.dispatch import repair
+from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Slice, Status
-from jobsched.ledger import StartedJob
-from jobsched.models import Job, Site, UserRecord, utcnow
-from jobsched.repair import Sweeper
-from jobsched.submit import JobDraft
+from jobsched.intake import controls
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger import moves as writes
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job, Site, UserRecord, utcnow
+from jobsched.ledger.moves import StartedJob
+from jobsched.queues import lanes
 from tests.engine import cut, draft, environment, insert, job, people, post, slice_of, statuses
 from tests.support import BANDS, eventually, install
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import replan
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.plan import Slot, slots
-from jobsched.replan import AGREED, Planner
+from jobsched.staffing import replan
+from jobsched.staffing.plan import Slot, slots
+from jobsched.staffing.replan import AGREED, Planner
 from tests.integration.web import ON_SQLITE
 from tests.support import BANDS, install, waiting_job
 

@@ -10,19 +10,22 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import lanes, runner, submit, tasks
+from jobsched import tasks
 from jobsched.board import PREFIX, Aside, Board, Flying, Waiting, code_of
 from jobsched.config import Settings
-from jobsched.database import reading, writing
-from jobsched.dispatcher import Dispatcher
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Invalid, SiteFacts
-from jobsched.models import utcnow
-from jobsched.plan import Slot
-from jobsched.repair import Sweeper
-from jobsched.submit import JobDraft
+from jobsched.forecast.why import Reason, expected, reasons
+from jobsched.intake import submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import utcnow
+from jobsched.queues import lanes
+from jobsched.staffing.plan import Slot
 from jobsched.web.why import gather
-from jobsched.why import Reason, expected, reasons
-from jobsched.workers import LaneWorker
+from jobsched.work import runner
+from jobsched.work.worker import LaneWorker
 from tests.engine import as_arguments, cut, draft, engine, job, people, post, runtime, starts, statuses, until_completed
 from tests.newer_tasks import new_task
 from tests.support import BANDS, eventually, install, waiting_job

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from jobsched import ledger as writes
-from jobsched import runner, submit
 from jobsched.board import PREFIX, Aside, Board
 from jobsched.config import Settings
-from jobsched.database import writing
 from jobsched.domain import Slice, Status
-from jobsched.models import Job
-from jobsched.runner import run_slice
+from jobsched.intake import submit
+from jobsched.ledger import moves as writes
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
+from jobsched.work import runner
 from jobsched.work.errors import ERROR_BYTES
 from jobsched.work.recording import record
+from jobsched.work.runner import run_slice
 from jobsched.work.running import RECORD_EVERY_S
 from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
 from tests.integration.runner_fixtures import board as board

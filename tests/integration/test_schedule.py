@@ -9,14 +9,14 @@ import pytest
 from redis import Redis
 from rq.exceptions import NoSuchJobError
 
-from jobsched import schedule
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading, writing
-from jobsched.lanes import TIDY, WAKE, SliceJob
-from jobsched.models import IdempotencyKey, db, utcnow
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import IdempotencyKey, db, utcnow
+from jobsched.queues import schedule
 from jobsched.queues import wakes as wakes_
-from jobsched.submit import JobDraft
+from jobsched.queues.lanes import TIDY, WAKE, SliceJob
 from tests.engine import engine, insert, job, people, post, until_completed
 from tests.support import eventually, install, make_job, make_user
 

@@ -13,10 +13,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from jobsched import schema
 from jobsched.config import Settings
-from jobsched.database import ledger_app
-from jobsched.models import db
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app
+from jobsched.ledger.models import db
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,15 +19,16 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from jobsched import lanes, runner
+from jobsched.base import aside
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.database import writing
 from jobsched.domain import SiteFacts, Slice
-from jobsched.lanes import RUN_SLICE, TIDY, WAKE, LaneQueue, SliceJob
-from jobsched.models import Site
-from jobsched.queues import aside, keys, seal
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Site
+from jobsched.queues import keys, lanes, seal
+from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE, LaneQueue, SliceJob
 from jobsched.queues.seal import Seal
+from jobsched.work import runner
 from tests import forged
 from tests.canary import DATA
 from tests.engine import cut, draft, engine, environment, job, post, statuses

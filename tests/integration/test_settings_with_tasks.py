@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobsched.domain import ConfigError
-from jobsched.host import settings
+from jobsched.work import loading
 from tests.acceptance.up import BARE, ROOT
 
 #: What a module may do instead of being imported, and what is said of it.
@@ -36,7 +36,7 @@ def environment(tmp_path: Path, tasks: str, **more: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", BAD)
 def test_a_module_that_is_not_imported_is_told_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings.load_and_try_tasks(environment(tmp_path, name))
+        loading.load_and_try_tasks(environment(tmp_path, name))
     [fault] = caught.value.faults
     assert fault.startswith("JOBSCHED_TASKS")
     assert repr(name) in fault
@@ -45,23 +45,23 @@ def test_a_module_that_is_not_imported_is_told_in_one_sentence(tmp_path: Path, n
 
 
 def test_a_module_that_takes_for_ever_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "IMPORT_S", 3.0)
+    monkeypatch.setattr(loading, "IMPORT_S", 3.0)
     (tmp_path / "sleeps.py").write_text("import time; time.sleep(600)")
     with pytest.raises(ConfigError) as caught:
-        settings.load_and_try_tasks(environment(tmp_path, "sleeps"))
+        loading.load_and_try_tasks(environment(tmp_path, "sleeps"))
     assert list(caught.value.faults) == ["JOBSCHED_TASKS='sleeps': is not imported within 3 s"]
 
 
 def test_what_came_before_a_module_that_ends_the_process_is_told_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings.load_and_try_tasks(environment(tmp_path, "absent,ends"))
+        loading.load_and_try_tasks(environment(tmp_path, "absent,ends"))
     assert len(caught.value.faults) == 2
 
 
 def test_what_a_module_prints_and_starts_does_not_keep_it_from_being_imported(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(
         "import threading, time\nprint('fault of nobody')\nthreading.Thread(target=time.sleep, args=[600]).start()")
-    assert settings.load_and_try_tasks(environment(tmp_path, "loud")).tasks == ("loud",)
+    assert loading.load_and_try_tasks(environment(tmp_path, "loud")).tasks == ("loud",)
 
 
 @pytest.mark.parametrize("name", ["up", "web", "dispatcher", "scheduler"])

@@ -11,13 +11,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from jobsched import schema
+from jobsched.base.loop import run_forever
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import ledger_app
-from jobsched.dispatcher import Dispatcher
-from jobsched.loop import run_forever
-from jobsched.models import db
+from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app
+from jobsched.ledger.models import db
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, problem
 

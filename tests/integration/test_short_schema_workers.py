@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobsched import schema
+from jobsched.base.connections import connect
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings, load
-from jobsched.connections import connect
-from jobsched.database import ledger_app
-from jobsched.models import db
+from jobsched.ledger import schema
+from jobsched.ledger.database import ledger_app
+from jobsched.ledger.models import db
 from tests.engine import TASKS, all_completed, draft, engine, people, post
 from tests.integration.web import ON_SQLITE
 from tests.servers import running_redis

@@ -22,12 +22,12 @@ from jobsched.board import Board
 from jobsched.cli import main
 from jobsched.config import Settings
 from jobsched.domain import Band, bands_of
-from jobsched.plan import Slot, slots
 from jobsched.policy import POLICIES
 from jobsched.simulate import baselines, server
 from jobsched.simulate.engine import Deferring, House, Simulation, Trace
 from jobsched.simulate.history import from_ledger
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
+from jobsched.staffing.plan import Slot, slots
 from tests.support import BANDS, TIERS, make_job, make_user, waiting_job
 
 ONE_LANE = bands_of([10.0])

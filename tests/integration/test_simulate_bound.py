@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobsched.domain import Band, bands_of
-from jobsched.lanes import window
-from jobsched.plan import Slot, slots
 from jobsched.policy import POLICIES, Policy
+from jobsched.queues.lanes import window
 from jobsched.simulate.engine import House, Simulation, Trace
 from jobsched.simulate.measures import longest_passed_over, passed_over
 from jobsched.simulate.workloads import Arrival, Workload, workload
+from jobsched.staffing.plan import Slot, slots
 from tests.support import TIERS
 
 LANE = bands_of([1.0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from jobsched import repair
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.repair import Sweeper
+from jobsched.dispatch import repair
+from jobsched.dispatch.repair import Sweeper
 
 pytestmark = pytest.mark.redis
 

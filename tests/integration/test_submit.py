@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import ledger as writes
-from jobsched import submit
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading, writing
 from jobsched.domain import Conflict, Invalid, NotFound, Status, WaitingJob
-from jobsched.models import Job, UserRecord, utcnow
-from jobsched.submit import JobDraft
+from jobsched.intake import submit
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger import moves as writes
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Job, UserRecord, utcnow
 from tests.engine import cut, dead_redis, draft, drafts, insert, job, people, post, slice_of, statuses
 from tests.support import install, make_job
 

@@ -64,8 +64,8 @@ def test_tasks_find_what_is_named(settings: Settings, board: Board, tmp_path: Pa
 
 def test_tasks_of_a_plain_rq_worker_find_no_secret(settings: Settings, board: Board, tmp_path: Path) -> None:
     """But for what the worker itself still shows, which is RQ's."""
-    argv = [str(BIN / "rq"), "worker", "--serializer", "json", "--job-class", "jobsched.lanes.SliceJob",
-            "--queue-class", "jobsched.lanes.LaneQueue", "band-1s"]
+    argv = [str(BIN / "rq"), "worker", "--serializer", "json", "--job-class", "jobsched.queues.lanes.SliceJob",
+            "--queue-class", "jobsched.queues.lanes.LaneQueue", "band-1s"]
     env = {**variables(settings), **NOSY}
     with (
         engine(settings, tmp_path, ("dispatcher",), **env),

@@ -12,7 +12,7 @@ import pytest
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.runner import run_slice
+from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, draft, engine, job, post, starts
 from tests.integration.rough_fixtures import TASKS, Run, tallied
 from tests.integration.rough_fixtures import run as run

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobsched import embedded
-from jobsched.host import unloadable
+from jobsched.host import embedded, unloadable
 from tests.aof import AOF, base, cut, fill, garbage, increment, manifest, other_kind, zeros
 from tests.servers import redis_binary
 from tests.support import eventually

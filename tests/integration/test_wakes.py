@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from jobsched.base import aside
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.lanes import TIDY, WAKE, SliceJob
-from jobsched.queues import aside, wakes
+from jobsched.queues import wakes
+from jobsched.queues.lanes import TIDY, WAKE, SliceJob
 from jobsched.queues.wakes import WakeScheduler
 from tests import forged
 from tests.engine import engine

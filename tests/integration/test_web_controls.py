@@ -12,10 +12,11 @@ from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 from redis import Redis
 
-from jobsched import controls, repair
 from jobsched.cli import main
 from jobsched.config import Settings
-from jobsched.models import db
+from jobsched.dispatch import repair
+from jobsched.intake import controls
+from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
 from tests.engine import environment
 from tests.integration.conftest import MakeClient

@@ -11,11 +11,11 @@ from redis import Redis
 from rq import Worker
 from sqlalchemy import text
 
-from jobsched import schema
 from jobsched.board import PREFIX
 from jobsched.config import Settings
 from jobsched.domain import BoardBroken
-from jobsched.models import db
+from jobsched.ledger import schema
+from jobsched.ledger.models import db
 from jobsched.queues import seal
 from jobsched.queues.keys import KeyWatch
 from tests.integration.conftest import MakeClient

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from jobsched.models import IdempotencyKey, db
+from jobsched.ledger.models import IdempotencyKey, db
 from tests.integration.web import ON_SQLITE, add_job, add_user, board_of, created, pointers, problem
 
 KEY = {"Idempotency-Key": "a key of ours"}

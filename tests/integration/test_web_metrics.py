@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobsched.base import aside
 from jobsched.config import Settings
 from jobsched.domain import Status
-from jobsched.queues import aside
 from tests.integration.conftest import MakeClient
 from tests.integration.web import ON_SQLITE, add_job, add_site, add_user, board_of, set_status
 from tests.support import create_tables

@@ -11,8 +11,9 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from jobsched import controls, repair
 from jobsched.config import Settings
+from jobsched.dispatch import repair
+from jobsched.intake import controls
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_user, board_of, created, problem
 from tests.support import create_tables
@@ -87,7 +88,7 @@ def test_without_the_database_the_answer_is_503(
 def test_a_database_that_stays_locked_is_away(
     make_client: MakeClient, settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("jobsched.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("jobsched.ledger.database.BUSY_TIMEOUT_S", 0.05)
     client = make_client(settings)
     with client.application.app_context():
         create_tables()

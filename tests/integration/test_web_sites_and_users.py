@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from jobsched.domain import Status
-from jobsched.models import Job, UserRecord, db
+from jobsched.ledger.models import Job, UserRecord, db
 from tests.integration.web import add_job, add_site, add_user, board_of, created, pointers, problem, set_status
 
 

@@ -12,9 +12,9 @@ from redis import Redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from jobsched.config import Settings
-from jobsched.database import writing
 from jobsched.domain import Status
-from jobsched.models import Job
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
 from tests.integration.conftest import MakeClient
 from tests.integration.web import BROWSER, ON_SQLITE, add_job, add_site, add_user, board_of, problem, set_status
 

@@ -16,12 +16,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Worker
 
-from jobsched import lanes, tasks
+from jobsched import tasks
 from jobsched.board import PREFIX, Board, code_of
 from jobsched.config import Settings
-from jobsched.crew import end_leases
-from jobsched.plan import Slot
-from jobsched.workers import LaneWorker
+from jobsched.queues import lanes
+from jobsched.staffing.plan import Slot
+from jobsched.work.pool import end_leases
+from jobsched.work.worker import LaneWorker
 from tests import forged
 from tests.engine import cut, draft, engine, job, people, post, starts, until_completed
 from tests.servers import redis_binary

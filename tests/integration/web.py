@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from jobsched.board import Board
-from jobsched.database import writing
 from jobsched.domain import Status
-from jobsched.models import Job
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import Job
 
 #: For tests in which the database plays no part.
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -8,7 +8,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jobsched import ledger, repair, runner, schedule, submit
+from jobsched.dispatch import repair
+from jobsched.intake import submit
+from jobsched.ledger import moves
+from jobsched.queues import schedule
+from jobsched.work import runner
 
 START = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -34,8 +38,8 @@ class Clock:
 def ticking(clock: Clock) -> Iterator[None]:
     """The engine reads this clock while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (ledger, repair, runner):
+        for module in (moves, repair, runner):
             patch.setattr(module, "utcnow", clock)
-        for module in (ledger, schedule, submit):
+        for module in (moves, schedule, submit):
             patch.setattr(module, "shared_now", lambda _session: clock())
         yield

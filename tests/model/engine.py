@@ -13,17 +13,18 @@ from redis import Redis
 from rq.exceptions import NoSuchJobError
 from sqlalchemy import delete, select, update
 
-from jobsched import failpoints, lanes, outcomes, runner
+from jobsched.base import failpoints
+from jobsched.base.connections import connect
 from jobsched.board import PREFIX, Board, Flying
-from jobsched.connections import connect
-from jobsched.database import reading, writing
+from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
-from jobsched.ledger import Outcome, StartedJob
-from jobsched.models import Control, Job, Site, db
-from jobsched.outcomes import Start
-from jobsched.repair import Sweeper
-from jobsched.submit import JobDraft
-from jobsched.work import recording
+from jobsched.intake.submit import JobDraft
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import Control, Job, Site, db
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.queues import lanes
+from jobsched.work import outcomes, recording, runner
+from jobsched.work.outcomes import Start
 from tests.model.clock import Clock
 from tests.model.ledger_model import LedgerModel, ModelJob
 from tests.promise import audit

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jobsched.domain import Fence
-from jobsched.ledger import Outcome
+from jobsched.ledger.moves import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import update
 
-from jobsched import controls, failpoints, submit
-from jobsched.database import writing
+from jobsched.base import failpoints
 from jobsched.domain import BoardLost, SiteFacts, band_of
-from jobsched.models import SITE_FACTS, Site, UserRecord
+from jobsched.intake import controls, submit
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import SITE_FACTS, Site, UserRecord
 from jobsched.policy import POLICIES
 from tests.failpoints import names
 from tests.model.clock import Clock

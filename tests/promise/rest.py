@@ -5,11 +5,11 @@ from __future__ import annotations
 from redis import Redis
 from sqlalchemy import select
 
-from jobsched import controls
 from jobsched.board import PREFIX, Board
-from jobsched.database import reading
 from jobsched.domain import BoardLost, SiteFacts
-from jobsched.models import SITE_FACTS, UserRecord
+from jobsched.intake import controls
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import SITE_FACTS, UserRecord
 from tests.promise.stage import SITES
 
 #: What may stand there nevertheless: rules, facts, virtual times, who is alive. Counts are looked at besides.

@@ -8,8 +8,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from jobsched.config import Settings
-from jobsched.database import ledger_app, writing
-from jobsched.models import Site, UserRecord, db
+from jobsched.ledger.database import ledger_app, writing
+from jobsched.ledger.models import Site, UserRecord, db
 from tests.promise import audit
 from tests.support import create_tables
 

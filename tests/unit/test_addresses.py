@@ -8,7 +8,7 @@ import pytest
 from redis import ConnectionPool
 
 from jobsched.base.addresses import database_url, redacted, redis_url, sqlite_path, sqlite_url, without_passwords
-from jobsched.database import engine_url
+from jobsched.ledger.database import engine_url
 
 #: What a checkout, a home, a socket or a database may be called.
 ODD = ["two words", "a=b", "%41", "ten?a", "a#b", "it's", 'say "so"', "a;b&c", "$HOME", "größe", "-v", "line\nbreak",

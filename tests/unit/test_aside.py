@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobsched.queues.aside import printable
+from jobsched.base.aside import printable
 
 
 @pytest.mark.parametrize("raw", [b"\x1b[2J\x1b[31m", "\x1b]0;title\x07", b"a\r\nb", b"\x00\x7f", b"\xff\xfe",

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.board import LaneCount, LaneLoad
-from jobsched.capacity import Demand, demand, needed, tells, wanted, work
-from jobsched.plan import slots
 from jobsched.simulate.stability import most_loaded
+from jobsched.staffing.capacity import Demand, demand, needed, tells, wanted, work
+from jobsched.staffing.plan import slots
 from tests.support import BANDS
 
 NOTHING = LaneLoad(0.0, None, None)

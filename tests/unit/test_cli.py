@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobsched.cli import main
-from jobsched.embedded import free_port
+from jobsched.host.embedded import free_port
 
 NO_DATABASE = "jobsched: the database can not be used: unable to open database file"
 

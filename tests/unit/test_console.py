@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsched.console import Console
+from jobsched.host.console import Console
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_lines_come_again_when_a_full_disk_is_freed(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: what is beyond it can not be written until it is raised."""
     log = tmp_path / "log"
     code = (
-        "import os, resource, sys; from jobsched.console import Console\n"
+        "import os, resource, sys; from jobsched.host.console import Console\n"
         "console = Console(sys.stdout.fileno())\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "for number in range(100): console.line(f'{number:020}')\n"

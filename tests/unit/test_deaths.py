@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from jobsched.domain import Status
-from jobsched.ledger import StartedJob
+from jobsched.ledger.moves import StartedJob
 from jobsched.work import deaths
 from jobsched.work.deaths import Death
 from jobsched.work.packing import Remains

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jobsched import Run, task, tasks
+from jobsched.base.declaration import LONGEST_NAME, LONGEST_TIMEOUT_S, BadTask
 from jobsched.domain import JobschedError
-from jobsched.work.declaration import LONGEST_NAME, LONGEST_TIMEOUT_S, BadTask
 
 RUN = Run(job=7, attempt=2, site=1, user=3, execution_time=0.25)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobsched.demo import BATCH, DemoFailed, check, table
+from jobsched.host.demo import BATCH, DemoFailed, check, table
 
 
 def job(id: int = 1, **fields: Any) -> dict[str, Any]:

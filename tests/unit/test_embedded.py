@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsched import embedded
+from jobsched.host import embedded
 from tests.unit.test_addresses import ODD
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jobsched import loop
-from jobsched.loop import run_forever, stop_signals
+from jobsched.base import loop
+from jobsched.base.loop import run_forever, stop_signals
 
 
 def stop() -> None:

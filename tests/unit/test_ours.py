@@ -12,8 +12,8 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from jobsched.base import ours
+from jobsched.base.loop import run_forever
 from jobsched.domain import BoardLost, Conflict
-from jobsched.loop import run_forever
 
 log = logging.getLogger("a part of ours")
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from jobsched import outcomes, tasks
+from jobsched import tasks
 from jobsched.config import Settings, load
 from jobsched.domain import Status
-from jobsched.ledger import Outcome, StartedJob
-from jobsched.outcomes import Start
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.work import outcomes
+from jobsched.work.outcomes import Start
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.domain import Band, bands_of
-from jobsched.plan import Slot, Turns, every, handed_over, slots, told
+from jobsched.staffing.plan import Slot, Turns, every, handed_over, slots, told
 from tests.support import BANDS
 
 bounds = st.lists(st.floats(0.001, 1000, allow_nan=False), min_size=1, max_size=7, unique=True).map(sorted)

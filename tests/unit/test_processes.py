@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jobsched.processes import on_one_cpu
+from jobsched.base.processes import on_one_cpu
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process say where it runs")

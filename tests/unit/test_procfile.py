@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsched.supervise import ProcfileError, Program, read_procfile
+from jobsched.host.supervise import ProcfileError, Program, read_procfile
 
 
 def procfile(tmp_path: Path, text: str) -> Path:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsched.domain import Status
-from jobsched.ledger import Outcome, StartedJob
+from jobsched.ledger.moves import Outcome, StartedJob
 from jobsched.work import packing
 from jobsched.work.notes import OUTCOMES_AT, REMAINS_AT, SIZE, Notes
 from jobsched.work.packing import Remains

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobsched.plan import Slot, slots
-from jobsched.replan import AGREED, Agreement
+from jobsched.staffing.plan import Slot, slots
+from jobsched.staffing.replan import AGREED, Agreement
 from tests.support import BANDS
 
 LONG = slots(4, BANDS)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 
-from jobsched.plan import slots
 from jobsched.simulate import report
 from jobsched.simulate.engine import House, Trace
 from jobsched.simulate.measures import measure
 from jobsched.simulate.runs import Outcome
 from jobsched.simulate.workloads import Arrival, workload
+from jobsched.staffing.plan import slots
 from tests.support import BANDS, TIERS
 
 

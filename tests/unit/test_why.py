@@ -10,7 +10,7 @@ import pytest
 
 from jobsched.board import Flying, Waiting
 from jobsched.domain import Status
-from jobsched.why import Facts, expected, reasons
+from jobsched.forecast.why import Facts, expected, reasons
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 FIRST = Waiting(

@@ -15,11 +15,11 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.orm import Session
 
 from jobsched.config import Settings
-from jobsched.database import ledger_app
 from jobsched.domain import JobschedError
-from jobsched.models import db
+from jobsched.ledger.database import ledger_app
+from jobsched.ledger.models import db
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent.parent
 #: Inside the package in an installed wheel, beside it in a checkout.
 DIRECTORY = next(path for path in (_HERE / "migrations", _HERE.parent / "migrations") if path.is_dir())
 

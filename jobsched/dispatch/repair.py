@@ -16,17 +16,18 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import select
 
-from jobsched import controls, lanes, ledger, schedule
+from jobsched.base.connections import connect
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board, layout
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import ledger_app, reading, refuse_unfit, writing
+from jobsched.dispatch.build import PORTION, build
+from jobsched.dispatch.strays import KEYS, drop_strays
 from jobsched.domain import BoardLost, JobschedError, SiteFacts, WaitingJob
-from jobsched.failpoints import failpoint
-from jobsched.models import SITE_FACTS, Site, UserRecord, db, utcnow
-from jobsched.queues import hygiene
-from jobsched.sweep.build import PORTION, build
-from jobsched.sweep.strays import KEYS, drop_strays
+from jobsched.intake import controls
+from jobsched.ledger import moves
+from jobsched.ledger.database import ledger_app, reading, refuse_unfit, writing
+from jobsched.ledger.models import SITE_FACTS, Site, UserRecord, db, utcnow
+from jobsched.queues import hygiene, lanes, schedule
 
 log = logging.getLogger(__name__)
 
@@ -194,8 +195,8 @@ class Sweeper:
                 failpoint("repair.queued_lease_renewed")
                 continue
             with writing() as session:
-                ledger.give_back(session, ledger.running_in(session, slice_id, jobs), SILENT)
-                waiting = ledger.still_pending(session, jobs)
+                moves.give_back(session, moves.running_in(session, slice_id, jobs), SILENT)
+                waiting = moves.still_pending(session, jobs)
             failpoint("repair.lease_given_back", effect="sql")
             self._board.settle(slice_id, None)
             failpoint("repair.lease_settled")
@@ -216,14 +217,14 @@ class Sweeper:
             return 0
         patience = timedelta(seconds=self._settings.lease_s)
         with reading() as session:
-            fences = ledger.running(session, utcnow() - patience, PORTION)
+            fences = moves.running(session, utcnow() - patience, PORTION)
         carried = {job for _, jobs in self._board.flying().values() for job in jobs}
         orphans = [fence for fence in fences if fence.job not in carried]
         if not orphans:  # SQLite's only writer is not to be kept from writing for nothing
             return 0
         with writing() as session:
-            back, spent = ledger.give_back(session, orphans, SILENT)
-            waiting = ledger.still_pending(session, [fence.job for fence in orphans])
+            back, spent = moves.give_back(session, orphans, SILENT)
+            waiting = moves.still_pending(session, [fence.job for fence in orphans])
         failpoint("repair.orphans_given_back", effect="sql")
         self._board.place(waiting)
         failpoint("repair.orphans_placed")
@@ -243,7 +244,7 @@ class Sweeper:
         ids = list(known)
         with reading() as session:
             pending = {job.id: job for start in range(0, len(ids), 1000)
-                       for job in ledger.still_pending(session, ids[start : start + 1000])}
+                       for job in moves.still_pending(session, ids[start : start + 1000])}
         outcomes = self._board.drop(id_ for id_, job in known.items() if pending.get(id_) != job)
         failpoint("repair.stale_dropped")
         dropped = [id_ for id_, outcome in outcomes.items() if outcome == 1]
@@ -313,7 +314,7 @@ class Sweeper:
 
     def _pending(self, after: int) -> list[WaitingJob]:
         with reading() as session:
-            return ledger.pending(session, after, PORTION)
+            return moves.pending(session, after, PORTION)
 
 
 def _portion(key: Any, *columns: Any, after: int, limit: int) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jobsched.board import Board, LaneCount, LaneLoad
 from jobsched.board.reading import LATELY_S
 from jobsched.domain import Band
-from jobsched.plan import STABLE
+from jobsched.staffing.plan import STABLE
 
 #: Fewer arrivals lately than this say nothing about the mix.
 LEAST_ARRIVALS = 10

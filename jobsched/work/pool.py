@@ -15,18 +15,18 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobsched import plan, processes, runner
-from jobsched.base import ours
+from jobsched.base import identity, ours, processes
+from jobsched.base.connections import connect
+from jobsched.base.loop import stop_signals
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.connections import connect
 from jobsched.domain import BoardLost
-from jobsched.host import identity
-from jobsched.loop import stop_signals
 from jobsched.queues import registered
 from jobsched.queues.keys import KeyWatch
-from jobsched.replan import PATIENCE_S, Planner
-from jobsched.workers import LaneWorker
+from jobsched.staffing import plan
+from jobsched.staffing.replan import PATIENCE_S, Planner
+from jobsched.work import runner
+from jobsched.work.worker import LaneWorker
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobsched.domain import TERMINAL, JobschedError
-from jobsched.embedded import free_port
-from jobsched.stack import child
+from jobsched.host.embedded import free_port
+from jobsched.host.up import child
 
 #: The demo has failed when it has not ended by then, and its stack when it has not.
 DEADLINE_S, STOP_S = 300.0, 15.0

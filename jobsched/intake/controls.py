@@ -1,7 +1,7 @@
 """What an operator sets at run time: the policy, and which lanes are paused. SQL keeps it, the board goes by it.
 
-The writers take a session and belong inside :func:`jobsched.database.writing`; :func:`tell` comes after the commit, and
-needs an application context of the ledger.
+The writers take a session and belong inside :func:`jobsched.ledger.database.writing`; :func:`tell` comes after the
+commit, and needs an application context of the ledger.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobsched.base import ours
+from jobsched.base.connections import connect
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board, Rules, layout
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import ledger_app, reading, writing
 from jobsched.domain import BoardLost
-from jobsched.failpoints import failpoint
-from jobsched.models import Control, db
+from jobsched.ledger.database import ledger_app, reading, writing
+from jobsched.ledger.models import Control, db
 from jobsched.policy import POLICIES, Policy
 
 log = logging.getLogger(__name__)

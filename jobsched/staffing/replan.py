@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from jobsched import capacity, plan
 from jobsched.base import ours
+from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.connections import connect
 from jobsched.domain import BoardLost
-from jobsched.plan import Slot
+from jobsched.staffing import capacity, plan
+from jobsched.staffing.plan import Slot
 
 log = logging.getLogger(__name__)
 

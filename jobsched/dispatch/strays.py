@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading
-from jobsched.models import Site, UserRecord
+from jobsched.ledger.database import reading
+from jobsched.ledger.models import Site, UserRecord
 
 #: Keys that one look takes on.
 KEYS = 2_000

@@ -217,7 +217,7 @@ class IdempotencyKey(db.Model):  # type: ignore[name-defined,misc]
 
 
 class Control(db.Model):  # type: ignore[name-defined,misc]
-    """Something that an operator has set at run time; see :mod:`jobsched.controls`."""
+    """Something that an operator has set at run time; see :mod:`jobsched.intake.controls`."""
 
     __tablename__ = "controls"
 

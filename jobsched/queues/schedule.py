@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 
-from jobsched import ledger
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.database import writing
-from jobsched.failpoints import failpoint
-from jobsched.models import IdempotencyKey, shared_now
+from jobsched.ledger import moves
+from jobsched.ledger.database import writing
+from jobsched.ledger.models import IdempotencyKey, shared_now
 from jobsched.queues.wakes import wake_at as wake_at
 
 #: Jobs that one transaction wakes.
@@ -27,7 +27,7 @@ def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH)
     woken = 0
     while woken < limit:
         with writing() as session:
-            due = ledger.wake(session, now or shared_now(session), min(BATCH, limit - woken))
+            due = moves.wake(session, now or shared_now(session), min(BATCH, limit - woken))
         if not due:
             break
         failpoint("wake.woken", effect="sql")

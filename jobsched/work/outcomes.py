@@ -14,7 +14,7 @@ from typing import Any
 from jobsched import tasks
 from jobsched.config import Settings
 from jobsched.domain import Band, Status
-from jobsched.ledger import Outcome, StartedJob
+from jobsched.ledger.moves import Outcome, StartedJob
 
 #: Without a ``timeout_s`` of its task, a start may take this many times its band's bound, and at least LEAST_LIMIT_S.
 LIMIT_FACTOR = 10

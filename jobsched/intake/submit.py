@@ -1,8 +1,8 @@
 """From a wish to a row to a place on the board: the only way in for jobs.
 
 The row, committed, is the outbox: the functions that write take a session and belong inside
-:func:`jobsched.database.writing`; those that tell the board come after the commit, and never fail because Redis does.
-What the board misses meanwhile, the sweep brings it.
+:func:`jobsched.ledger.database.writing`; those that tell the board come after the commit, and never fail because Redis
+does. What the board misses meanwhile, the sweep brings it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from jobsched import admission, estimates, ledger, schedule, tasks
+from jobsched import tasks
 from jobsched.base import ours, redis_errors
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import (
@@ -36,9 +37,11 @@ from jobsched.domain import (
     Status,
     band_of,
 )
-from jobsched.failpoints import failpoint
-from jobsched.ledger import waiting_job
-from jobsched.models import Job, Site, UserRecord, shared_now
+from jobsched.intake import admission, estimates
+from jobsched.ledger import moves
+from jobsched.ledger.models import Job, Site, UserRecord, shared_now
+from jobsched.ledger.moves import waiting_job
+from jobsched.queues import schedule
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +178,7 @@ def remove(session: Session, board: Board, job_id: int) -> None:
 def cancel(session: Session, job_id: int) -> None:
     """Cancel a waiting job. Call :func:`drop` after the commit. Raises NotFound, or Conflict when it does not wait."""
     job = _get(session, job_id)
-    if not ledger.cancel(session, job_id):
+    if not moves.cancel(session, job_id):
         raise Conflict(f"job {job_id} is {job.status}: only a waiting job can be cancelled")
 
 
@@ -187,7 +190,7 @@ def retry(session: Session, job_id: int, settings: Settings) -> None:
     job = _get(session, job_id)
     if Status(job.status) in TERMINAL:
         admission.admit(session, {"": job.site_id})
-    if not ledger.retry(session, job_id, settings.max_attempts):
+    if not moves.retry(session, job_id, settings.max_attempts):
         raise Conflict(f"job {job_id} is {job.status}: only a failed or cancelled job can be retried")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from jobsched import tasks
 from jobsched.domain import LEAST_EXECUTION_TIME_S, Status
-from jobsched.models import Job
+from jobsched.ledger.models import Job
 
 #: History is that of so many jobs, the latest to be submitted of those that are completed.
 LATEST = 100

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
-from jobsched import processes
+from jobsched.base import processes
 from jobsched.domain import JobschedError
 from jobsched.host.lines import Lines
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
-from jobsched.models import Job, shared_now, utcnow
+from jobsched.ledger.models import Job, shared_now, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
                     Job.overruns, Job.run_time)

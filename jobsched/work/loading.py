@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from jobsched import config, processes, tasks
+from jobsched import config, tasks
+from jobsched.base import processes
 from jobsched.domain import ConfigError
 from jobsched.queues import seal
 from jobsched.work import environment
@@ -78,7 +79,7 @@ def _try(environ: Mapping[str, str]) -> None:
         return
     parent = os.getpid()
     with subprocess.Popen(
-        [sys.executable, "-m", "jobsched.host.settings"], env=dict(environ), stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "jobsched.work.loading"], env=dict(environ), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, preexec_fn=lambda: processes.die_with_parent(parent),
     ) as process:
         try:

@@ -10,15 +10,15 @@ from redis.exceptions import RedisError
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobsched import capacity, plan, tables
-from jobsched.base import ours, redis_errors
+from jobsched.base import ours, redis_errors, tables
+from jobsched.base.connections import connect
 from jobsched.base.jsontext import dumps
 from jobsched.board import Board
-from jobsched.capacity import Demand
 from jobsched.config import Settings
-from jobsched.connections import connect
 from jobsched.domain import Band, JobschedError
-from jobsched.plan import Slot
+from jobsched.staffing import capacity, plan
+from jobsched.staffing.capacity import Demand
+from jobsched.staffing.plan import Slot
 
 #: The width of a table that is not for a terminal.
 _WIDTH = 120

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from jobsched import controls, ledger
+from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.database import reading, writing
 from jobsched.domain import SiteFacts
-from jobsched.failpoints import failpoint
-from jobsched.models import SITE_FACTS, UserRecord
+from jobsched.intake import controls
+from jobsched.ledger import moves
+from jobsched.ledger.database import reading, writing
+from jobsched.ledger.models import SITE_FACTS, UserRecord
 
 #: Rows that are looked at in one go.
 PORTION = 5_000
@@ -21,7 +22,7 @@ PORTION = 5_000
 def build(board: Board, settings: Settings, stay: Callable[[], None]) -> int:
     """Make the board of what SQL holds; returns how many jobs were placed. ``stay`` is called between portions."""
     with writing() as session:
-        ledger.assign_bands(session, settings.bands)
+        moves.assign_bands(session, settings.bands)
     failpoint("repair.bands_assigned", effect="sql")
     controls.install(board, settings)
     failpoint("repair.installed")
@@ -34,7 +35,7 @@ def build(board: Board, settings: Settings, stay: Callable[[], None]) -> int:
     after = placed = 0
     while True:
         with reading() as session:
-            jobs = ledger.pending(session, after, PORTION)
+            jobs = moves.pending(session, after, PORTION)
         if not jobs:
             break
         stay()

@@ -11,17 +11,16 @@ from threading import Timer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobsched import lanes, repair
-from jobsched.base import redis_state
+from jobsched.base import identity, redis_state
+from jobsched.base.connections import connect
+from jobsched.base.failpoints import failpoint
+from jobsched.base.loop import run_forever
 from jobsched.board import Board, Code
 from jobsched.config import Settings
-from jobsched.connections import connect
-from jobsched.database import ledger_app, refuse_unfit
+from jobsched.dispatch import repair
 from jobsched.domain import Band, BoardBroken, BoardLost
-from jobsched.failpoints import failpoint
-from jobsched.host import identity
-from jobsched.loop import run_forever
-from jobsched.queues import seal
+from jobsched.ledger.database import ledger_app, refuse_unfit
+from jobsched.queues import lanes, seal
 
 log = logging.getLogger(__name__)
 

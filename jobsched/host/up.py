@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobsched import embedded, home, processes
+from jobsched.base import home, processes
 from jobsched.config import Settings, without_settings
-from jobsched.console import Console
 from jobsched.domain import JobschedError
-from jobsched.host import unloadable
-from jobsched.host.settings import load_and_try_tasks
-from jobsched.supervise import Program, Supervisor, read_procfile
+from jobsched.host import embedded, unloadable
+from jobsched.host.console import Console
+from jobsched.host.supervise import Program, Supervisor, read_procfile
+from jobsched.work.loading import load_and_try_tasks
 
 #: How long the embedded Redis may take to read its file, and the web to answer, before the start has failed.
 REDIS_START_S, WEB_START_S = 120.0, 60.0
@@ -87,7 +87,7 @@ def child(settings: Mapping[str, str], log: Path, *, stop_s: float,
 
     It has ``settings`` and none of ours, works in ``cwd`` (without one, where we do), and what it says is in ``log``.
     At the end it is told to stop, and killed when it has not within ``stop_s`` seconds. Must be called from the main
-    thread, as :func:`jobsched.processes.spawn`. Raises OSError when the log can not be written.
+    thread, as :func:`jobsched.base.processes.spawn`. Raises OSError when the log can not be written.
     """
     with log.open("wb") as output:
         env = {**without_settings(os.environ), **settings}

@@ -18,14 +18,15 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from jobsched import lanes, plan, tasks
-from jobsched.base import redis_errors
+from jobsched import tasks
+from jobsched.base import identity, redis_errors
 from jobsched.board import Board, code_of
 from jobsched.domain import BoardLost
-from jobsched.host import identity
-from jobsched.lease import QUIET
+from jobsched.queues import lanes
 from jobsched.queues.guarded import GuardedWorker
 from jobsched.queues.patient import if_redis_serves
+from jobsched.staffing import plan
+from jobsched.work.lease import QUIET
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ RQ_PATIENCE_S = 60
 class LaneWorker(GuardedWorker):
     """An RQ worker on the lanes of a slot, in the order of its turns.
 
-    It does not fork for what it takes from a queue: :mod:`jobsched.runner` forks, for the tasks of a slice alone.
+    It does not fork for what it takes from a queue: :mod:`jobsched.work.runner` forks, for the tasks of a slice alone.
 
     ``aim`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
     when it has nothing to do.
@@ -145,7 +146,7 @@ class LaneWorker(GuardedWorker):
         return super().work(*args, **options)
 
     def execute_job(self, job: RQJob, queue: Queue) -> None:
-        """Run what was popped in this process, which RQ's SimpleWorker does as well: :mod:`jobsched.runner` forks."""
+        """Run what was popped in this process, as RQ's SimpleWorker does: :mod:`jobsched.work.runner` forks."""
         self._in_hand = True
         with if_redis_serves("tell RQ of a slice"):  # one that has not begun comes back by its lease
             execution = self.prepare_execution(job)

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched.domain import WAITING, FieldError, TooManyPending
-from jobsched.models import Job, Site
+from jobsched.ledger.models import Job, Site
 
 #: Sites that one statement asks for: databases bound a statement's parameters.
 PORTION = 1000

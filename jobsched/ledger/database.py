@@ -20,7 +20,7 @@ from jobsched.base import database_errors, ours
 from jobsched.base.addresses import sqlite_path
 from jobsched.config import Settings
 from jobsched.domain import ConfigError
-from jobsched.models import Job, db
+from jobsched.ledger.models import Job, db
 
 T = TypeVar("T")
 

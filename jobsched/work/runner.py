@@ -1,0 +1,188 @@
+"""What RQ's workers call. A slice: start fence, run each job, finish fence, settle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from flask import Flask
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobsched import tasks
+from jobsched.base import aside, output
+from jobsched.base.connections import connect
+from jobsched.base.failpoints import failpoint
+from jobsched.board import Board
+from jobsched.config import Settings
+from jobsched.domain import BoardLost, Fence, Slice, Status
+from jobsched.ledger import moves
+from jobsched.ledger.database import ledger_app, patiently, reading, writing
+from jobsched.ledger.models import utcnow
+from jobsched.ledger.moves import Outcome, StartedJob
+from jobsched.queues import schedule
+from jobsched.work.isolation import seeds
+from jobsched.work.lease import Lease
+from jobsched.work.loading import load_for_tasks
+from jobsched.work.running import RunningTasks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a worker process needs; made once, before it forks."""
+
+    settings: Settings
+    app: Flask
+    board: Board
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The process's runtime, from its environment, which loses its secrets; imports the task modules.
+
+    Raises ConfigError.
+    """
+    settings = load_for_tasks()
+    output.by_lines()
+    seeds.find(tuple(tasks.names()))
+    return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
+
+
+def warm_up() -> None:
+    """Do once, before the first slice, what that would wait for: set up mappers, compile the statements."""
+    nobody = Slice("", 0, "", 0, 0.0, (Fence(0, 0),))
+    then = utcnow()
+    try:
+        with runtime().app.app_context(), writing() as session:
+            moves.start(session, nobody, tasks.names())
+            moves.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
+    except SQLAlchemyError as error:  # the workers are patient where we need not be
+        log.warning("no warm start: %s", error)
+
+
+def run_slice(
+    slice_id: str, site: int, band: str, points: int, dispatched_at: float, jobs: Sequence[Sequence[int]]
+) -> None:
+    """Run the jobs of one slice that are still ours to run, and record how each ended."""
+    now = runtime()
+    slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
+    with now.app.app_context():
+        if _is_in_flight(now.board, slice_id):
+            SliceRun(now, slice_).run()
+
+
+def _is_in_flight(board: Board, slice_id: str) -> bool:
+    """Whether the board knows a slice: one that somebody has put into a queue again may be of a site that is paused."""
+    try:
+        if board.holds(slice_id):
+            return True
+        board.rules()
+        aside.counted(board.redis, "slice that is not in flight", slice_id)
+    except (RedisError, BoardLost):  # nothing is known; it was sealed, and the fences hold without Redis
+        return True
+    return False
+
+
+def wake() -> int:
+    """Place the scheduled jobs that are due; returns how many."""
+    now = runtime()
+    with now.app.app_context():
+        return schedule.wake_due(now.board)
+
+
+def tidy() -> int:
+    """Delete what is kept for a while only; returns how many rows."""
+    with runtime().app.app_context():
+        return schedule.tidy()
+
+
+class SliceRun:
+    """One slice in the hands of this worker."""
+
+    def __init__(self, now: Runtime, slice_: Slice) -> None:
+        self._now = now
+        self._slice = slice_
+        self._started: list[StartedJob] = []
+        self._tasks = RunningTasks([], now.settings)
+        self._lease = Lease(self._renew, now.settings.lease_s / 3, self._watch)
+
+    def run(self) -> None:
+        """Start fence, the tasks, finish fence, settle; without the last when the slice was taken from us."""
+        failpoint("run.popped")
+        with self._lease:
+            self._started, unknown = patiently(self._start)
+            self._set_aside(unknown)
+            self._tasks = RunningTasks(self._started, self._now.settings)
+            self._tasks.run(lambda: self._lease.lost)
+            if self._lease.lost:
+                log.warning("slice %s was taken back while it ran", self._slice.id)
+                return
+            with _others_may_be_away("settle"):
+                failpoint("run.recorded", effect="sql")
+                self._now.board.settle(self._slice.id, self._tasks.used_s)
+                failpoint("run.settled")
+                self._place([*(outcome.job for outcome in self._tasks.ended if outcome.band), *self._tasks.cut_off])
+                retries = [outcome.run_at for outcome in self._tasks.ended if outcome.run_at]
+                schedule.wake_at(self._now.board.redis, retries)
+                failpoint("run.retries_asked")
+
+    def _start(self) -> tuple[list[StartedJob], dict[int, str]]:
+        """The jobs that are ours to run now, and those of tasks that this worker does not know, with these."""
+        known, unknown = tasks.names(), {}
+        with writing() as session:
+            started = moves.start(session, self._slice, known)
+            if len(started) < len(self._slice.jobs):
+                unknown = moves.unknown(session, self._slice, known)
+        failpoint("run.started", effect="sql")
+        return started, unknown
+
+    def _set_aside(self, unknown: Mapping[int, str]) -> None:
+        """Give back jobs of tasks that this worker does not know, as they are, for workers that do."""
+        if not unknown:
+            return
+        log.warning("%d jobs set aside: this worker knows no task %s", len(unknown),
+                    ", ".join(map(repr, sorted(set(unknown.values())))))
+        with _others_may_be_away("set jobs aside"):
+            self._now.board.set_aside(self._slice.id, unknown)
+            failpoint("run.set_aside")
+
+    def _watch(self, lost: bool) -> None:
+        self._tasks.watch(lost)
+
+    def _renew(self) -> bool:
+        """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
+        board, lease_s = self._now.board, self._now.settings.lease_s
+        known = board.renew(self._slice.id, lease_s)
+        failpoint("run.renewed")
+        if known or not self._started:
+            return True
+        with self._now.app.app_context(), reading() as session:
+            ours = moves.running_in(session, self._slice.id, [job.id for job in self._started])
+        if not ours:
+            return False
+        board.adopt(self._slice, self._started, lease_s)
+        failpoint("run.adopted")
+        return True
+
+    def _place(self, jobs: Sequence[int]) -> None:
+        """Put jobs that wait again into their lanes; others may have moved them on, so SQL is asked."""
+        if not jobs:
+            return
+        with reading() as session:
+            waiting = moves.still_pending(session, jobs)
+        self._now.board.place(waiting)
+        failpoint("run.demoted_placed")
+
+
+@contextmanager
+def _others_may_be_away(what: str) -> Iterator[None]:
+    """What the board misses, an expired lease and the sweep make good."""
+    try:
+        yield
+    except (RedisError, BoardLost, SQLAlchemyError) as error:
+        log.warning("could not %s: %s", what, error)
