@@ -30,7 +30,7 @@ test: lint ## Lint, then run all tests; as root with apt-get, install the server
 test-long: ## The model of the engine with 1,000 examples, and hosts whose clocks are hours apart
 	@exec scripts/venv requirements-dev.txt
 	@exec scripts/system-packages
-	@HYPOTHESIS_PROFILE=long exec $(PYTHON_IN) -m pytest tests/model tests/integration/test_hosts_clocks.py $(ARGS)
+	@HYPOTHESIS_PROFILE=long exec $(PYTHON_IN) -m pytest tests/model tests/integration/servers/test_hosts_clocks.py $(ARGS)
 
 mutants: ## Plant faults in a copy of the tree, one at a time, and fail when the tests miss one: ARGS='--only fence'
 	@exec scripts/venv requirements-dev.txt

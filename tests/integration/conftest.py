@@ -15,7 +15,7 @@ from jobsched.config import Settings
 from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
 from jobsched.web import application
-from tests.integration.web import board_of
+from tests.integration.requests import board_of
 from tests.support import create_tables
 
 MakeClient: TypeAlias = Callable[[Settings], FlaskClient]

@@ -40,40 +40,40 @@ def _walk(scenario: str, failpoint: str, way: str) -> str:
             f"[sqlite-{scenario}-{failpoint}-{way}]")
 
 
-_LEDGER, _REPAIR = "integration/test_ledger.py::test_", "integration/test_repair.py::test_"
-_BOARD, _FLIGHT = "integration/test_board.py::test_", "integration/test_board_flight.py::test_"
-_COUNTS, _ORDER = "integration/test_board_counts.py::test_", "integration/test_board_order.py::test_"
-_LIMITS, _POLICY = "integration/test_board_limits.py::test_", "integration/test_board_policy.py::test_"
-_CONTROLS = "integration/test_controls.py::test_"
-_OVERRUNS, _BANDS = "integration/test_overruns.py::test_", "integration/test_ledger_bands.py::test_"
-_ADMISSION, _WORKERS = "integration/test_admission.py::test_", "integration/test_workers.py::test_"
-_AGREEMENT, _REPLAN = "unit/test_replan.py::test_", "integration/test_replan.py::test_"
-_STATES = "integration/test_database_states.py::test_"
-_SETTINGS = "integration/test_settings_with_tasks.py::test_"
-_CLOCKS = "integration/test_clocks.py::test_"
-_DEPLOY = "integration/test_rolling_deploy.py::test_"
-_INSPECTION = "integration/test_board_inspection.py::test_"
-_RUBBISH = "integration/test_board_rubbish.py::test_what_was_seen_to_stop_a_board_for_good_heals"
-_OLDER = "integration/test_board_older.py::test_"
-_PROCESS, _DEATHS = "integration/test_task_process.py::test_", "integration/test_task_deaths.py::test_"
-_RUNNER, _SUBMIT = "integration/test_runner.py::test_", "integration/test_submit.py::test_"
-_SEALS, _WAKES = "integration/test_seals.py::test_", "integration/test_wakes.py::test_"
-_HYGIENE, _GUARDED = "integration/test_hygiene.py::test_", "integration/test_guarded.py::test_"
+_LEDGER, _REPAIR = "integration/ledger/test_moves.py::test_", "integration/dispatch/test_repair.py::test_"
+_BOARD, _FLIGHT = "integration/board/test_board.py::test_", "integration/board/test_flight.py::test_"
+_COUNTS, _ORDER = "integration/board/test_counts.py::test_", "integration/board/test_order.py::test_"
+_LIMITS, _POLICY = "integration/board/test_limits.py::test_", "integration/board/test_policy.py::test_"
+_CONTROLS = "integration/intake/test_controls.py::test_"
+_OVERRUNS, _BANDS = "integration/work/test_overruns.py::test_", "integration/ledger/test_bands.py::test_"
+_ADMISSION, _WORKERS = "integration/intake/test_admission.py::test_", "integration/work/test_workers.py::test_"
+_AGREEMENT, _REPLAN = "unit/staffing/test_replan.py::test_", "integration/staffing/test_replan.py::test_"
+_STATES = "integration/ledger/test_states.py::test_"
+_SETTINGS = "integration/work/test_loading.py::test_"
+_CLOCKS = "integration/servers/test_clocks.py::test_"
+_DEPLOY = "integration/servers/test_rolling_deploy.py::test_"
+_INSPECTION = "integration/board/test_inspection.py::test_"
+_RUBBISH = "integration/board/test_rubbish.py::test_what_was_seen_to_stop_a_board_for_good_heals"
+_OLDER = "integration/board/test_older.py::test_"
+_PROCESS, _DEATHS = "integration/work/test_task_process.py::test_", "integration/work/test_task_deaths.py::test_"
+_RUNNER, _SUBMIT = "integration/work/test_runner.py::test_", "integration/intake/test_submit.py::test_"
+_SEALS, _WAKES = "integration/queues/test_seals.py::test_", "integration/queues/test_wakes.py::test_"
+_HYGIENE, _GUARDED = "integration/queues/test_hygiene.py::test_", "integration/queues/test_guarded.py::test_"
 _INFO = "acceptance/test_info.py::test_"
-_AFTERMATH = "integration/test_aftermath.py::test_a_"
-_LEAKS = "integration/test_leaks.py::test_"
+_AFTERMATH = "integration/work/test_aftermath.py::test_a_"
+_LEAKS = "integration/work/test_leaks.py::test_"
 
 MUTANTS = (
     # Who is who
     _mutant("workers called by host and process id alone", "work/pool.py",
             'identity.process_name(pid=pid, random=self._token)', 'identity.process_name(pid=pid, random="")',
-            "integration/test_identity.py::test_a_seat_calls_each_worker_anew_though_it_has_the_id_of_the_last"),
+            "integration/base/test_identity.py::test_a_seat_calls_each_worker_anew_though_it_has_the_id_of_the_last"),
     _mutant("processes called by host and process id alone", "base/identity.py",
             "token() if random is None else random", '"" if random is None else random',
-            "integration/test_identity.py::test_dispatchers_of_one_host_name_and_one_id_are_two"),
+            "integration/base/test_identity.py::test_dispatchers_of_one_host_name_and_one_id_are_two"),
     _mutant("a host's name as it comes", "base/identity.py",
             'name = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())', "name = socket.gethostname()",
-            "integration/test_identity.py::test_a_worker_of_any_host_name_is_registered_once_and_found_by_its_name"),
+            "integration/base/test_identity.py::test_a_worker_of_any_host_name_is_registered_once_and_found_by_its_name"),
 
     # A database that answers and does not serve
     _mutant("a session that began read-only is kept", "ledger/database.py",
@@ -90,14 +90,14 @@ MUTANTS = (
             "session.execute(__import__('sqlalchemy').select(Job.id).where(false()),",
             f"{_STATES}a_standby_is_away_until_it_is_promoted"),
     _mutant("a history that is deleted in one piece", "intake/history.py", ".limit(PORTION)", "",
-            "integration/test_deleting.py::test_a_long_history_goes_in_portions"),
+            "integration/intake/test_deleting.py::test_a_long_history_goes_in_portions"),
     _mutant("a delete that does not say what is gone", "web/crud.py",
             "with part_is_gone(deleted), writing()", "with writing()",
-            "integration/test_deleting.py::"
+            "integration/intake/test_deleting.py::"
             "test_a_job_that_comes_after_the_last_portion_is_kept_and_the_answer_says_what_is_gone"),
     _mutant("a portion that takes what is retried meanwhile", "intake/history.py",
             "delete(Job).where(Job.id.in_(portion), ENDED)", "delete(Job).where(Job.id.in_(portion))",
-            "integration/test_deleting.py::test_a_job_that_is_retried_meanwhile_stays", database="postgresql"),
+            "integration/intake/test_deleting.py::test_a_job_that_is_retried_meanwhile_stays", database="postgresql"),
     _mutant("statements that are prepared in a session", "ledger/database.py",
             '{**ours, "prepare_threshold": None}', "ours",
             "acceptance/test_pgbouncer.py::test_each_job_is_started_once_and_nothing_is_said_that_should_not",
@@ -120,15 +120,15 @@ MUTANTS = (
     _mutant("jobs submitted when their host says so", "intake/submit.py",
             "now, step = shared_now(session), timedelta",
             "now, step = __import__('jobsched.ledger.models').models.utcnow(), timedelta",
-            "integration/test_hosts_clocks.py::test_a_job_is_submitted_when_the_database_says_so",
+            "integration/servers/test_hosts_clocks.py::test_a_job_is_submitted_when_the_database_says_so",
             database="postgresql"),
     _mutant("jobs woken when their host says so", "ledger/models.py",
             '    if session.get_bind().dialect.name != "postgresql":\n', "    if session:\n",
-            "integration/test_hosts_clocks.py::test_a_scheduled_job_is_woken_when_it_is_due_and_not_an_hour_off",
+            "integration/servers/test_hosts_clocks.py::test_a_scheduled_job_is_woken_when_it_is_due_and_not_an_hour_off",
             database="postgresql"),
     _mutant("a pause that ends when its host says so", "ledger/moves.py",
             "o.run_at and o.run_at + behind", "o.run_at",
-            "integration/test_hosts_clocks.py::test_a_pause_before_a_retry_is_as_long_as_it_was_meant",
+            "integration/servers/test_hosts_clocks.py::test_a_pause_before_a_retry_is_as_long_as_it_was_meant",
             database="postgresql"),
 
     # Settings, addresses, what Redis and the schema are like
@@ -141,41 +141,41 @@ MUTANTS = (
             f"{_SETTINGS}all_faults_are_told_together_and_nothing_starts[up]"),
     _mutant("a path that is a URL as it comes", "base/addresses.py",
             "quote(str(Path(path).expanduser().absolute()), safe='/ ', errors='surrogateescape')",
-            "Path(path).expanduser().absolute()", "unit/test_addresses.py::test_a_path_may_hold_any_character"),
+            "Path(path).expanduser().absolute()", "unit/base/test_addresses.py::test_a_path_may_hold_any_character"),
     _mutant("a password that is shown in a message", "base/addresses.py",
             'HIDDEN}", _USER_OF_URL.sub(rf"\\g<1>{HIDDEN}@", text))', 'HIDDEN}", text)',
-            "unit/test_addresses.py::test_no_password_of_a_url_inside_a_message_is_shown"),
+            "unit/base/test_addresses.py::test_no_password_of_a_url_inside_a_message_is_shown"),
     _mutant("a password that is shown in an address", "base/addresses.py",
             '        rest = f"{HIDDEN}@{rest.rpartition(\'@\')[2]}"\n', "        pass\n",
-            "unit/test_addresses.py::test_no_password_is_shown"),
+            "unit/base/test_addresses.py::test_no_password_is_shown"),
     _mutant("a Redis that evicts without a warning", "base/redis_state.py",
             'if self.policy in (None, "noeviction"):', "if self.policy:",
-            "integration/test_redis_states.py::test_a_policy_that_evicts_is_warned_of"),
+            "integration/servers/test_redis_states.py::test_a_policy_that_evicts_is_warned_of"),
     _mutant("workers that are suspended without a word", "base/redis_state.py",
             "not isinstance(left_ms, int) or left_ms == -2:", "not isinstance(left_ms, int) or left_ms < 0:",
-            "integration/test_redis_states.py::test_suspended_workers_are_said_to_be_suspended"),
+            "integration/servers/test_redis_states.py::test_suspended_workers_are_said_to_be_suspended"),
     _mutant("a full Redis that is a fault of ours", "base/redis_errors.py",
             '    "OOM": Sort.FULL,\n', "", "unit/test_redis_errors.py"),
     _mutant("a line that is kept until it ends", "host/lines.py",
             "while len(self._rest) > LONGEST_LINE:", "while False:",
-            "unit/test_lines.py::test_a_long_line_is_shown_in_pieces_that_say_so_and_cut_no_character"),
+            "unit/host/test_lines.py::test_a_long_line_is_shown_in_pieces_that_say_so_and_cut_no_character"),
     _mutant("a character that is cut in two", "host/lines.py",
             "LONGEST_LINE - (len(cut_off[0]) if cut_off else 0)", "LONGEST_LINE",
-            "unit/test_lines.py::test_a_long_line_is_shown_in_pieces_that_say_so_and_cut_no_character"),
+            "unit/host/test_lines.py::test_a_long_line_is_shown_in_pieces_that_say_so_and_cut_no_character"),
     _mutant("a schema that is older than the code is ready", "ledger/schema.py",
             "    if found in _revisions()[1:]:\n", "    if found in ():\n",
-            "integration/test_web_health.py::test_a_database_that_is_not_migrated_is_not_ready"),
+            "integration/web/test_health.py::test_a_database_that_is_not_migrated_is_not_ready"),
 
     # Faults of ours
     _mutant("a fault of ours taken for a server that is away", "base/ours.py",
             "        return not redis_errors.is_trouble(error)\n", "        return False\n",
-            "unit/test_ours.py::test_what_is_a_fault_of_ours"),
+            "unit/base/test_ours.py::test_what_is_a_fault_of_ours"),
     _mutant("a fault of ours that is told again and again", "base/ours.py",
             "if fault in _told or len(_told) >= MOST:", "if len(_told) >= MOST:",
-            "unit/test_ours.py::test_it_is_told_once_with_its_traceback"),
+            "unit/base/test_ours.py::test_it_is_told_once_with_its_traceback"),
     _mutant("metrics that keep a fault of ours to themselves", "web/metrics.py",
             '        ours.tell_once(log, f"tell the metrics of {name}", error)\n', "        del error\n",
-            "integration/test_faults_of_ours.py::test_metrics_tell_it"),
+            "integration/servers/test_faults_of_ours.py::test_metrics_tell_it"),
 
     # Who knows what
     _mutant("a worker that starts what it does not know", "work/runner.py",
@@ -230,7 +230,7 @@ MUTANTS = (
     ), (f"tests/{_LEDGER}wake_makes_due_jobs_pending_oldest_first_and_bounded",)),
     Mutant("ids of deleted jobs given again (SQLite)", (
         Change("jobsched/ledger/models.py", 'FRESH_IDS = {"sqlite_autoincrement": True}', "FRESH_IDS = {}"),
-    ), ("tests/integration/test_models.py::test_the_id_of_a_deleted_row_is_not_given_again",)),
+    ), ("tests/integration/ledger/test_models.py::test_the_id_of_a_deleted_row_is_not_given_again",)),
     # From the web to the board
     _mutant("a batch that is committed before its request is answered for", "intake/submit.py",
             '    failpoint("submit.inserted", effect="sql")\n',
@@ -248,16 +248,16 @@ MUTANTS = (
             "integration/test_borders.py"),
     _mutant("an Idempotency-Key that is not unique", "web/idempotency.py",
             "insert(IdempotencyKey).values(key=key, ", "insert(IdempotencyKey).values(key=f'{key}{utcnow()}', ",
-            "integration/test_web_idempotency.py::test_a_repeated_job_waits_once"),
+            "integration/web/test_idempotency.py::test_a_repeated_job_waits_once"),
     _mutant("an answer that is kept after the commit", "web/idempotency.py",
             "            answer = do(session)\n",
             "            answer = do(session)\n        with writing() as session:\n",
-            "integration/test_lost_answers.py::test_jobs_whose_commit_was_not_answered_are_made_once",
+            "integration/web/test_lost_answers.py::test_jobs_whose_commit_was_not_answered_are_made_once",
             database="postgresql"),
     _mutant("NaN and infinities taken for numbers", "web/body.py",
             "    if not math.isfinite(value):\n        raise Malformed(f\"must hold finite",
             "    if value == 0.123456789:\n        raise Malformed(f\"must hold finite",
-            "integration/test_web_bad_input.py::test_what_is_not_strict_json_is_refused"),
+            "integration/web/test_bad_input.py::test_what_is_not_strict_json_is_refused"),
     _mutant("a broken body that is found when all is done", "web/body.py",
             "    app.before_request(receive)\n", "",
             "acceptance/test_web_server.py::test_a_body_in_broken_chunks_is_refused_and_changes_nothing"),
@@ -272,13 +272,13 @@ MUTANTS = (
             "unit/test_jsontext.py"),
     _mutant("an estimate of next to nothing", "domain.py",
             "LEAST_EXECUTION_TIME_S = 1e-6", "LEAST_EXECUTION_TIME_S = 1e-323",
-            "integration/test_web_bad_input.py::test_a_bad_field_of_a_job_is_named"),
+            "integration/web/test_bad_input.py::test_a_bad_field_of_a_job_is_named"),
     _mutant("a name that nobody can see", "domain.py",
             "return ord(character) not in _INVISIBLE and ", "return ",
-            "integration/test_web_bad_input.py::test_a_name_that_shows_nothing_is_blank"),
+            "integration/web/test_bad_input.py::test_a_name_that_shows_nothing_is_blank"),
     _mutant("ready without the tables", "web/health.py",
             "if lack := schema.shortfall(session):", "if (lack := schema.shortfall(session)) and False:",
-            "integration/test_web_health.py::test_a_database_that_is_not_migrated_is_not_ready"),
+            "integration/web/test_health.py::test_a_database_that_is_not_migrated_is_not_ready"),
     _mutant("a job changed although a worker has it", "intake/submit.py",
             "        if outcome < 0:\n", "        if outcome < -1:\n",
             f"{_SUBMIT}a_job_that_was_handed_to_a_worker_can_not_be_changed_or_removed"),
@@ -432,7 +432,7 @@ MUTANTS = (
             f"{_CONTROLS}a_sweep_takes_back_a_choice_that_was_withdrawn_while_redis_was_away"),
     # Dispatcher and worker
     _mutant("no sweep", "dispatch/dispatcher.py", "            self._sweeper.sweep()\n", "            pass\n",
-            "integration/test_dispatcher.py::test_it_sweeps_no_more_often_than_it_should"),
+            "integration/dispatch/test_dispatcher.py::test_it_sweeps_no_more_often_than_it_should"),
     _mutant("a lost slice that is not put back", "work/runner.py",
             "        board.adopt(self._slice, self._started, lease_s)\n", "",
             f"{_RUNNER}a_slice_that_the_board_forgot_is_put_back_while_it_runs"),
@@ -465,11 +465,11 @@ MUTANTS = (
             f"{_RUNNER}the_lease_is_renewed_for_as_long_as_a_task_runs"),
     _mutant("workers that run any function", "queues/jobs.py",
             "self.func_name not in (RUN_SLICE, WAKE, TIDY)", "self.func_name is None",
-            "integration/test_lanes.py::test_any_other_function_is_refused"),
+            "integration/queues/test_lanes.py::test_any_other_function_is_refused"),
     _mutant("a child that outlives its worker", "work/process.py",
             "        processes.die_with_parent(parent)\n", "",
-            "integration/test_workers.py::test_a_killed_supervisor_leaves_no_worker",
-            "integration/test_workers.py::test_a_job_of_a_killed_process_runs_again_and_is_completed_once"),
+            "integration/work/test_workers.py::test_a_killed_supervisor_leaves_no_worker",
+            "integration/work/test_workers.py::test_a_job_of_a_killed_process_runs_again_and_is_completed_once"),
     # The process of the tasks
     _mutant("a fork of a task that goes on with the slice", "work/forks.py",
             "    if _pid() != ours:\n        _leave(None)\n", "",
@@ -492,13 +492,13 @@ MUTANTS = (
             f"{_DEATHS}a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are_not_blamed"),
     _mutant("work that is done again because its process died of the result", "work/deaths.py",
             "    if remains.returned:\n", "    if False:\n",
-            "unit/test_deaths.py::test_it_goes_by_how_far_the_start_had_come"),
+            "unit/work/test_deaths.py::test_it_goes_by_how_far_the_start_had_come"),
     _mutant("notes of a job that was not begun which are believed", "work/reading.py",
             "if (outcome.job, outcome.attempt) != (job.id, job.attempt):", "if False:",
-            "unit/test_reading.py::test_an_outcome_that_none_of_its_jobs_can_have_is_not_believed"),
+            "unit/work/test_reading.py::test_an_outcome_that_none_of_its_jobs_can_have_is_not_believed"),
     _mutant("notes with strange counts which are believed", "work/reading.py",
             "if not self._read <= clean <= noted <= begun <= len(self._jobs)", "if False",
-            "unit/test_reading.py::test_counts_that_no_process_of_ours_can_have_are_not_believed"),
+            "unit/work/test_reading.py::test_counts_that_no_process_of_ours_can_have_are_not_believed"),
     _mutant("a task that swallows every stop and is let run", "work/process.py",
             "if not self.killed and (deaf or self._is_late(now)):", "if False:",
             f"{_PROCESS}a_task_that_is_killed_leaves_no_child_to_its_retry"),
@@ -512,15 +512,15 @@ MUTANTS = (
     _mutant("a process that is kept with a thread of a job's", "work/isolation/kernel.py",
             '        Kept("threads", threading.active_count),\n', "",
             f"{_LEAKS}only_the_job_after_what_can_not_go_back_has_a_new_process",
-            "unit/test_isolation.py::test_what_does_not_go_back_asks_for_a_new_process[a thread]"),
+            "unit/work/test_isolation.py::test_what_does_not_go_back_asks_for_a_new_process[a thread]"),
     _mutant("a new process after everything", "work/isolation/surroundings.py",
             "        return as_before\n", "        return False\n", f"{_LEAKS}what_goes_back_costs_no_process"),
     _mutant("signals that a job blocked and that stay blocked", "work/isolation/kernel.py",
             "lambda kept: _signal.pthread_sigmask(signal.SIG_SETMASK, kept)", "None",
-            "unit/test_isolation.py::test_what_goes_back_is_as_it_was[signals blocked]"),
+            "unit/work/test_isolation.py::test_what_goes_back_is_as_it_was[signals blocked]"),
     _mutant("a context that the jobs of a process share", "work/isolation/surroundings.py",
             "        context.run(job)\n", "        job()\n",
-            "unit/test_isolation.py::test_what_goes_back_is_as_it_was[a decimal context and a variable]"),
+            "unit/work/test_isolation.py::test_what_goes_back_is_as_it_was[a decimal context and a variable]"),
     _mutant("random numbers that a fork copies", "work/performing.py",
             "    seeds.reseed()\n", "", f"{_LEAKS}no_two_processes_have_the_same_random_numbers"),
     _mutant("random numbers that a job has seeded for all", "work/isolation/surroundings.py",
@@ -537,7 +537,7 @@ MUTANTS = (
             "[sqlite-__str__ sleeps whatever comes]"),
     _mutant("a stop of another start that is taken for one of this", "work/errors.py",
             "if any(error is one for one in stops)), None)", "if type(error) in map(type, stops)), None)",
-            "unit/test_errors.py::test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun"),
+            "unit/work/test_errors.py::test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun"),
     _mutant("a long error of which only the end is kept", "work/cutting.py",
             'return head.decode(errors="ignore") + gap + tail', "return gap + tail",
             f"{_AFTERMATH}long_error_keeps_its_type_and_both_ends"),
@@ -549,19 +549,20 @@ MUTANTS = (
             f"{_AFTERMATH}strange_result_fails_its_job_at_once_for_good_and_no_neighbour[sqlite-a generator]"),
     _mutant("a retry that no calendar holds", "work/outcomes.py",
             "except (tasks.UnknownTask, OverflowError, ValueError):", "except tasks.UnknownTask:",
-            "unit/test_outcomes.py::test_a_retry_that_no_calendar_holds_is_none"),
+            "unit/work/test_outcomes.py::test_a_retry_that_no_calendar_holds_is_none"),
     _mutant("an outcome that takes its neighbours along when it is refused", "work/recording.py",
             "        recorded = sum(_record_alone(outcome) for outcome in ended)\n", "        raise\n",
-            "integration/test_recording.py::test_an_outcome_that_is_refused_fails_its_own_job_and_no_other"),
+            "integration/work/test_recording.py::test_an_outcome_that_is_refused_fails_its_own_job_and_no_other"),
     _mutant("results that SQLite takes for numbers", "ledger/models.py",
             'Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")', "Json = JSON(none_as_null=True)",
-            "integration/test_json_columns.py::test_a_result_comes_back_as_it_was_returned"),
+            "integration/ledger/test_json_columns.py::test_a_result_comes_back_as_it_was_returned"),
     Mutant("a migration that leaves floats to SQL, which writes 15 digits", (
         Change("migrations/versions/0003_json_as_it_was.py", '{"result": "json_of(result)"', '{"result": "result"'),
-    ), ("tests/integration/test_json_columns.py::test_the_migration_keeps_what_sqlite_kept_and_writes_it_as_json",)),
+    ), ("tests/integration/ledger/test_json_columns.py::"
+        "test_the_migration_keeps_what_sqlite_kept_and_writes_it_as_json",)),
     _mutant("a database that can not keep every text", "ledger/database.py",
             'if encoding not in (None, "UTF8"):', "if not encoding:",
-            "integration/test_recording.py::"
+            "integration/work/test_recording.py::"
             "test_a_database_that_is_not_utf_8_is_refused_at_the_start_with_one_sentence[command0-sqlite]"),
     # Workers follow the load
     _mutant("a plan that is never changed", "staffing/replan.py",
@@ -590,21 +591,21 @@ MUTANTS = (
     _mutant("a pace that is what idle workers start at once", "board/lua/renew.lua",
             "begin_paces(facts[2], facts[3], facts[4], now)",
             "begin_paces(facts[2], facts[3], facts[4], now) learn_paces(facts[2], facts[3], facts[4], now)",
-            "integration/test_board_why.py::test_that_idle_workers_start_at_once_is_not_taken_for_their_pace"),
+            "integration/forecast/test_why.py::test_that_idle_workers_start_at_once_is_not_taken_for_their_pace"),
     _mutant("a pace that goes on while all that waits is held", "board/lua/pace.lua",
             "local waits = call('ZCARD', key('lane', band)) > 0",
             "local waits = tonumber(call('HGET', key('lanes'), 'waiting:' .. band)) > 0",
-            "integration/test_board_why.py::test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers"),
+            "integration/forecast/test_why.py::test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers"),
     # What @task refuses
     _mutant("a parameter with a default that gets the Run", "base/declaration.py",
             "if second is not None and not _is_run(second, run_type):", "if False:",
-            "unit/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
+            "unit/base/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
     _mutant("a generator function that no job runs", "base/declaration.py",
             "any(inspect.isgeneratorfunction(code) for code in codes)", "False",
-            "unit/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
+            "unit/base/test_declaration.py::test_a_function_that_no_job_could_call_is_refused"),
     _mutant("a time limit that no timer takes", "base/declaration.py",
             "(_is_number(timeout_s) and 0 < timeout_s <= LONGEST_TIMEOUT_S)", "_is_number(timeout_s)",
-            "unit/test_declaration.py::test_numbers_that_can_not_be_are_refused"),
+            "unit/base/test_declaration.py::test_numbers_that_can_not_be_are_refused"),
     # What travels in RQ's queues
     _mutant("workers that take what bears no seal of ours", "queues/jobs.py",
             "if self._found_seal is not None and not", "if self._found_seal is None and not",
@@ -659,13 +660,13 @@ MUTANTS = (
             f"{_GUARDED}a_signal_that_comes_with_a_slice_stops_it_and_harms_no_slice"),
     _mutant("readyz that does not compare keys", "web/health.py",
             "lack := seal.differs(board.alive(\"key\"))", "lack := seal.differs([])",
-            "integration/test_web_health.py::test_a_dispatcher_with_another_secret_key_is_told_of"),
+            "integration/web/test_health.py::test_a_dispatcher_with_another_secret_key_is_told_of"),
     _mutant("a host with another key that keeps quiet", "queues/keys.py",
             "if lack and not self._lack:", "if self._lack:",
             f"{_SEALS}keys_that_differ_are_told_of_once_and_no_more_when_they_agree"),
     _mutant("readyz that does not tell of workers with another key", "web/health.py",
             ", *keys.warnings(current.board())", "",
-            "integration/test_web_health.py::test_workers_that_refuse_a_dispatcher_s_slices_are_told_of"),
+            "integration/web/test_health.py::test_workers_that_refuse_a_dispatcher_s_slices_are_told_of"),
     # Looking at the queues
     _mutant("jobsched info that tidies up as rq info does", "queues/monitor.py",
             "self.connection = _Untouched()", "self.connection = connection",
@@ -684,7 +685,7 @@ MUTANTS = (
             f"{_INFO}keys_of_another_type_are_empty"),
     _mutant("what Redis holds on the terminal as it is", "base/aside.py",
             'char if char.isprintable() else "\\ufffd"', "char",
-            "unit/test_aside.py::test_nothing_is_left_that_moves_a_cursor_or_ends_a_line"),
+            "unit/base/test_aside.py::test_nothing_is_left_that_moves_a_cursor_or_ends_a_line"),
     # The schedule
     _mutant("a bad entry that stays in the schedule", "queues/wakes.py",
             "            self.connection.zrem(self.scheduled_jobs_key, entry)\n", "",
@@ -707,13 +708,13 @@ MUTANTS = (
     # What tasks get of the environment
     _mutant("secrets that modules of tasks see", "work/loading.py",
             "    environment.remove(environment.withheld(environ, kept))\n", "",
-            "integration/test_task_environment.py::test_tasks_find_no_secret"),
+            "integration/work/test_task_environment.py::test_tasks_find_no_secret"),
     _mutant("secrets that children of tasks inherit", "work/environment.py",
             "        os.environ.pop(name, None)\n", "        continue\n",
-            "unit/test_environment.py::test_removed_variables_are_gone_from_the_process"),
+            "unit/work/test_environment.py::test_removed_variables_are_gone_from_the_process"),
     _mutant("secrets that /proc goes on to show", "work/environment.py",
             "memory.write(bytes(len(value)))", "memory.read(len(value))",
-            "unit/test_environment.py::test_removed_variables_are_gone_from_what_others_see_of_the_process"),
+            "unit/work/test_environment.py::test_removed_variables_are_gone_from_what_others_see_of_the_process"),
     # The sweep
     _mutant("an expired lease that is not settled", "dispatch/repair.py",
             "            self._board.settle(slice_id, None)\n", "",
@@ -742,18 +743,18 @@ MUTANTS = (
             f"{_REPAIR}a_lost_board_is_built_again_whole"),
     _mutant("a killed sweeper that keeps the others out for a minute", "dispatch/repair.py",
             "LOCK_S = 3.0", "LOCK_S = 60.0",
-            "integration/test_sole.py::test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only"),
+            "integration/dispatch/test_sole.py::test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only"),
 
     # What the embedded Redis can not load
     _mutant("unreadable data of Redis that is not told from other ends", "host/unloadable.py",
             "found = [line for line in last.splitlines() if _COMPLAINTS.search(line)]", "found: list[str] = []",
-            "integration/test_unloadable.py::test_a_snapshot_that_does_not_load_is_set_aside_as_well"),
+            "integration/host/test_unloadable.py::test_a_snapshot_that_does_not_load_is_set_aside_as_well"),
     _mutant("data of Redis moved though another user's", "host/unloadable.py",
             "if owner != os.geteuid():", "if owner < 0:",
-            "integration/test_unloadable.py::test_what_belongs_to_another_user_is_not_renamed"),
+            "integration/host/test_unloadable.py::test_what_belongs_to_another_user_is_not_renamed"),
     _mutant("data of Redis moved when the machine is to blame", "host/unloadable.py",
             "or any(reason in last for reason in _NOT_THE_DATA)", "",
-            "integration/test_unloadable.py::test_data_that_the_machine_does_not_let_it_read_or_write_is_not_to_blame"),
+            "integration/host/test_unloadable.py::test_data_that_the_machine_does_not_let_it_read_or_write_is_not_to_blame"),
     _mutant("unreadable data of Redis that ends the start", "host/up.py",
             "not self.supervisor.runs(program) and not self._set_aside_data(redis, program)",
             "not self.supervisor.runs(program)",
@@ -761,10 +762,10 @@ MUTANTS = (
     # A database that is not migrated
     _mutant("an error that is told in place of what the schema lacks", "web/problems.py",
             "if kind is not Kind.AWAY and (lack := _shortfall()):", "if False and (lack := _shortfall()):",
-            "integration/test_short_schema.py::test_each_request_to_an_empty_database_is_answered_with_what_to_run"),
+            "integration/ledger/test_short_schema.py::test_each_request_to_an_empty_database_is_answered_with_what_to_run"),
     _mutant("a dispatcher that prints SQL at a database that is not migrated", "base/loop.py",
             "if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):", "if False:",
-            "integration/test_short_schema.py::"
+            "integration/ledger/test_short_schema.py::"
             "test_a_dispatcher_waits_for_the_migration_in_lines_of_one_sentence"),
     _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient.py",
             "if isinstance(error, SQLAlchemyError) and database_errors", "if False and database_errors",
@@ -790,7 +791,7 @@ MUTANTS = (
             f"{_REPAIR}a_lock_that_nobody_lets_go_holds_no_sweep_up"),
     _mutant("a board that can not be read and is called ready", "web/health.py",
             "if why := board.broken():", "if why := None:",
-            "integration/test_web_health.py::test_a_board_that_is_lost_or_can_not_be_read_is_not_ready"),
+            "integration/web/test_health.py::test_a_board_that_is_lost_or_can_not_be_read_is_not_ready"),
     _mutant("a repair by hand that does not wait for its turn", "dispatch/repair.py",
             "                mended = sweeper.sweep(TURN_S, whole=True)\n", "",
             f"{_REPAIR}by_hand_it_waits_for_its_turn"),
