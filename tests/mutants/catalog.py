@@ -54,6 +54,7 @@ _CLOCKS = "integration/servers/test_clocks.py::test_"
 _DEPLOY = "integration/servers/test_rolling_deploy.py::test_"
 _INSPECTION = "integration/board/test_inspection.py::test_"
 _RUBBISH = "integration/board/test_rubbish.py::test_what_was_seen_to_stop_a_board_for_good_heals"
+_JSON = "integration/ledger/test_json_columns.py::test_"
 _OLDER = "integration/board/test_older.py::test_"
 _PROCESS, _DEATHS = "integration/work/test_task_process.py::test_", "integration/work/test_task_deaths.py::test_"
 _RUNNER, _SUBMIT = "integration/work/test_runner.py::test_", "integration/intake/test_submit.py::test_"
@@ -155,7 +156,7 @@ MUTANTS = (
             "not isinstance(left_ms, int) or left_ms == -2:", "not isinstance(left_ms, int) or left_ms < 0:",
             "integration/servers/test_redis_states.py::test_suspended_workers_are_said_to_be_suspended"),
     _mutant("a full Redis that is a fault of ours", "base/redis_errors.py",
-            '    "OOM": Sort.FULL,\n', "", "unit/test_redis_errors.py"),
+            '    "OOM": Sort.FULL,\n', "", "unit/base/test_redis_errors.py"),
     _mutant("a line that is kept until it ends", "host/lines.py",
             "while len(self._rest) > LONGEST_LINE:", "while False:",
             "unit/host/test_lines.py::test_a_long_line_is_shown_in_pieces_that_say_so_and_cut_no_character"),
@@ -245,7 +246,7 @@ MUTANTS = (
             "answer = idempotency.once(lambda session: self._insert(session, drafts, made))",
             "answer = idempotency.once(lambda session: (self._insert(session, drafts, made), "
             "self._resource.tell(list(made.values())))[0])",
-            "integration/test_borders.py"),
+            "integration/web/test_borders.py"),
     _mutant("an Idempotency-Key that is not unique", "web/idempotency.py",
             "insert(IdempotencyKey).values(key=key, ", "insert(IdempotencyKey).values(key=f'{key}{utcnow()}', ",
             "integration/web/test_idempotency.py::test_a_repeated_job_waits_once"),
@@ -269,7 +270,7 @@ MUTANTS = (
             "acceptance/test_web_server.py::test_a_client_can_not_say_under_which_address_it_reached_us"),
     _mutant("a number in an answer that JSON can not hold", "base/jsontext.py",
             "separators=separators, allow_nan=False)\n    except", "separators=separators)\n    except",
-            "unit/test_jsontext.py"),
+            "unit/base/test_jsontext.py"),
     _mutant("an estimate of next to nothing", "domain.py",
             "LEAST_EXECUTION_TIME_S = 1e-6", "LEAST_EXECUTION_TIME_S = 1e-323",
             "integration/web/test_bad_input.py::test_a_bad_field_of_a_job_is_named"),
@@ -352,7 +353,7 @@ MUTANTS = (
     _mutant("a lease by the worker's clock", "board/scripts.py",
             'return "" if self.now is None else repr(self.now)',
             'return repr(__import__("time").time() if self.now is None else self.now)',
-            "integration/test_borders.py"),
+            "integration/web/test_borders.py"),
     # Limits, pauses, another policy
     _mutant("a cap that holds nobody", "board/lua/lib.lua",
             "and tonumber(running or 0) >= tonumber(max_running) then", "and false then",
@@ -558,8 +559,7 @@ MUTANTS = (
             "integration/ledger/test_json_columns.py::test_a_result_comes_back_as_it_was_returned"),
     Mutant("a migration that leaves floats to SQL, which writes 15 digits", (
         Change("migrations/versions/0003_json_as_it_was.py", '{"result": "json_of(result)"', '{"result": "result"'),
-    ), ("tests/integration/ledger/test_json_columns.py::"
-        "test_the_migration_keeps_what_sqlite_kept_and_writes_it_as_json",)),
+    ), (f"tests/{_JSON}the_migration_keeps_what_sqlite_kept_and_writes_it_as_json",)),
     _mutant("a database that can not keep every text", "ledger/database.py",
             'if encoding not in (None, "UTF8"):', "if not encoding:",
             "integration/work/test_recording.py::"
@@ -769,11 +769,11 @@ MUTANTS = (
             "test_a_dispatcher_waits_for_the_migration_in_lines_of_one_sentence"),
     _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient.py",
             "if isinstance(error, SQLAlchemyError) and database_errors", "if False and database_errors",
-            "integration/test_short_schema_workers.py"),
+            "integration/servers/test_short_schema_workers.py"),
     _mutant("sessions that keep a limit which was lifted", "base/database_errors.py",
             'or took longer than the database allows",\n                   spoils=True)',
             'or took longer than the database allows")',
-            "integration/test_database_states.py", database="postgresql"),
+            "integration/ledger/test_states.py", database="postgresql"),
 
     # What can not be read on the board
     _mutant("a board that can not be read and stays so", "dispatch/repair.py",
