@@ -11,7 +11,7 @@ from threading import Timer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobsched.base import identity, redis_state
+from jobsched.base import identity
 from jobsched.base.connections import connect
 from jobsched.base.failpoints import failpoint
 from jobsched.base.loop import run_forever
@@ -20,7 +20,7 @@ from jobsched.config import Settings
 from jobsched.dispatch import repair
 from jobsched.domain import Band, BoardBroken, BoardLost
 from jobsched.ledger.database import ledger_app, refuse_unfit
-from jobsched.queues import lanes, seal
+from jobsched.queues import lanes, redis_state, seal
 
 log = logging.getLogger(__name__)
 

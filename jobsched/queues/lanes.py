@@ -18,7 +18,7 @@ from jobsched.queues.jobs import RUN_SLICE, TIDY, WAKE, WAKE_QUEUE, LaneQueue, N
 
 __all__ = [
     "RUN_SLICE", "TIDY", "WAKE", "WAKE_QUEUE", "LaneQueue", "NotAdmitted", "Room", "SliceJob", "enqueue",
-    "forget_side_queues", "forget_unstarted", "queue", "room", "side_queue", "side_queues", "side_room",
+    "forget_side_queues", "forget_unstarted", "key_of", "queue", "room", "side_queue", "side_queues", "side_room",
     "waits_in_queue", "window",
 ]
 
@@ -40,13 +40,18 @@ def room(redis: Redis, bands: Sequence[Band], slice_budget_s: float) -> dict[str
     """How much room each lane's RQ queue has, by band name."""
     with redis.pipeline(transaction=False) as pipe:
         for band in bands:
-            pipe.llen(Queue.redis_queue_namespace_prefix + band.queue)
+            pipe.llen(key_of(band))
             pipe.scard(WORKERS_BY_QUEUE_KEY % band.queue)
         numbers = pipe.execute()
     return {
         band.name: Room(max(0, window(band, workers, slice_budget_s) - queued), workers)
         for band, queued, workers in zip(bands, numbers[::2], numbers[1::2], strict=True)
     }
+
+
+def key_of(band: Band) -> str:
+    """The Redis key of a lane's RQ queue, a list."""
+    return Queue.redis_queue_namespace_prefix + band.queue
 
 
 def window(band: Band, workers: int, slice_budget_s: float) -> int:

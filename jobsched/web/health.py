@@ -9,12 +9,12 @@ from flask import Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched.base import aside, database_errors, ours, redis_errors, redis_state
+from jobsched.base import aside, database_errors, ours, redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardBroken, BoardLost
 from jobsched.ledger import database, schema
-from jobsched.queues import keys, seal
+from jobsched.queues import keys, redis_state, seal
 from jobsched.queues.registered import crew
 from jobsched.web import current, negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut

@@ -11,11 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
-from rq import Queue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobsched.base import aside, ours, redis_errors, redis_state
+from jobsched.base import aside, ours, redis_errors
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
@@ -23,6 +22,8 @@ from jobsched.domain import Band, BoardBroken, BoardLost, Status
 from jobsched.intake import controls
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
+from jobsched.queues import redis_state
+from jobsched.queues.lanes import key_of
 from jobsched.queues.registered import Worker, crew
 from jobsched.web import figures
 
@@ -181,7 +182,7 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
     with redis.pipeline(transaction=False) as pipe:
         for band in settings.bands:
             # Its length and no more: RQ's own counts tidy registries up, and run callbacks, in the process that reads.
-            pipe.llen(Queue(band.queue, connection=redis).key)
+            pipe.llen(key_of(band))
         lengths = pipe.execute(raise_on_error=False)
     queued = {band.name: length for band, length in zip(settings.bands, lengths, strict=True)
               if not isinstance(length, ResponseError)}

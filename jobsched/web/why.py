@@ -8,10 +8,9 @@ from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
-from jobsched.base import redis_errors, redis_state
+from jobsched.base import redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
-from jobsched.base.redis_state import RedisState
 from jobsched.board import Aside, Board, Flying, Waiting
 from jobsched.config import Settings
 from jobsched.domain import BoardLost, NotFound, Status
@@ -19,6 +18,8 @@ from jobsched.forecast.why import Expected, Facts, expected, reasons
 from jobsched.intake import controls
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import Job, Site, utcnow
+from jobsched.queues import redis_state
+from jobsched.queues.redis_state import RedisState
 from jobsched.queues.registered import listening
 from jobsched.web import current, negotiate
 from jobsched.web.openapi import Operation

@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from jobsched.base import redis_state
-from jobsched.base.redis_state import RedisState
 from jobsched.board import Board
 from jobsched.config import Settings, load
 from jobsched.dispatch.dispatcher import Dispatcher
+from jobsched.queues import redis_state
+from jobsched.queues.redis_state import RedisState
 from tests.integration.conftest import MakeClient
 from tests.integration.requests import BROWSER, ON_SQLITE, add_job, add_user, board_of
 from tests.servers import running_redis

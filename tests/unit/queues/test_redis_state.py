@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobsched.base.redis_state import RedisState
+from jobsched.queues.redis_state import RedisState
 
 
 @pytest.mark.parametrize(("version", "old"), [("6.0.20", True), ("5.0.14", True), ("6.2.0", False), ("7.0.15", False),
