@@ -6,7 +6,13 @@ ARGS ?=
 # How many processes run the tests, each with servers of its own.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -lt 4 ] && echo "$$n" || echo 4)
 
-.PHONY: help run demo info test test-long mutants lint chaos soak marks bench-fair bench-expect migration pins
+# What `make check` runs beside the unit tests: no processes, and SQLite alone.
+QUICK = tests/unit tests/mutants $(addprefix tests/integration/,board/test_board.py board/test_counts.py \
+	board/test_flight.py board/test_inspection.py board/test_limits.py board/test_order.py dispatch/test_dispatcher.py \
+	intake/test_admission.py intake/test_estimates.py ledger/test_bands.py queues/test_guarded.py queues/test_hygiene.py \
+	queues/test_lanes.py web/test_lists.py)
+
+.PHONY: help run demo info check test test-long mutants lint map chaos soak marks bench-fair bench-expect migration pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +28,9 @@ demo: ## Run twenty jobs of five sites on a stack of its own, and show their ord
 info: ## Show the queues and workers of the running stack, as rq info does
 	@exec scripts/venv requirements.txt
 	@exec $(PYTHON_IN) -m jobsched info
+
+check: lint ## Lint, and run the tests that take less than a minute
+	@exec $(PYTHON_IN) -m pytest --numprocesses $(JOBS) --dist worksteal -k 'not postgresql' $(QUICK) $(ARGS)
 
 test: lint ## Lint, then run all tests; as root with apt-get, install the servers that they use first
 	@exec scripts/system-packages
@@ -41,6 +50,10 @@ lint: ## Check the style and the types
 	@exec scripts/venv requirements-dev.txt
 	@exec $(PYTHON_IN) -m ruff check --quiet .
 	@exec $(PYTHON_IN) -m mypy --no-error-summary
+
+map: ## Draw into docs/architecture.md which room imports which, and the worked example
+	@exec scripts/venv requirements-dev.txt
+	@exec $(PYTHON_IN) -m tests.architecture
 
 chaos: ## Break the stack under load: SECONDS=120 SEED=1 DB=sqlite|postgres CONTROL=rq FAULTS=kill,flush,... (default all)
 	@exec scripts/venv requirements-dev.txt

@@ -1,4 +1,4 @@
-"""Which room imports which: the code against the table in tests/rooms.py."""
+"""Which room imports which: the code against the table in tests/architecture/rooms.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ import re
 
 import pytest
 
-from tests import rooms
-from tests.rooms import AMONG_WORDS, DOORS, MAY_IMPORT, WORDS, arrows, files, imported, libraries, reached, room_of
+from tests.architecture import document
+from tests.architecture.rooms import (
+    AMONG_WORDS,
+    DOORS,
+    MAY_IMPORT,
+    ROOT,
+    WORDS,
+    arrows,
+    files,
+    imported,
+    libraries,
+    reached,
+    room_of,
+)
 
 #: A key of the board, or the beginning of one; not a message of the program's.
 KEY = re.compile(r"jobsched(-\d+)?:(?!\s)")
@@ -70,9 +82,24 @@ def test_the_dispatcher_names_the_runner_by_a_string_only() -> None:
     assert "jobsched.work.runner" not in reached("jobsched.queues.lanes")
 
 
-def test_the_drawing_is_that_of_the_code() -> None:
-    text = rooms.ARCHITECTURE.read_text()
-    assert rooms.with_drawing(text) == text, "run make map"
+def test_the_document_shows_the_code_as_it_is() -> None:
+    text = document.PATH.read_text()
+    assert document.redrawn(text) == text, "run make map"
+
+
+def test_the_functions_that_the_document_names_are_where_it_says() -> None:
+    named = re.findall(r"`([a-z_/]+\.(?:py|lua))` `(\w+)`", document.PATH.read_text())
+    assert len(named) >= 9
+    missing = [f"{name} in {path}" for path, name in named
+               if not re.search(rf"(def|class|function) {name}\b|^{name}\b", (ROOT / path).read_text(), re.MULTILINE)]
+    assert missing == []
+
+
+def test_the_files_that_the_document_names_are_there() -> None:
+    text = re.sub(r"```.*?```", "", document.PATH.read_text(), flags=re.DOTALL)
+    paths = re.findall(r"`([a-z_./]+(?:/|\.(?:py|lua|html)))`", text)
+    places = (ROOT, ROOT.parent)
+    assert [path for path in paths if not any((place / path).exists() for place in places)] == []
 
 
 def _onwards(module: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The rooms of jobsched, and which may import which; ``python -m tests.rooms`` draws them into docs/architecture.md.
+"""The rooms of jobsched, and which may import which.
 
 A room is a folder of ``jobsched/``, or a module that stands beside the folders.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 import jobsched
 
 ROOT = Path(jobsched.__file__).parent
-ARCHITECTURE = ROOT.parent / "docs" / "architecture.md"
 
 #: What all rooms may import: the words and the rules, which import nothing of the rooms.
 WORDS = frozenset({"domain", "policy", "config", "tasks", "base"})
@@ -42,9 +41,6 @@ AMONG_WORDS: Mapping[str, frozenset[str]] = {word: frozenset(others.split()) for
 }.items()}
 #: Modules that only lead into the rooms: the front door, the commands, and names that stand in Redis.
 DOORS = frozenset({"", "__main__", "cli", "runner", "lanes"})
-
-#: Where the drawing begins and ends.
-_BEGIN, _END = "<!-- drawn by make map -->", "<!-- end of the drawing -->"
 
 
 @cache
@@ -109,8 +105,8 @@ def drawn() -> str:
     lines = ["```mermaid", "graph TD"]
     for room in MAY_IMPORT:
         lines += [f"  {room} --> {other}" for other in sorted(_nearest(room, now))]
-    lines += ["```", "", "An arrow means \"imports\". Where a longer way leads to the same room, the short one is not drawn.",
-              "", "| room | what it is for | imports, beside the words |", "|---|---|---|"]
+    lines += ["```", "", "An arrow means \"imports\"; where a longer way leads to the same room, it is not drawn.", "",
+              "| room | what it is for | imports, beside the words |", "|---|---|---|"]
     for room in MAY_IMPORT:
         others = [other for other in MAY_IMPORT if other in now[room]]
         lines.append(f"| `{room}/` | {purpose(room)} | {', '.join(others) or 'nothing'} |")
@@ -119,13 +115,6 @@ def drawn() -> str:
         name = f"{word}/" if (ROOT / word).is_dir() else f"{word}.py"
         lines.append(f"| `{name}` | {purpose(word)} | {', '.join(sorted(now[word])) or 'nothing'} |")
     return "\n".join(lines)
-
-
-def with_drawing(text: str) -> str:
-    """A document, with the drawing where its marks are."""
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{drawn()}\n{_END}{after}"
 
 
 def _named(node: ast.AST) -> Iterator[str]:
@@ -147,7 +136,3 @@ def _nearest(room: str, now: Mapping[str, frozenset[str]]) -> set[str]:
 def _beyond(room: str, now: Mapping[str, frozenset[str]]) -> set[str]:
     further = now[room] & set(MAY_IMPORT)
     return set(further).union(*(_beyond(other, now) for other in further))
-
-
-if __name__ == "__main__":
-    ARCHITECTURE.write_text(with_drawing(ARCHITECTURE.read_text()))
