@@ -11,6 +11,7 @@ from typing import Any
 from redis import Redis
 
 from jobsched.board import Board
+from tests import clocks
 from tests.chaos import audit, load, notes, report, stack, verdict
 from tests.chaos.faults import Faults
 from tests.chaos.operators import Operators
@@ -36,7 +37,8 @@ WAITING_JOBS = 40
 def run(options: Options, directory: Path) -> Outcome:
     """Start everything in ``directory``, break it for a while, and judge. Ends what it has started."""
     with ExitStack() as servers:
-        redis = servers.enter_context(running_redis(directory / "redis"))
+        clock = clocks.clock(directory) if options.is_choice and "redis-clock" in options.faults else None
+        redis = servers.enter_context(running_redis(directory / "redis", clock))
         database = servers.enter_context(running_database(options.db, directory))
         redis_proxy = servers.enter_context(Proxy(redis.socket, random.Random(f"{options.seed}:replies")))
         database_proxy = servers.enter_context(Proxy(database.socket, random.Random(0))) if database.socket else None

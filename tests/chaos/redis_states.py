@@ -97,6 +97,19 @@ def _zero(path: Path, rng: random.Random) -> None:
         file.write(bytes(min(512, size)))
 
 
+def _clock_jumped(world: World, rng: random.Random) -> Begun:
+    """Redis's clock is an hour ahead or behind, and then right again."""
+    clock, hours = world.redis.clock, rng.choice([-1, 1])
+    assert clock, "the run was asked for it"
+    clock.put(hours * 3600.0)
+    return Begun(f"Redis's clock {'ahead' if hours > 0 else 'behind'} by an hour", rng.uniform(*ODD_S),
+                 lambda: clock.put(0.0))
+
+
+def _without_a_clock(world: World) -> str | None:
+    return None if world.redis.clock else "a Redis with a clock of its own, which FAULTS=redis-clock starts"
+
+
 REDIS_STATES = {
     "redis-demoted": Trouble(1, _demoted),
     "redis-moved": Trouble(1, _failed_over),
@@ -104,5 +117,6 @@ REDIS_STATES = {
     "redis-evicting": Trouble(1, _evicting),
     "redis-paused": Trouble(1, _paused),
     "redis-unreadable": Trouble(1, _unreadable),
+    "redis-clock": Trouble(1, _clock_jumped, _without_a_clock),
     "suspend": Trouble(1, _suspended),
 }

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,8 @@ from redis.retry import Retry
 from jobsched.base.processes import die_with_parent
 from jobsched.host import unloadable
 from jobsched.host.embedded import free_port
+from tests import clocks
+from tests.clocks import Clock
 from tests.servers import postgres_binary, redis_binary, unprivileged
 from tests.support import eventually
 
@@ -31,11 +33,15 @@ _STOPS = {signal.SIGINT: "stopped (fast)", signal.SIGQUIT: "stopped (immediate)"
 
 
 class RedisServer:
-    """A Redis that keeps its data in an append-only file, as the embedded one does. Needs the main thread."""
+    """A Redis that keeps its data in an append-only file, as the embedded one does. Needs the main thread.
 
-    def __init__(self, directory: Path) -> None:
+    With a ``clock`` it goes by that one.
+    """
+
+    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
         directory.mkdir()
         self.directory = directory
+        self.clock = clock
         self.port = free_port()
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}?db=0"
@@ -50,12 +56,13 @@ class RedisServer:
 
     def _came_up(self) -> bool:
         """Start it; whether it answers, rather than ends because it can not load what it wrote."""
+        binary = clocks.binary() if self.clock else redis_binary()
         self._process = _spawn([
-            redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
             "--dir", str(self.directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
             "--maxmemory-policy", "noeviction", "--logfile", str(self.directory / "log"),
             "--repl-diskless-sync-delay", "0",
-        ])
+        ], environment=self.clock.environment if self.clock else {})
         return eventually(lambda: "answers" if self.answers() else self._process and self._process.poll(),
                           60.0) == "answers"
 
@@ -236,9 +243,9 @@ class PostgresCluster:
 
 
 @contextmanager
-def running_redis(directory: Path) -> Iterator[RedisServer]:
+def running_redis(directory: Path, clock: Clock | None = None) -> Iterator[RedisServer]:
     """A Redis for as long as the block lasts."""
-    server = RedisServer(directory)
+    server = RedisServer(directory, clock)
     try:
         server.start()
         yield server
@@ -272,9 +279,11 @@ def _open_file(link: Path) -> str:
         return ""
 
 
-def _spawn(argv: list[str], *, log: Path | None = None, **who: Any) -> subprocess.Popen[bytes]:
+def _spawn(argv: list[str], *, log: Path | None = None, environment: Mapping[str, str] = {},
+           **who: Any) -> subprocess.Popen[bytes]:
     """Start a server that ends with this process, however that ends."""
     parent = os.getpid()
     with (log or Path(os.devnull)).open("ab") as output:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                start_new_session=True, preexec_fn=lambda: die_with_parent(parent), **who)
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+            start_new_session=True, preexec_fn=lambda: die_with_parent(parent), **who)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq.suspension import is_suspended
 
+from tests import clocks
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import PostgresCluster, running_database, running_redis
 from tests.chaos.troubles import TROUBLES, lacking
 from tests.chaos.world import Begun, World
+from tests.clocks import or_skip
 from tests.support import eventually
 
 
@@ -150,14 +153,6 @@ def ledger(here: Here) -> Iterator[Ledger]:
                 found.session.close()
 
 
-@pytest.fixture(autouse=True)
-def _reachable(tmp_path: Path) -> None:
-    """PostgreSQL runs as another user."""
-    for path in (tmp_path, *tmp_path.parents):
-        if path.name.startswith("pytest-") or path == tmp_path:
-            path.chmod(path.stat().st_mode | 0o011)
-
-
 def test_each_odd_state_of_postgresql_refuses_and_ends(ledger: Ledger) -> None:
     refusals: dict[str, Callable[[str], bool]] = {
         "read-only": lambda said: "read-only" in said,
@@ -179,8 +174,19 @@ def test_each_odd_state_of_postgresql_refuses_and_ends(ledger: Ledger) -> None:
 
 
 def test_what_a_world_lacks_is_said_and_left_out(here: Here, tmp_path: Path) -> None:
-    assert lacking(here.world, TROUBLES) == {}  # of bare RQ: the time passes, and nothing is broken
+    assert set(lacking(here.world, TROUBLES)) == {"redis-clock"}  # of bare RQ: the time passes, and nothing is broken
     with running_database("sqlite", tmp_path) as sqlite:
         here.world.database = sqlite
         assert set(lacking(here.world, TROUBLES)) == {
-            "read-only", "crowded", "statement-timeout", "terminated", "cancelled"}
+            "redis-clock", "read-only", "crowded", "statement-timeout", "terminated", "cancelled"}
+
+
+def test_a_clock_jumps_by_an_hour_and_is_right_again(tmp_path: Path) -> None:
+    with running_redis(tmp_path / "redis", or_skip(lambda: clocks.clock(tmp_path))) as redis:
+        world = World(None, redis, None, None, None)  # type: ignore[arg-type]
+        begun = TROUBLES["redis-clock"].begin(world, random.Random(1))
+        assert begun
+        assert begun.end
+        assert abs(abs(redis.client.time()[0] - time.time()) - 3600) < 60
+        begun.end()
+        assert abs(redis.client.time()[0] - time.time()) < 60
