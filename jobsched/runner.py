@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import ledger, schedule, tasks
+from jobsched.base import ours
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.connections import connect
@@ -61,7 +62,7 @@ def warm_up() -> None:
             ledger.start(session, nobody, tasks.names())
             ledger.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
     except SQLAlchemyError as error:  # the workers are patient where we need not be
-        log.warning("no warm start: %s", error)
+        log.warning("no warm start: %s", ours.said(error))
 
 
 def run_slice(
@@ -184,4 +185,4 @@ def _others_may_be_away(what: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, BoardLost, SQLAlchemyError) as error:
-        log.warning("could not %s: %s", what, error)
+        log.warning("could not %s: %s", what, ours.said(error))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
-from jobsched import schema
+import pytest
+
+from jobsched import runner, schema
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings, load
 from jobsched.connections import connect
@@ -40,3 +43,12 @@ def test_all_wait_for_the_migration_without_a_traceback_and_then_work(settings: 
             db.session.remove()
             db.engine.dispose()
         assert "Traceback" not in said
+
+
+@ON_SQLITE
+def test_a_warm_up_that_fails_is_told_in_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "runtime", lambda: SimpleNamespace(app=ledger_app(settings)))
+    runner.warm_up()
+    assert caplog.messages == [f"no warm start: {SAYS}"]
