@@ -77,7 +77,10 @@ def up(procfile: bool | None) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     from jobsched import stack
 
-    path = Path("Procfile").absolute()
+    try:
+        path = Path("Procfile").absolute()
+    except FileNotFoundError:
+        raise JobschedError("the current folder is no more; go to one that is there") from None
     stack.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
 
 
