@@ -78,7 +78,10 @@ def up(procfile: bool | None) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     from jobsched.host import up
 
-    path = Path("Procfile").absolute()
+    try:
+        path = Path("Procfile").absolute()
+    except FileNotFoundError:
+        raise JobschedError("the current folder is no more; go to one that is there") from None
     up.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
 
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 _UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "PORT"})
 #: The variables of ours and of RQ's that hold a password or a key; tasks do not get them.
 SECRETS = ("DATABASE_URL", "REDIS_URL", "RQ_REDIS_PASSWORD", "RQ_REDIS_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
+#: The longest time that a setting may name: with much longer ones, sums of times overflow.
+_DAY_S = 86_400.0
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
@@ -96,11 +98,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
                  "two ascending counts of pending jobs, as 5,10")
     workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
     max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
-    slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _seconds, "milliseconds above 0")
+    slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _number(0.001, 1000 * _DAY_S),
+                           "milliseconds, 0.001 to 86400000")
     overrun = read("JOBSCHED_OVERRUN", "demote", _one_of(OVERRUN), f"one of {', '.join(OVERRUN)}")
-    overrun_grace_ms = read("JOBSCHED_OVERRUN_GRACE", "250", _seconds, "milliseconds above 0")
-    lease_s = read("JOBSCHED_LEASE", "8", _seconds, "seconds above 0")
-    repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _seconds, "seconds above 0")
+    overrun_grace_ms = read("JOBSCHED_OVERRUN_GRACE", "250", _number(0.001, 1000 * _DAY_S),
+                            "milliseconds, 0.001 to 86400000")
+    lease_s = read("JOBSCHED_LEASE", "8", _number(0.1, _DAY_S), "seconds, 0.1 to 86400")
+    repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _number(0.1, _DAY_S), "seconds, 0.1 to 86400")
     redis = read("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url)
     database = read("DATABASE_URL", sqlite_url(home / "jobsched.db"), database_url)
     read("JOBSCHED_TASK_ENV", "", _names_of(SECRETS), f"names of {', '.join(SECRETS)}, with commas")
@@ -200,3 +204,12 @@ def _seconds(raw: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(raw)
     return value
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        if not low <= float(raw) <= high:  # nor is nan
+            raise ValueError(raw)
+        return float(raw)
+
+    return parse

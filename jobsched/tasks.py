@@ -126,13 +126,14 @@ def task(
     :param timeout_s: the longest one start may take; default ten times its band's bound, and at least 30 s. Where it is
         shorter than the bound, it comes first.
     :raises BadTask: (a ValueError) with all that is wrong: a name that another function has, numbers that can not be,
-        parameters to which nothing would be given, a generator or an async function.
+        parameters to which nothing would be given, or what is not for them, a generator, an async or a cached function.
     """
 
     def register(function: Function) -> Function:
         label: Any = getattr(function, "__name__", None) if name is None else name
         numbers = {"retries": retries, "backoff_s": backoff_s, "timeout_s": timeout_s}
         takes_run = wants_run(function, label, numbers, Run)
+        label = str.__str__(label)  # also of a member of an enumeration
         if label in _tasks and _tasks[label].function is not function:
             raise BadTask(function, [f"two tasks are named {label!r}"])
         _tasks[label] = Task(label, function, takes_run, retries, backoff_s, timeout_s)

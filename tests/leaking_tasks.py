@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread as threads
 import asyncio
 import builtins
 import csv
@@ -92,15 +93,22 @@ def _thread() -> None:
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 
 
+def _nameless_thread() -> None:
+    begun = threads.allocate_lock()
+    begun.acquire()
+    threads.start_new_thread(lambda: (begun.release(), time.sleep(600)), ())
+    begun.acquire()
+
+
 def _timer() -> None:
     held = threading.Timer(600, print)
     held.daemon = True
     held.start()
 
 
-def _limited(kind: int, *, hard: bool) -> None:
+def _limited(kind: int, *, hard: bool, soft: int = 1000) -> None:
     _, most = resource.getrlimit(kind)
-    resource.setrlimit(kind, (1000, 1000 if hard else most))
+    resource.setrlimit(kind, (soft, soft if hard else most))
 
 
 def _patched(module: Any, name: str, new: Any = lambda *_, **__: "patched") -> Callable[[], None]:
@@ -220,6 +228,8 @@ GO_BACK: dict[str, Callable[[], object]] = {
     "a name of builtins": _patched(builtins, "_"),
     "another print": _patched(builtins, "print"),
     "a soft limit": lambda: _limited(resource.RLIMIT_NOFILE, hard=False),
+    "a smaller stack": lambda: _limited(resource.RLIMIT_STACK, hard=False, soft=4_000_000),
+    "another way to be scheduled": lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)),
     "its CPUs": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
     "an event loop that is closed": lambda: asyncio.run(asyncio.sleep(0)),
     "an event loop": lambda: asyncio.set_event_loop(asyncio.new_event_loop()),
@@ -231,6 +241,7 @@ GO_BACK: dict[str, Callable[[], object]] = {
 NEED_A_NEW_PROCESS: dict[str, Callable[[], object]] = {
     "a thread": _thread,
     "a timer's thread": _timer,
+    "a thread without a name": _nameless_thread,
     "sys.stdout closed": lambda: sys.stdout.close(),
     "sys.stdout detached": lambda: sys.stdout.detach(),  # type: ignore[union-attr]
     "a hard limit": lambda: _limited(resource.RLIMIT_NPROC, hard=True),

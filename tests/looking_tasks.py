@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import builtins
 import csv
@@ -49,8 +50,10 @@ def _of_kernel() -> dict[str, Any]:
         "descriptor for signals": signal.set_wakeup_fd(-1),
         "folder": _node("."), "root": sorted(map(str, Path("/").iterdir())), "umask": os.umask(0o22),
         "streams": [[_node(number), fcntl.fcntl(number, fcntl.F_GETFL)] for number in range(3)],
-        "limits": [resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)],
+        "limits": [resource.getrlimit(kind) for kind in (
+            resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_STACK)],
         "priority": os.getpriority(os.PRIO_PROCESS, 0), "its CPUs": len(os.sched_getaffinity(0)),
+        "scheduled": os.sched_getscheduler(0),
         "killer": _read("/proc/self/oom_score_adj"), "leads its group": os.getpgrp() == os.getpid(),
         "ids": [*os.getresuid(), *os.getresgid(), *os.getgroups()],
         "large": int(_read("/proc/self/statm").split()[1]) * resource.getpagesize() > 300 * 1024 * 1024,
@@ -70,7 +73,8 @@ def _of_python() -> dict[str, Any]:
         "importers": len(sys.meta_path), "tracing": [_name(sys.gettrace()), _name(sys.getprofile())],
         "recursion": sys.getrecursionlimit(), "switch": sys.getswitchinterval(),
         "collector": [gc.isenabled(), gc.get_threshold(), len(gc.callbacks), tracemalloc.is_tracing()],
-        "filters": [len(warnings.filters), repr(warnings.filters[0])], "threads": threading.active_count(),
+        "filters": [len(warnings.filters), repr(warnings.filters[0])],
+        "threads": [threading.active_count(), _thread._count()],
         "builtins": len(vars(builtins)), "print": _name(print), "modules": "json" in sys.modules,
         "names": [_name(thing) for thing in (
             time.time, os.getcwd, os.path.exists, socket.socket, json.dumps, subprocess.Popen, random.random,

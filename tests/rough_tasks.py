@@ -236,6 +236,15 @@ def dies_late(payload: dict[str, Any]) -> Any:
     return _Deadly(payload["where"], payload["how"])
 
 
+@task
+def tells_itself_that_it_is_lost(payload: dict[str, Any]) -> str:
+    """Send itself the signal by which its worker would tell it; with ``late``, to come when it has ended."""
+    if payload["late"]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return "its own"
+
+
 # Ways to spoil what the process notes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -143,6 +145,11 @@ def _noted() -> NoReturn:
     raise error
 
 
+def _without_descriptors() -> NoReturn:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    raise _error("Full", __str__=lambda self: "in its own words")
+
+
 def _raising(error: Callable[[], BaseException]) -> Callable[[], NoReturn]:
     def work() -> NoReturn:
         raise error()
@@ -186,6 +193,7 @@ ERRORS: dict[str, tuple[Callable[[], NoReturn], str]] = {
     "large code": (_raising(lambda: SyntaxError("bad", ("a.py", 1, 1, "x" * 10_000_000))), "SyntaxError: bad"),
     "a large message": (_raising(lambda: ValueError("broken: " + "y" * 10_000_000 + " the end")),
                         "ValueError: broken: yyy"),
+    "no descriptor is left": (_without_descriptors, "Full: in its own words"),
     "halves of surrogate pairs and NUL": (_raising(lambda: ValueError("a\0b\ud800c")), "ValueError: a\\0b\\ud800c"),
 }
 if sys.version_info >= (3, 11):
@@ -273,6 +281,11 @@ def _nested(depth: int) -> Any:
     return value
 
 
+def _with_other_loads(value: Any) -> Any:
+    json.loads = lambda *_, **__: {"another"}  # type: ignore[assignment]
+    return value
+
+
 _TOO_MUCH = "a task must return at most 16384 bytes of JSON"
 _NOT_JSON = "a task must return what JSON can hold"
 _TOO_LONG = "what it returned can not be read: took longer than 1.25 s after its task had ended"
@@ -309,6 +322,7 @@ HARMLESS: dict[str, tuple[Callable[[], Any], Any]] = {
     "a tuple": (lambda: (1, (2,)), [1, [2]]),
     "keys that are no text": (
         lambda: {2: "a", 2.5: "b", None: "c", True: "d"}, {"2": "a", "2.5": "b", "null": "c", "true": "d"}),
+    "json's own loads exchanged": (lambda: _with_other_loads([1.5]), [1.5]),
     "a length that is not true": (lambda: _Elements(lambda: [1, 2]), [1, 2]),
     "something that takes its time to go": (lambda: _Loud([1]), [1]),
 }

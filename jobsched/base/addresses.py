@@ -6,6 +6,7 @@ Every address is held as a URL whose parts are percent-encoded, so that a path m
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -152,7 +153,22 @@ def _sqlite(rest: str) -> str:
         raise ValueError("must name a file, as sqlite:///jobs.db: a database in memory is seen by one process only")
     if question and not all("=" in option for option in query.split("&")):
         raise ValueError("has a ? that no option follows: write a ? of the path as %3F")
-    return sqlite_url(unquote(path[1:], errors="surrogateescape")) + question + query
+    url = sqlite_url(unquote(path[1:], errors="surrogateescape")) + question + query
+    if query:
+        _check_sqlite_options(url)
+    return url
+
+
+def _check_sqlite_options(url: str) -> None:
+    """Have SQLAlchemy read the address, and SQLite's driver what it makes of the options."""
+    from sqlalchemy.engine import make_url
+
+    made = make_url(url)
+    try:
+        _, options = made.get_dialect()().create_connect_args(made)
+        sqlite3.connect(":memory:", **options).close()
+    except (TypeError, ValueError, OverflowError, sqlite3.Error):
+        raise ValueError(f"has an option that SQLite does not take so: {', '.join(made.query)}") from None
 
 
 def _check_postgres(url: str) -> None:
@@ -173,6 +189,8 @@ def _check_postgres(url: str) -> None:
     if "@" in (made.host or "") or re.search(r"\s", made.host or ""):
         raise ValueError(spelling)
     options.pop("context", None)
+    if not re.fullmatch(r"-?[0-9]{1,9}", str(options.get("connect_timeout", "0"))):
+        raise ValueError("has a connect_timeout that is no whole number of seconds")
     try:
         make_conninfo(**options)
     except ProgrammingError:

@@ -36,7 +36,7 @@ def wants_run(function: Callable[..., Any], label: object, numbers: dict[str, An
     second = None
     if not faults:
         try:
-            second = _second(function)
+            second = _second(function, run_type)
         except TypeError as error:
             faults.append(str(error))
     if second is not None and not _is_run(second, run_type):
@@ -59,6 +59,8 @@ def _of_kind(function: Any) -> Iterator[str]:
         yield "it is async, and a call of it would do nothing; call asyncio.run in a plain function"
     elif any(inspect.isgeneratorfunction(code) for code in codes):
         yield "it is a generator function (it has a yield), and a call of it would do nothing; return a value"
+    elif hasattr(inner, "cache_parameters"):
+        yield "it is cached by what it is given (functools.cache), and a payload (a dict) is no key; cache within it"
 
 
 def _of_name(label: object) -> Iterator[str]:
@@ -84,7 +86,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _second(function: Callable[..., Any]) -> inspect.Parameter | None:
+def _second(function: Callable[..., Any], run_type: type) -> inspect.Parameter | None:
     """The parameter that gets the Run, if there is one. Raises TypeError, which says what is wrong with the others."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -99,6 +101,11 @@ def _second(function: Callable[..., Any]) -> inspect.Parameter | None:
         raise TypeError(f"nothing would ever be given to its parameter {odd[0].name!r}; {_SHAPE}")
     if not parameters:
         raise TypeError(f"it has no parameter for the payload; {_SHAPE}")
+    first = parameters[0].name
+    if first in ("self", "cls"):
+        raise TypeError(f"its parameter {first!r} would get the payload; register an object's method, or a function")
+    if _says_run(parameters[0], run_type):
+        raise TypeError(f"its first parameter, {first!r}, would get the payload; {_SHAPE}")
     if len(parameters) > 2:
         raise TypeError(f"nothing would ever be given to its parameter {parameters[2].name!r}; {_SHAPE}")
     return parameters[1] if len(parameters) == 2 else None
@@ -106,9 +113,13 @@ def _second(function: Callable[..., Any]) -> inspect.Parameter | None:
 
 def _is_run(parameter: inspect.Parameter, run_type: type) -> bool:
     """A parameter with a default is the Run only where it says so."""
+    return parameter.default is inspect.Parameter.empty or _says_run(parameter, run_type)
+
+
+def _says_run(parameter: inspect.Parameter, run_type: type) -> bool:
     said = parameter.annotation
     by_type = said is run_type or (isinstance(said, str) and run_type.__name__ in said)
-    return parameter.default is inspect.Parameter.empty or parameter.name == "run" or by_type
+    return parameter.name == "run" or by_type
 
 
 def _described(function: Any) -> str:

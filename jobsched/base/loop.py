@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from jobsched.base import database_errors, ours, redis_errors
-from jobsched.base.database_errors import Kind
+from jobsched.base import ours
 from jobsched.domain import ConfigError
 
 log = logging.getLogger(__name__)
@@ -37,17 +36,9 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
             except Exception as error:
                 failures += 1
                 pause = min(MOST_BACKOFF_S, 0.1 * 2.0**failures)
-                log.warning("tick failed, trying again in %.1f s: %s", pause, _said(error))
+                log.warning("tick failed, trying again in %.1f s: %s", pause, ours.said(error))
                 ours.tell_once(log, "do a tick", error)
                 stop.wait(pause)
-
-
-def _said(error: Exception) -> str:
-    if redis_errors.is_trouble(error):
-        return redis_errors.sentence(error)
-    if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
-        return database_errors.sentence(error)
-    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager

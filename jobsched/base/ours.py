@@ -25,6 +25,16 @@ def is_ours(error: BaseException) -> bool:
     return not isinstance(error, JobschedError)
 
 
+def said(error: BaseException) -> str:
+    """An error as one line of the log: of a server that is away or unfit in our words, else with its first line."""
+    if redis_errors.is_trouble(error):
+        return redis_errors.sentence(error)
+    if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
+        return database_errors.sentence(error)
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def tell_once(log: logging.Logger, what: str, error: BaseException) -> None:
     """Log an error that is ours with its traceback, the first time that it comes from where it does; else nothing.
 

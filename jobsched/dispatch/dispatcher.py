@@ -62,7 +62,6 @@ class Dispatcher:
         except BoardBroken:
             return AGAIN_S if self._sweeper.rebuild() else IDLE_S
         except BoardLost:
-            log.warning("the board is lost: rebuilding it from SQL")
             self._sweeper.rebuild()
             return AGAIN_S
         return min(IDLE_S, self._settings.repair_every_s, IDLE_S if self._next_due_s is None else self._next_due_s)

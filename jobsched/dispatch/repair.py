@@ -65,6 +65,7 @@ class Sweeper:
         self._scan_keys = 0
         self._scan_older = 0
         self._build_again_at = float("-inf")
+        self._told = ""
         self._stay: Callable[[], None] = _ignore
 
     def sweep(self, wait_s: float = 0.0, *, whole: bool = False) -> dict[str, int]:
@@ -126,7 +127,7 @@ class Sweeper:
         begun = time.monotonic()
         if why is None or begun < self._build_again_at:
             return 0
-        log.warning("the board can not be read (%s): building it again from SQL", why)
+        self._tell(f"the board can not be read ({why}): building it again from SQL")
         self._board.wipe(measured=True)
         failpoint("repair.broken_wiped")
         self._build()
@@ -139,7 +140,7 @@ class Sweeper:
         with suppress(BoardLost):
             if self._board.rules().built:
                 return 0
-        log.warning("no whole board in Redis: building it from SQL")
+        self._tell("no whole board in Redis: building it from SQL")
         return self._build()
 
     def rubbish_in_queues(self) -> int:
@@ -160,7 +161,7 @@ class Sweeper:
                 return True
         with self._alone() as alone:
             if alone:
-                log.warning("no board by the rules of the settings: building it from SQL")
+                self._tell("no board by the rules of the settings: building it from SQL")
                 self._board.wipe()
                 failpoint("repair.wiped")
                 self._build()
@@ -172,8 +173,16 @@ class Sweeper:
         failpoint("repair.controls_told")
         return changed
 
+    def _tell(self, why: str) -> None:
+        """Log why the board is built, once until that is done: while a server is away, it is tried over and over."""
+        if why != self._told:
+            log.warning("%s", why)
+        self._told = why
+
     def _build(self) -> int:
-        return build(self._board, self._settings, self._stay)
+        placed = build(self._board, self._settings, self._stay)
+        self._told = ""
+        return placed
 
     def future(self) -> int:
         """Redis's clock was put back: bring back what stands in the future by it."""

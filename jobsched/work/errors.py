@@ -54,13 +54,18 @@ def bare(raised: BaseException) -> str:
 
 
 def _handled(raised: BaseException) -> Iterator[BaseException]:
-    """What was raised, and what was handled when it was: to be stopped may break what a task does on its way out."""
-    error: BaseException | None = raised
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen and len(seen) < _FAR:
-        yield error
-        seen.add(id(error))
-        error = peeking.context(error)
+    """What was raised, and what it holds or came from: to be stopped may break what a task does on its way out.
+
+    asyncio.TaskGroup, for one, raises a group that holds what stopped one of its tasks.
+    """
+    todo, seen = [raised], set[int]()
+    while todo and len(seen) < _FAR:
+        error = todo.pop()
+        if id(error) not in seen:
+            seen.add(id(error))
+            yield error
+            before = (peeking.cause(error), peeking.context(error))
+            todo += [*(one for one in before if one is not None), *peeking.members(error)[:_FAR][::-1]]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from types import TracebackType
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobsched.base import ours
 from jobsched.domain import BoardLost
 from jobsched.work.limits import AFTERMATH_GRACE_S
 
@@ -61,7 +62,7 @@ class Lease:
         try:
             self.lost = not self._renew()
         except (RedisError, BoardLost, SQLAlchemyError) as error:
-            log.warning("could not renew the lease: %s", error)
+            log.warning("could not renew the lease: %s", ours.said(error))
         except Exception:  # the thread goes on: nobody else would stop a task that is stuck
             log.exception("could not renew the lease")
 

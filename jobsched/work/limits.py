@@ -103,6 +103,8 @@ class Limits:
         signal.signal(signal.SIGUSR1, self._on_lost)
 
     def _on_lost(self, _: int, frame: FrameType | None) -> None:
+        if not self._notes.head.lost:  # it comes from elsewhere, the task itself perhaps
+            return
         self._lost = True
         if self._in_task and not _is_over(frame):
             raise LeaseLost

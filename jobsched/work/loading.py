@@ -34,10 +34,10 @@ def load_for_tasks() -> config.Settings:
     """The settings of this process, which is to run tasks; their modules are imported here.
 
     What tasks should not get is read first, and gone from the environment before the first module is imported.
-    Raises ConfigError.
+    Raises ConfigError; settings with a fault make no home.
     """
     env = dict(os.environ)
-    return _load(env, seal.ours, lambda: _import_bare(env, config.task_modules(env)))
+    return _load(env, lambda: _import_bare(env, config.task_modules(env)), sound=seal.ours)
 
 
 def load_and_try_tasks(environ: Mapping[str, str]) -> config.Settings:
@@ -48,17 +48,19 @@ def load_and_try_tasks(environ: Mapping[str, str]) -> config.Settings:
     return _load(environ, lambda: _try(environ))
 
 
-def _load(environ: Mapping[str, str], *then: Callable[[], object]) -> config.Settings:
+def _load(environ: Mapping[str, str], imports: Callable[[], object],
+          sound: Callable[[], object] = lambda: None) -> config.Settings:
+    """The settings, and ``imports``; what ``sound`` does in between may leave things: only settings without a fault."""
     faults: list[str] = []
     try:
         settings = config.load(environ)
+        sound()
     except ConfigError as error:
         faults += error.faults
-    for step in then:
-        try:
-            step()
-        except ConfigError as error:
-            faults += error.faults
+    try:
+        imports()
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(faults)
     return settings

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -45,7 +46,8 @@ def of(errors: Sequence[BaseException]) -> list[str | None]:
     said = {i: _ends(str(error)) for i, error in enumerate(errors) if _is_plain(error)}
     others = {i: error for i, error in enumerate(errors) if i not in said}
     if others:
-        said |= _ask_child(others)
+        with suppress(OSError):  # a task may have used up all processes, or all descriptors that there are
+            said |= _with_room_for_descriptors(lambda: _ask_child(others))
     return [said.get(i) for i in range(len(errors))]
 
 
@@ -73,6 +75,16 @@ def _ends(text: str) -> str:
     left_out = str.__len__(text) - 2 * KEPT
     head, tail = str.__getitem__(text, slice(KEPT)), str.__getitem__(text, slice(-KEPT, None))
     return f"{head} [... {left_out:,} characters left out ...] {tail}"
+
+
+def _with_room_for_descriptors(ask: Callable[[], dict[int, str]]) -> dict[int, str]:
+    """Ask under the hard limit: a task may have used up those of the soft one, or have lowered that."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    try:
+        return ask()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _ask_child(errors: Mapping[int, BaseException]) -> dict[int, str]:

@@ -18,12 +18,12 @@ _MOST = 512 * 1024
 class Head(ctypes.Structure):
     """Where a process is: how many jobs it has begun, noted the end of, and left nothing of behind.
 
-    ``remains`` counts the bytes of what is noted of the job in hand, ``end`` is where the next outcome goes. Moments
-    are those of time.monotonic().
+    ``remains`` counts the bytes of what is noted of the job in hand, ``end`` is where the next outcome goes, ``lost``
+    is what the worker tells: that the slice was taken back. Moments are those of time.monotonic().
     """
 
     _fields_ = (("begun", ctypes.c_uint32), ("noted", ctypes.c_uint32), ("clean", ctypes.c_uint32),
-                ("remains", ctypes.c_uint32), ("end", ctypes.c_uint32),
+                ("remains", ctypes.c_uint32), ("end", ctypes.c_uint32), ("lost", ctypes.c_uint32),
                 ("begun_at", ctypes.c_double), ("kill_at", ctypes.c_double))
 
 
@@ -60,6 +60,10 @@ class Notes:
     def leave(self) -> None:
         """Nothing of the job is left behind any more."""
         self.head.clean += 1
+
+    def lose(self) -> None:
+        """The slice was taken back: no other word of it is believed."""
+        self.head.lost = 1
 
     @property
     def full(self) -> bool:

@@ -21,7 +21,8 @@ def _getter(label: str) -> Callable[[BaseException], Any]:
 
 context: Callable[[BaseException], BaseException | None] = _getter("__context__")
 trace: Callable[[BaseException], TracebackType | None] = _getter("__traceback__")
-_cause, _context_is_hidden, _dict = _getter("__cause__"), _getter("__suppress_context__"), _getter("__dict__")
+cause: Callable[[BaseException], BaseException | None] = _getter("__cause__")
+_context_is_hidden, _dict = _getter("__suppress_context__"), _getter("__dict__")
 
 _Group: Any = getattr(builtins, "BaseExceptionGroup", None)  # since Python 3.11
 
@@ -36,9 +37,9 @@ def name(kind: type) -> str:
 
 def led_to(error: BaseException) -> tuple[BaseException | None, str]:
     """The error that led to one, and in which words, as Python does; None when there is none to tell."""
-    cause = _cause(error)
-    if cause is not None:
-        return cause, "The above exception was the direct cause of the following exception:"
+    of_it = cause(error)
+    if of_it is not None:
+        return of_it, "The above exception was the direct cause of the following exception:"
     hidden = bool(_context_is_hidden(error))
     return None if hidden else context(error), "During handling of the above exception, another exception occurred:"
 

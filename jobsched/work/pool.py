@@ -178,7 +178,7 @@ def _work(parent: int, seat: Seat) -> None:
                             aim=seat.slot)
         worker.work(logging_level="WARNING")
     except Exception as error:
-        log.error("worker %d: %s: %s", seat.number, type(error).__name__, error)
+        log.error("worker %d: %s", seat.number, ours.said(error))
         ours.tell_once(log, "be a worker", error)
         os._exit(1)
     finally:

@@ -35,15 +35,18 @@ _QUIET_S = 2.0
 class TaskProcess:
     """A fork in which ``life`` runs. Made and waited for on the main thread.
 
-    ``is_late`` says at a moment of time.monotonic() whether it is to be killed.
+    ``is_late`` says at a moment of time.monotonic() whether it is to be killed; ``note_lost`` has it believe that the
+    slice was lost, of which a signal tells it then.
     """
 
-    def __init__(self, life: Callable[[], None], is_late: Callable[[float], bool]) -> None:
+    def __init__(
+        self, life: Callable[[], None], is_late: Callable[[float], bool], note_lost: Callable[[], None]
+    ) -> None:
         #: Whether it did not end in its time, and was killed for that.
         self.killed = False
         #: Its exit code, or the negative number of the signal that ended it; None while it lives.
         self.status: int | None = None
-        self._is_late = is_late
+        self._is_late, self._note_lost = is_late, note_lost
         self._lock = Lock()
         self._told_at: float | None = None
         processes.adopt_orphans()
@@ -74,6 +77,7 @@ class TaskProcess:
             now = monotonic()
             if lost and self._told_at is None:
                 self._told_at = now
+                self._note_lost()
                 os.kill(self.pid, signal.SIGUSR1)
             deaf = self._told_at is not None and now >= self._told_at + HARD_GRACE_S
             if not self.killed and (deaf or self._is_late(now)):

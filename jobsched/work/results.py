@@ -5,9 +5,9 @@ A result may be of classes of the task's, whose code is called: time it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator
+from json import loads  # a task may put something else in its place
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -35,7 +35,7 @@ def recordable(result: Any) -> Any:
             raise BadResult(f"a task must return at most {RESULT_BYTES} bytes of JSON; got more")
         size += len(piece)
         pieces += piece
-    return json.loads(pieces)
+    return loads(pieces)
 
 
 def _pieces(value: Any, depth: int) -> Iterator[bytes]:

@@ -80,7 +80,8 @@ class RunningTasks:
         settings, notes = self._settings, Notes(time.monotonic() + BETWEEN_S)
         longest_s = BETWEEN_S + max(outcomes.limit_s(job, settings) for job in jobs)
         reader = Reader(notes, jobs, longest_s)
-        process = self._process = _forked(lambda: perform_all(jobs, settings, notes), reader.is_late)
+        process = self._process = _forked(
+            lambda: perform_all(jobs, settings, notes), reader.is_late, notes.lose)
         try:
             while not process.wait(RECORD_EVERY_S) and reader.bad is None:
                 self._record(reader.new())
@@ -129,12 +130,14 @@ class RunningTasks:
         self.cut_off.append(job.id)
 
 
-def _forked(life: Callable[[], None], is_late: Callable[[float], bool]) -> TaskProcess:
+def _forked(
+    life: Callable[[], None], is_late: Callable[[float], bool], note_lost: Callable[[], None]
+) -> TaskProcess:
     """A task process, also where the machine has no room for one just now. Raises TaskProcessFailed."""
     failed = 0
     while True:
         try:
-            return TaskProcess(life, is_late)
+            return TaskProcess(life, is_late, note_lost)
         except OSError as error:
             failed += 1
             if failed == MOST_IDLE:

@@ -35,6 +35,17 @@ def test_a_database_without_tables_is_told_in_a_sentence(tmp_path: Path) -> None
     assert (said.exit_code, said.stderr) == (1, "jobsched: the database can not be used: no such table: controls\n")
 
 
+def test_a_folder_that_is_no_more_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    said = CliRunner(env={"JOBSCHED_HOME": str(tmp_path)}).invoke(main, ["up"])
+
+    assert (said.exit_code, said.stderr) == (1, "jobsched: the current folder is no more; go to one that is there\n")
+
+
 @pytest.mark.parametrize("option", [["plan", "--wait"], ["simulate", "--load"], ["simulate", "--overhead-ms"]])
 @pytest.mark.parametrize("number", ["nan", "inf", "1e400"])
 def test_a_number_that_is_not_finite_is_refused(option: list[str], number: str) -> None:

@@ -80,9 +80,10 @@ def test_no_secret_is_in_a_fault_or_in_what_the_settings_look_like() -> None:
     *(("JOBSCHED_TIERS", value) for value in ("5", "10,5", "0,5", "1,2,3", "5,x")),
     *(("JOBSCHED_WORKERS", value) for value in ("0", "1025", "4.0", "many")),
     *(("JOBSCHED_MAX_ATTEMPTS", value) for value in ("0", "101")),
-    *(("JOBSCHED_SLICE_BUDGET", value) for value in ("0", "-1", "nan", "inf")),
-    *(("JOBSCHED_LEASE", value) for value in ("0", "soon")),
-    *(("JOBSCHED_REPAIR_EVERY", value) for value in ("0", "often")),
+    *(("JOBSCHED_SLICE_BUDGET", value) for value in ("0", "-1", "nan", "inf", "1e-320", "1e308")),
+    *(("JOBSCHED_OVERRUN_GRACE", value) for value in ("0", "nan", "1e308")),
+    *(("JOBSCHED_LEASE", value) for value in ("0", "soon", "1e-9", "nan", "86401")),
+    *(("JOBSCHED_REPAIR_EVERY", value) for value in ("0", "often", "1e-9", "nan", "86401")),
     *(("DATABASE_URL", value) for value in ("mysql://host/db", "jobs")),
 ])
 def test_a_setting_that_can_not_be_used_is_named(name: str, value: str) -> None:

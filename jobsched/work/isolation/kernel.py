@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import importlib
 import locale
@@ -28,14 +29,14 @@ LOOK_S = 0.01
 _signal: Any = importlib.import_module("_signal")
 _SIGNALS = sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _LIMITS = [getattr(resource, f"RLIMIT_{name}") for name in (
-    "AS", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC") if hasattr(resource, f"RLIMIT_{name}")]
+    "AS", "CORE", "CPU", "DATA", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "STACK") if hasattr(resource, f"RLIMIT_{name}")]
 
 
 def things() -> list[Kept]:
     """All of it, as it is for this process."""
     some = [
         _streams(),  # its flags are shared with the worker: they go back whatever comes
-        Kept("threads", threading.active_count),
+        Kept("threads", lambda: (threading.active_count(), _thread._count())),  # the latter also counts unnamed ones
         Kept("handlers of signals", lambda: [_signal.getsignal(number) for number in _SIGNALS], _handle),
         Kept("blocked signals", lambda: _signal.pthread_sigmask(signal.SIG_BLOCK, ()),
              lambda kept: _signal.pthread_sigmask(signal.SIG_SETMASK, kept)),
@@ -55,6 +56,8 @@ def things() -> list[Kept]:
     ]
     if hasattr(os, "sched_getaffinity"):
         some.append(Kept("its CPUs", lambda: os.sched_getaffinity(0), lambda kept: os.sched_setaffinity(0, kept)))
+    if hasattr(os, "sched_getscheduler"):
+        some.append(Kept("how it is scheduled", _scheduling, lambda kept: os.sched_setscheduler(0, *kept)))
     with suppress(OSError):
         some.append(_memory())
     with suppress(OSError):
@@ -126,6 +129,10 @@ def _environment() -> list[Kept]:
 def _zone() -> tuple[Any, ...]:
     epoch = time.localtime(0)
     return time.tzname, time.timezone, time.altzone, epoch.tm_zone, epoch.tm_gmtoff
+
+
+def _scheduling() -> tuple[int, os.sched_param]:
+    return os.sched_getscheduler(0), os.sched_getparam(0)
 
 
 def _handle(handlers: list[Any]) -> None:

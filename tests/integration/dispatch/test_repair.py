@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 from redis import Redis
+from sqlalchemy.exc import OperationalError
 
 from jobsched import cli
 from jobsched.board import PREFIX, Board
@@ -463,6 +465,26 @@ def test_facts_that_changed_while_redis_was_away_are_told(sweeper: Sweeper, sett
 
 
 # A lost board
+
+
+@pytest.mark.parametrize("step", ["adopt_settings", "lost_board"])
+def test_why_the_board_is_built_is_told_once_however_often_that_is_tried(
+    settings: Settings, board: Board, redis: Redis, step: str, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def away(*_: object) -> int:
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
+
+    sweeper = Sweeper(settings, board, redis)
+    for told in (1, 2):
+        redis.delete(f"{PREFIX}rules")
+        with monkeypatch.context() as patch:
+            patch.setattr(repair, "build", away)
+            for _ in range(3):
+                with pytest.raises(OperationalError):
+                    getattr(sweeper, step)()
+        getattr(sweeper, step)()
+        assert caplog.text.count("building it from SQL") == told
 
 
 def test_a_lost_board_is_built_again_whole(

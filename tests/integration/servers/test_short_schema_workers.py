@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from jobsched.base.connections import connect
 from jobsched.board import PREFIX, Board
@@ -10,6 +13,7 @@ from jobsched.config import Settings, load
 from jobsched.ledger import schema
 from jobsched.ledger.database import ledger_app
 from jobsched.ledger.models import db
+from jobsched.work import runner
 from tests.engine import TASKS, all_completed, draft, engine, people, post
 from tests.integration.requests import ON_SQLITE
 from tests.servers import running_redis
@@ -40,3 +44,12 @@ def test_all_wait_for_the_migration_without_a_traceback_and_then_work(settings: 
             db.session.remove()
             db.engine.dispose()
         assert "Traceback" not in said
+
+
+@ON_SQLITE
+def test_a_warm_up_that_fails_is_told_in_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "runtime", lambda: SimpleNamespace(app=ledger_app(settings)))
+    runner.warm_up()
+    assert caplog.messages == [f"no warm start: {SAYS}"]

@@ -64,7 +64,7 @@ def test_what_a_module_prints_and_starts_does_not_keep_it_from_being_imported(tm
     assert loading.load_and_try_tasks(environment(tmp_path, "loud")).tasks == ("loud",)
 
 
-@pytest.mark.parametrize("name", ["up", "web", "dispatcher", "scheduler"])
+@pytest.mark.parametrize("name", ["up", "web", "worker", "dispatcher", "scheduler"])
 def test_all_faults_are_told_together_and_nothing_starts(tmp_path: Path, name: str) -> None:
     env = environment(tmp_path, "absent,raises", REDIS_URL="http://127.0.0.1", DATABASE_URL="mysql://me:secret@x/y",
                       PORT="web", JOBSCHED_WORKERS="0", JOBSCHED_POLICY="best")
@@ -72,7 +72,7 @@ def test_all_faults_are_told_together_and_nothing_starts(tmp_path: Path, name: s
                           text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     wrong = ["REDIS_URL", "DATABASE_URL", "PORT", "JOBSCHED_WORKERS", "JOBSCHED_POLICY"]
-    wrong += ["JOBSCHED_TASKS"] * 2 if name in ("up", "web") else []
+    wrong += ["JOBSCHED_TASKS"] * 2 if name in ("up", "web", "worker") else []
     assert sorted(line.partition("=")[0] for line in done.stderr.splitlines()) == sorted(wrong)
     assert "secret" not in done.stderr
     assert not (tmp_path / "home").exists()

@@ -32,6 +32,14 @@ def none_lives(tmp_path: Path) -> bool:
     return not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_signal_that_is_not_the_workers_loses_no_slice(run: Run, tmp_path: Path, late: bool) -> None:
+    signalled, after = run(draft("tells_itself_that_it_is_lost", late=late), tallied(tmp_path))
+
+    assert (signalled.status, signalled.attempt, signalled.result) == ("completed", 1, "its own")
+    assert (after.status, after.attempt) == ("completed", 1)
+
+
 # A task that forks
 
 

@@ -94,6 +94,8 @@ def test_the_usual_spellings_of_a_file_are_understood(raw: str, path: Path) -> N
     ("postgresql://host:99999/db", "must have a port"),
     ("postgresql://u:hu@sh@host/db", "must be as postgresql://"),
     ("postgresql://host/db?colour=red", "has an option that libpq does not know: colour"),
+    ("postgresql://host/db?connect_timeout=soon", "has a connect_timeout that is no whole number of seconds"),
+    ("sqlite:////srv/jobs.db?timeout=soon", "has an option that SQLite does not take so: timeout"),
 ])
 def test_a_database_that_can_not_be_used_is_told_in_a_sentence(raw: str, says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("?", r"\?")) as raised:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -37,12 +38,25 @@ async def coroutine(payload: Any) -> None: ...
 async def async_generator(payload: Any) -> AsyncIterator[int]: yield 1
 
 
+def run_first(run: Any, payload: Any) -> None: ...
+def annotated_first(job: Run, payload: Any) -> None: ...
+
+
 class Kind:
     def __init__(self, payload: Any) -> None: ...
 
 
+class Name(str, Enum):
+    GOOD = "good"
+
+
 class Generates:
     def __call__(self, payload: Any) -> Iterator[int]: yield 1
+
+
+class Methods:
+    def method(self, payload: Any) -> None: ...
+    def without_payload(self) -> None: ...
 
 
 class Waits:
@@ -55,6 +69,13 @@ class Waits:
     (keyword_needed, "nothing would ever be given to its parameter 'dry'"),
     (default_of_its_own, "its second parameter, 'limit', has a default, and would get the Run"),
     (three, "nothing would ever be given to its parameter 'more'"),
+    (run_first, "its first parameter, 'run', would get the payload"),
+    (annotated_first, "its first parameter, 'job', would get the payload"),
+    (Methods.method, "its parameter 'self' would get the payload"),
+    (Methods.without_payload, "its parameter 'self' would get the payload"),
+    (str.upper, "its parameter 'self' would get the payload"),
+    (functools.cache(plain), "is cached by what it is given"),
+    (functools.partial(functools.lru_cache(plain)), "is cached by what it is given"),
     (star, r"its parameter '\*args' does not say what it takes: .*functools.wraps"),
     (star_and_names, r"its parameter '\*\*names' does not say what it takes"),
     (generator, "is a generator function"),
@@ -94,6 +115,13 @@ def test_numbers_that_can_not_be_are_refused(numbers: dict[str, Any], why: str) 
 def test_a_name_that_no_list_can_show_is_refused(name: Any) -> None:
     with pytest.raises(BadTask, match="its name must"):
         task(name=name)(plain)
+
+
+def test_a_name_out_of_an_enumeration_is_the_text_that_it_is() -> None:
+    task(name=Name.GOOD)(plain)
+
+    assert [name for name in tasks.names() if "good" in name] == ["good"]
+    assert {type(name) for name in tasks.names()} == {str}
 
 
 @pytest.mark.parametrize("function", [lambda payload: 1, functools.partial(plain)])

@@ -43,6 +43,21 @@ def test_what_is_a_fault_of_ours(error: Exception, expected: bool) -> None:
     assert ours.is_ours(error) is expected
 
 
+@pytest.mark.parametrize(("error", "expected"), [
+    (OperationalError("SELECT 1", {}, sqlite3.OperationalError("no such table: jobs")),
+     "the database has not the tables that this version needs: run jobsched migrate"),
+    (OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked")),
+     "the database is locked by another writer"),
+    (OperationalError("SELEC 1", {}, sqlite3.OperationalError('near "SELEC": syntax error')),
+     'OperationalError: (sqlite3.OperationalError) near "SELEC": syntax error'),
+    (ResponseError("ERR wrong number of arguments"), "ResponseError: ERR wrong number of arguments"),
+    (ValueError("one\ntwo"), "ValueError: one"),
+    (ValueError(), "ValueError"),
+])
+def test_an_error_is_said_in_one_line(error: Exception, expected: str) -> None:
+    assert ours.said(error) == expected
+
+
 def fail(error: Exception) -> None:
     raise error
 

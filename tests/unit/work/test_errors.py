@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,7 @@ OVERRUN, LIMIT, ANOTHER = Overrun(), TimeLimitExceeded("over"), Overrun()
     (OVERRUN, True),
     (raised_while(OVERRUN, OSError("broke")), True),
     (raised_while(raised_while(OVERRUN, OSError()), KeyError()), True),
+    (caused(OVERRUN, OSError("kept, and told of later")), True),
     (LIMIT, False),
     (raised_while(OVERRUN, LIMIT), False),  # it went on after its first stop
     (OSError("broke"), False),
@@ -49,6 +52,15 @@ OVERRUN, LIMIT, ANOTHER = Overrun(), TimeLimitExceeded("over"), Overrun()
 ])
 def test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun(error: BaseException, overran: bool) -> None:
     assert errors.tell(error, [OVERRUN, LIMIT]).overran is overran
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of errors before")
+@pytest.mark.parametrize(("held", "overran"), [(OVERRUN, True), (LIMIT, False), (ANOTHER, False)])
+def test_a_group_of_errors_is_the_stop_that_it_holds(held: BaseException, overran: bool) -> None:
+    """As asyncio.TaskGroup raises one when one of its tasks was stopped."""
+    group = BaseExceptionGroup("of a group of tasks", [OSError("another"), BaseExceptionGroup("inner", [held])])  # noqa: F821
+
+    assert errors.tell(group, [OVERRUN, LIMIT]).overran is overran
 
 
 # How it reads
