@@ -11,11 +11,13 @@ from jobsched.base.processes import die_with_parent
 from jobsched.domain import ConfigError
 from jobsched.host.up import CannotStart, refuse_foreign_host
 from jobsched.ledger import database
+from jobsched.queues import seal
 from jobsched.work.loading import load_and_try_tasks
 
 try:
     _settings = load_and_try_tasks(os.environ)
     refuse_foreign_host(_settings.host)
+    seal.ours()  # in a worker it would be raised with its traceback, by each of them
     database.refuse_unfit(_settings)
 except (ConfigError, CannotStart) as error:
     sys.stderr.write(f"{error}\n")

@@ -99,6 +99,16 @@ def test_a_home_that_can_not_be_used_is_told_in_a_sentence(
     assert stack.living() == []
 
 
+@pytest.mark.parametrize("name", ["web", "worker", "dispatcher", "scheduler"])
+def test_a_process_started_by_hand_tells_in_a_sentence_that_no_key_can_be_kept(tmp_path: Path, name: str) -> None:
+    (tmp_path / "home").write_text("")
+    said = command(name, JOBSCHED_HOME=str(tmp_path / "home"), DATABASE_URL=str(tmp_path / "jobs.db"),
+                   REDIS_URL=f"127.0.0.1:{embedded.free_port()}", PORT=str(embedded.free_port()))
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith(f"SECRET_KEY is not set, and none can be kept (JOBSCHED_HOME='{tmp_path}/home': ")
+    assert said.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["up"], ["migrate"]])
 def test_a_read_only_home_is_told_in_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
     script = 'mount -t tmpfs -o ro none "$1" && shift && exec "$@"'

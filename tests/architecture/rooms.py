@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {room: frozenset(others.split()) for 
     "staffing": "board",
     "forecast": "board",
     "web": "intake ledger board queues staffing forecast work",
-    "host": "ledger work",
+    "host": "ledger queues work",
     "simulate": "ledger board queues staffing host",
 }.items()}
 #: The words themselves: what each may import of the others.
