@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 from rq import Worker
+from rq.exceptions import InvalidJobOperation
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched.base import database_errors, redis_errors
 from jobsched.base.database_errors import Kind
+from jobsched.domain import BoardLost
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +91,13 @@ class PatientWorker(Worker):
 
 @contextmanager
 def if_redis_serves(what: str) -> Iterator[None]:
-    """Go on without, and say so in one line, where Redis is away, full or refuses. Other errors are raised."""
+    """Go on without, and say so in one line, where Redis is away, full, refuses or was wiped; raise other errors."""
     try:
         yield
-    except RedisError as error:
-        if not redis_errors.is_trouble(error):
+    except (RedisError, InvalidJobOperation) as error:
+        if (said := _trouble(error)) is None:
             raise
-        log.warning("the worker could not %s: %s", what, redis_errors.sentence(error))
+        log.warning("the worker could not %s: %s", what, said)
 
 
 def _until_it_works(what: str, call: Callable[[], T]) -> T:
@@ -110,6 +112,10 @@ def _trouble(error: BaseException) -> str | None:
     """What is wrong with a server, in one line; None where none is to blame for the error."""
     if redis_errors.is_trouble(error):
         return redis_errors.sentence(error)
+    if isinstance(error, InvalidJobOperation):
+        return "RQ's record of it is gone, as after a FLUSHALL"
+    if isinstance(error, BoardLost):
+        return str(error)
     if isinstance(error, SQLAlchemyError) and database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
         return database_errors.sentence(error)
     return None
