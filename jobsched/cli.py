@@ -88,6 +88,13 @@ def up(procfile: bool | None) -> None:
 @main.command()
 def web() -> None:
     """Serve the pages and the API, with gunicorn."""
+    from jobsched.work.loading import load_and_try_tasks
+
+    count = os.environ.pop("WEB_CONCURRENCY", "").strip()
+    if count and not count.isdecimal():  # gunicorn reads it before our configuration, which tells the other faults
+        load_and_try_tasks({**os.environ, "WEB_CONCURRENCY": count})
+    if count:
+        os.environ["WEB_CONCURRENCY"] = count
     arguments = ["--config", "python:jobsched.host.gunicorn", "jobsched.web:application()"]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606
 

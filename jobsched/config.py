@@ -23,6 +23,8 @@ _UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "SECRET_KEY_
 SECRETS = ("DATABASE_URL", "REDIS_URL", "RQ_REDIS_PASSWORD", "RQ_REDIS_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
 #: The longest time that a setting may name: with much longer ones, sums of times overflow.
 _DAY_S = 86_400.0
+#: How much of a wrong value a fault shows, in characters.
+LONGEST_SHOWN = 200
 #: What may become of a start that outlasts the bound of its band.
 OVERRUN = {
     "demote": "stopped, and put into the next lane",
@@ -86,7 +88,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         try:
             return parse(raw)
         except ValueError as error:
-            faults.append(f"{name}={redacted(raw)!r}: {f'must be {right}' if right else error}")
+            faults.append(f"{name}={_shown(raw)!r}: {f'must be {right}' if right else error}")
             return parse(default)
 
     home = home_of(env)
@@ -94,7 +96,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
     bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
                  "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
-    tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([int(b) for b in raw.split(",")]),
+    tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([_integer(b) for b in raw.split(",")]),
                  "two ascending counts of pending jobs, as 5,10")
     workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
     max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
@@ -107,6 +109,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _number(0.1, _DAY_S), "seconds, 0.1 to 86400")
     redis = read("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url)
     database = read("DATABASE_URL", sqlite_url(home / "jobsched.db"), database_url)
+    read("WEB_CONCURRENCY", "2", _whole(1, 1024), "a whole number, 1 to 1024")
     read("JOBSCHED_TASK_ENV", "", _names_of(SECRETS), f"names of {', '.join(SECRETS)}, with commas")
     if faults:
         raise ConfigError(faults)
@@ -171,9 +174,22 @@ def _path(raw: str, default: str) -> Path:
     return path.absolute()
 
 
+def _integer(raw: str) -> int:
+    """Digits of ASCII only, and not thousands of them: int() takes ``1_0`` and digits of all scripts as well."""
+    if not (raw.strip().isascii() and raw.strip().isdecimal() and len(raw) < 20):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _shown(raw: str) -> str:
+    """A value as a fault shows it: without a password, and cut where it is long."""
+    told = redacted(raw)
+    return told if len(told) <= LONGEST_SHOWN else f"{told[:LONGEST_SHOWN]}..."
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        value = int(raw)
+        value = _integer(raw)
         if not low <= value <= high:
             raise ValueError(raw)
         return value

@@ -17,8 +17,8 @@ from tests.support import eventually
 ROOT = Path(__file__).parents[2]
 #: `jobsched up` that does not wait long for those that will not end.
 IMPATIENT_UP = """
-from jobsched import supervise
 from jobsched.cli import main
+from jobsched.host import supervise
 supervise.PATIENCE_S = 2.0
 main(["up"])
 """

@@ -78,12 +78,13 @@ def test_no_secret_is_in_a_fault_or_in_what_the_settings_look_like() -> None:
     *(("JOBSCHED_POLICY", value) for value in ("Balanced", "lifo")),
     *(("JOBSCHED_BANDS", value) for value in ("1,1", "10,1", "0,1", "1,,2", "nan", "1,inf", "a")),
     *(("JOBSCHED_TIERS", value) for value in ("5", "10,5", "0,5", "1,2,3", "5,x")),
-    *(("JOBSCHED_WORKERS", value) for value in ("0", "1025", "4.0", "many")),
+    *(("JOBSCHED_WORKERS", value) for value in ("0", "1025", "4.0", "many", "1_0", "+4", "\u0664", "9" * 25)),
     *(("JOBSCHED_MAX_ATTEMPTS", value) for value in ("0", "101")),
     *(("JOBSCHED_SLICE_BUDGET", value) for value in ("0", "-1", "nan", "inf", "1e-320", "1e308")),
     *(("JOBSCHED_OVERRUN_GRACE", value) for value in ("0", "nan", "1e308")),
     *(("JOBSCHED_LEASE", value) for value in ("0", "soon", "1e-9", "nan", "86401")),
     *(("JOBSCHED_REPAIR_EVERY", value) for value in ("0", "often", "1e-9", "nan", "86401")),
+    *(("WEB_CONCURRENCY", value) for value in ("x", "0", "2.5")),
     *(("DATABASE_URL", value) for value in ("mysql://host/db", "jobs")),
 ])
 def test_a_setting_that_can_not_be_used_is_named(name: str, value: str) -> None:
@@ -91,6 +92,12 @@ def test_a_setting_that_can_not_be_used_is_named(name: str, value: str) -> None:
         load({name: value})
     [fault] = raised.value.faults
     assert fault.startswith(f"{name}={value!r}: must be ")
+
+
+def test_of_a_long_value_a_fault_shows_the_beginning() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"PORT": "7" * 100_000})
+    assert len(str(raised.value)) < 300
 
 
 def test_all_faults_are_listed_together() -> None:
