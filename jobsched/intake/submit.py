@@ -8,9 +8,8 @@ does. What the board misses meanwhile, the sweep brings it.
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,15 +19,14 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from jobsched import tasks
-from jobsched.base import ours, redis_errors
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
+from jobsched.board.absence import if_redis_answers
 from jobsched.config import Settings
 from jobsched.domain import (
     LEAST_EXECUTION_TIME_S,
     TERMINAL,
     WAITING,
-    BoardLost,
     Conflict,
     ExecutionTimeTooLong,
     FieldError,
@@ -42,8 +40,6 @@ from jobsched.ledger import moves
 from jobsched.ledger.models import Job, Site, UserRecord, shared_now
 from jobsched.ledger.moves import waiting_job
 from jobsched.queues import schedule
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -218,17 +214,6 @@ def drop(board: Board, job_ids: Sequence[int]) -> None:
         failpoint("submit.withdrawn", effect="sql")
         board.drop(job_ids)
         failpoint("submit.dropped")
-
-
-@contextmanager
-def if_redis_answers(what: str) -> Iterator[None]:
-    """Go on without the board when Redis is away or has lost it: SQL has it all, and the sweep catches up."""
-    try:
-        yield
-    except (RedisError, BoardLost) as error:
-        why = redis_errors.sentence(error) if isinstance(error, RedisError) else error
-        log.warning("could not %s, the sweep will: %s", what, why)
-        ours.tell_once(log, what, error)
 
 
 def _fault_of_time(execution_time: float, settings: Settings) -> str | None:

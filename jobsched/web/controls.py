@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.jsontext import dumps
 from jobsched.board import LaneCount
+from jobsched.board.absence import if_redis_answers
 from jobsched.domain import Band, Invalid, Status
 from jobsched.intake import controls
-from jobsched.intake.submit import if_redis_answers
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES

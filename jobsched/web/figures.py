@@ -12,9 +12,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobsched import policy
 from jobsched.board import Board, SiteStanding
+from jobsched.board.absence import if_redis_answers
 from jobsched.config import Settings
 from jobsched.domain import Band, Status
-from jobsched.intake.submit import if_redis_answers
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web.schemas.outgoing import Hold
 

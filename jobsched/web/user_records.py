@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
+from jobsched.board.absence import if_redis_answers
 from jobsched.domain import FieldError, Invalid, NotFound, tier_of
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
-from jobsched.intake.submit import if_redis_answers
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures
 from jobsched.web.jobs import show_jobs
