@@ -152,9 +152,9 @@ class Faults:
                 self.counts[f"kill -9 {member.role}"] += 1
                 if member.role != "horse":
                     self._missing.append(kill)
-            return 0.0
-        # A role that is empty just now is tried again soon; one that bare RQ has not is not made up for by others.
-        return -KILL_EVERY_S[0] if role == "horse" else 0.0
+        # A role that is empty just now is not made up for by the others: the less there is to run, the more often they
+        # would be killed, until nobody lives for long enough to start anything.
+        return 0.0
 
     def _stop(self, rng: random.Random) -> float:
         role, lasts_s = rng.choices(list(STOPPED), list(STOPPED.values()))[0], rng.uniform(*STOPPED_S)
