@@ -81,7 +81,7 @@ def make_user(site: Site | None = None, **fields: Any) -> UserRecord:
 
 
 def make_job(user: UserRecord | None = None, site: Site | None = None, **fields: Any) -> Job:
-    """A committed pending job, of a new user at his home site when none is given. Needs the ``ledger`` fixture."""
+    """A committed pending job, of a new user of the site when none is given. Needs the ``ledger`` fixture."""
     user = user or make_user(site)
     execution_time = fields.pop("execution_time", 0.005)
     return _committed(Job(**{

@@ -194,7 +194,7 @@ def jain_of_windows(load: Workload, trace: Trace) -> float | None:
 
 
 def max_min(asked: Sequence[float], capacity: float) -> list[float]:
-    """The max-min fair division: nobody gets more than he asks for, and what he leaves is shared by the others."""
+    """The max-min fair division: nobody gets more than they ask for, and what they leave is shared by the others."""
     fair = [0.0] * len(asked)
     left = capacity
     order = sorted(range(len(asked)), key=asked.__getitem__)

@@ -26,7 +26,7 @@ STARTS_S = 10.0
 def real() -> Iterator[Redis]:
     """A Redis server of our own, for the block. Raises NoRedisServer, or JobschedError when it does not start.
 
-    Who simulates waits for it, and it for him, so both stay on one CPU.
+    The simulation and the server wait for each other, so both stay on one CPU.
     """
     with TemporaryDirectory(prefix="jobsched-simulate-") as directory, on_one_cpu():
         plan = embedded.plan(Path(directory), token_hex(16), keep=False)

@@ -74,7 +74,7 @@ def work(demands: Sequence[Demand], workers: int) -> dict[str, float]:
     """The load that ``workers`` are given to lanes for, in worker-seconds a second, by band name.
 
     It is that of the arrivals. Time that these leave goes to what waits already and may be served, which is then done
-    within LATELY_S seconds if that can be: a backlog draws no worker away from lanes whose arrivals need him.
+    within LATELY_S seconds if that can be: a backlog draws no worker away from lanes whose arrivals need it.
     """
     spare = workers * STABLE - sum(lane.load for lane in demands)
     behind = sum(lane.open_s for lane in demands) / LATELY_S
@@ -86,7 +86,7 @@ def wanted(demands: Sequence[Demand]) -> int:
     """The fewest workers who keep up with what comes, and do what waits and may be served within LATELY_S seconds.
 
     Nobody is busy for more than the plan's STABLE share of the time. Where there are two or more, one of them keeps
-    clear of the longest lane, as in the plan. At least one, so that a job that comes finds him.
+    clear of the longest lane, as in the plan. At least one, so that a job that comes finds one.
     """
     needs = [lane.load + lane.open_s / LATELY_S for lane in demands]
     workers = max(1, _ceil(sum(needs) / STABLE))

@@ -38,7 +38,7 @@ class Agreement:
     def propose(self, slots: Sequence[Slot]) -> bool:
         """Whether ``slots``, proposed AGREED times in a row, have now become the present plan.
 
-        Each worker's place in the plan stays his: see plan.handed_over.
+        Each worker keeps its place in the plan: see plan.handed_over.
         """
         proposed = Counter(slots)
         self._looks = self._looks + 1 if proposed == self._proposed else 1

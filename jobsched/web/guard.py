@@ -26,7 +26,7 @@ def install(app: Flask) -> None:
 
 
 def refuse_foreign_hosts() -> None:
-    """Refuse names that are not this machine's: one that an attacker's DNS points here would be same-origin to him."""
+    """Refuse names that are not this machine's: a name of an attacker's that points here has the attacker's origin."""
     if _split(f"//{request.host}").hostname not in (*_LOOPBACK, current.settings().host):
         raise Problem(421, f"this server is known as {', '.join(_LOOPBACK)}; not as {request.host!r}")
 

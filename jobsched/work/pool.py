@@ -114,7 +114,7 @@ class Seat:
         self._aim.value = self._slots.index(slot)
 
     def slot(self) -> plan.Slot:
-        """The slot that the worker should serve; known in his process, too."""
+        """The slot that the worker should serve; known in its process, too."""
         return self._slots[self._aim.value]
 
     def fill(self) -> str | None:

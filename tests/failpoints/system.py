@@ -129,7 +129,7 @@ class System:
 
         ended = self.ended(self.fork(once, armed=True))
         assert ended == (-signal.SIGKILL if self.way == "die" else 0), (self.directory / "log").read_text()
-        if not answer.exists():  # he was told nothing, or that it failed: he asks again
+        if not answer.exists():  # the client was told nothing, or that it failed, and asks again
             response = self.web.test_client().open(path, method=method, json=body, headers=headers)
             gone = method == "DELETE" and response.status_code == 404
             assert response.status_code < 300 or gone, response.text

@@ -17,7 +17,7 @@ SECOND = BANDS[3]
     ({1: 1}, {"task_05": 1}, 2, 1 + 1 + 2),
     # Tiers 1 + 2 + 3; jobs 2*5 + 1*4 + 3*1; capacity 3.
     ({1: 4, 2: 5, 3: 10}, {"task_01": 2, "task_02": 1, "task_05": 3}, 3, 6 + 17 + 3),
-    # A user who does not count is not in the mapping; his jobs are.
+    # A user who does not count is not in the mapping; the user's jobs are.
     ({}, {"task_03": 2, "task_04": 1}, 1, 0 + 3 * 2 + 2 * 1 + 1),
 ])
 def test_points_add_tiers_bands_and_capacity(

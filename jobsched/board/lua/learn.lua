@@ -9,7 +9,7 @@ local QUANTILES = {['50'] = 0.55, ['90'] = 0.93}  -- a little more than told: wh
 local QUEUED_90 = 0.95   -- for those in a worker's queue: lanes take turns, so their waits come in clusters
 local LEAST_STEP = 0.2   -- of a logarithm
 local MOST_ASKED, ASK_EVERY_S = 10000, 0.005  -- in each lane
-local AGAIN_S = 1        -- who has less before him is asked only when he is placed: seen later, he is about to go
+local AGAIN_S = 1        -- a job with less before it is asked only when placed: seen later, it is about to go
 local LONG_S = 10        -- of those who wait longer, fewer are asked: all that are asked wait at once
 local MOST_LATE = 4      -- that one call looks at
 

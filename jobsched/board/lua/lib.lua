@@ -11,8 +11,8 @@
 --                           joined:<band> (virtual time at which the tag was last raised to it),
 --                           work:<band> (estimates of its line, in microseconds), held_work:<band> (of these what
 --                           counts as held in the lane)
--- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that he adds
--- user:<user>       hash    total -> his waiting jobs; <site> -> those at one site
+-- tiers:<site>      hash    each user with jobs waiting here -> the tier weight that the user adds
+-- user:<user>       hash    total -> the user's waiting jobs; <site> -> those at one site
 -- jobs              hash    job -> "site user band execution_time attempt enqueued_at slice tag"; slice is - on a line
 --                           and ? when it was set aside, tag is the start tag in its line
 -- flight            zset    slices by the end of their lease
@@ -243,7 +243,7 @@ local function count(job, by)  -- one job more (1) or less (-1) on a line
   if here <= 0 then call('HDEL', counts, site) end
   if total <= 0 then call('DEL', counts) end
   -- A tier's border is crossed at no more than its own count of jobs, so at no more sites than that.
-  -- His first and his last one move no site but this.
+  -- The user's first and last job move no site but this.
   if total > 0 and total > by and tier_weight(user, total) ~= tier_weight(user, total - by) then
     contribute_everywhere(user)
   end

@@ -1,4 +1,4 @@
--- Drops what a user's counts say of sites at which he has no jobs waiting; a recount of a site mends the rest.
+-- Drops what a user's counts say of sites where no job of the user waits; a recount of a site mends the rest.
 -- ARGV     user
 -- returns  how many fields were dropped
 local counts, total, dropped = key('user', ARGV[1]), 0, 0

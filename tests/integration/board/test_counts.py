@@ -75,7 +75,7 @@ def test_a_user_who_crosses_a_tier_changes_the_points_of_all_his_sites(board: Bo
     assert board.standing(1).points == 1 + 8 + 1
     fifth = waiting_job(site=2, user=7)
     board.place([fifth])
-    # His fifth job, at another site, makes him VeryActive (2) at both.
+    # The user's fifth job, at another site, makes the user VeryActive (2) at both.
     assert (board.standing(1).points, board.standing(2).points) == (1 + 8 + 2, 1 + 2 + 2)
     board.drop([fifth.id])
     assert (board.standing(1).points, board.standing(2).points) == (1 + 8 + 1, 1)

@@ -1,4 +1,4 @@
-"""Whatever an operator does to a site, at whatever moment: what the site gets is bounded as if he had left it alone."""
+"""Whatever an operator does to a site, whenever: what the site gets is bounded as if nothing had been changed."""
 
 from __future__ import annotations
 

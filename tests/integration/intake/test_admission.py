@@ -133,7 +133,7 @@ def test_writers_at_the_same_time_do_not_exceed_it_together(client: FlaskClient)
 
 
 def _may_count(url: str, site: int) -> bool:
-    """Whether another writer would count a site's jobs now, rather than wait his turn."""
+    """Whether another writer would count a site's jobs now, rather than wait for its turn."""
     sqlite = url.startswith("sqlite")
     rival = create_engine(url, poolclass=NullPool, connect_args={"timeout": 0} if sqlite else {})
     lock = "BEGIN IMMEDIATE" if sqlite else f"SELECT id FROM sites WHERE id = {site} FOR NO KEY UPDATE NOWAIT"
