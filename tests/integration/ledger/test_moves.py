@@ -142,7 +142,7 @@ def test_of_starts_at_once_each_job_goes_to_one(ledger: Flask) -> None:
 
         return call
 
-    taken = at_once(moves, *map(start, slices))
+    taken = at_once(ledger, *map(start, slices))
 
     assert sorted(id_ for one in taken for id_ in one) == jobs
     for of, ids in zip(slices, taken, strict=True):
@@ -298,7 +298,7 @@ def test_of_wakes_at_once_each_job_is_woken_by_one(ledger: Flask) -> None:
         with writing() as session:
             return [j.id for j in writes.wake(session, NOW, 150)]
 
-    woken = [id_ for one in at_once(moves, wake, wake, wake) for id_ in one]
+    woken = [id_ for one in at_once(ledger, wake, wake, wake) for id_ in one]
 
     assert len(set(woken)) == len(woken)
     assert set(woken) <= set(due)
