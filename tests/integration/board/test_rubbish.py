@@ -19,6 +19,7 @@ from jobsched.board.scripts import text
 from jobsched.dispatch import repair
 from jobsched.dispatch.dispatcher import Dispatcher
 from jobsched.dispatch.repair import Sweeper
+from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, Site, UserRecord, db
 from jobsched.queues import lanes
@@ -78,7 +79,7 @@ class System:
             for seconds in (0.001, 0.05, 5.0) for i in range(6)))
         (running,) = cut(self.board, "task_01", lease_s=settings.lease_s, budget_s=0.002)
         with writing() as session:
-            runner.ledger.start(session, running)
+            moves.start(session, running)
         self.board.renew(running.id, settings.lease_s)
         cut(self.board, "task_03", lease_s=settings.lease_s)
         ended = cut(self.board, "task_01", lease_s=settings.lease_s)
