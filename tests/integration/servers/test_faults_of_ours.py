@@ -9,10 +9,10 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from jobsched.base import ours
-from jobsched.board import Board
+from jobsched.board import Board, absence
 from jobsched.cli import main
 from jobsched.config import Settings
-from jobsched.intake import controls, submit
+from jobsched.intake import controls
 from jobsched.staffing import capacity
 from jobsched.staffing.replan import Planner
 from tests.engine import draft as a_draft
@@ -70,7 +70,7 @@ def test_a_job_is_accepted_all_the_same_and_it_is_told(
         post(settings, board, a_draft("echo"))
     assert caplog.text.count("could not place jobs, the sweep will") == 3
     assert tracebacks(caplog) == 1
-    assert submit.log.name in caplog.text
+    assert absence.log.name in caplog.text
 
 
 def test_the_policy_of_the_settings_holds_and_it_is_told(
