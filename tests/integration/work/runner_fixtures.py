@@ -6,15 +6,20 @@ the name is meant to be there, though nothing but a test's argument names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from tests.engine import environment, people, runtime
+from jobsched.intake import submit
+from jobsched.ledger.models import Job
+from jobsched.work.runner import run_slice
+from tests.engine import as_arguments, cut, environment, job, people, post, runtime
 from tests.support import install
+
+Run = Callable[..., list[Job]]
 
 
 @pytest.fixture
@@ -29,6 +34,20 @@ def settings(settings: Settings, variables: Mapping[str, str], monkeypatch: pyte
 def board(redis: Redis) -> Board:
     """The runner's board, on a real Redis."""
     return install(Board(redis), "balanced")
+
+
+@pytest.fixture
+def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
+    """Submit jobs, take them as one slice, run it, and return their rows."""
+
+    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
+        ids = post(settings, board, *wishes)
+        (slice_,) = cut(board, "task_01", budget_s=10)
+        assert [fence.job for fence in slice_.jobs] == ids
+        run_slice(*as_arguments(slice_))
+        return [job(id_) for id_ in ids]
+
+    return submit_and_run
 
 
 @pytest.fixture(autouse=True)

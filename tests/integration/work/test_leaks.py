@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
-from jobsched.board import Board
-from jobsched.config import Settings
-from jobsched.intake import submit
 from jobsched.ledger.models import Job
-from jobsched.work.runner import run_slice
-from tests.engine import as_arguments, cut, draft, job, post
+from tests.engine import draft
+from tests.integration.work.runner_fixtures import Run
 from tests.integration.work.runner_fixtures import board as board
+from tests.integration.work.runner_fixtures import run as run
 from tests.integration.work.runner_fixtures import runner_here as runner_here
 from tests.integration.work.runner_fixtures import settings as settings
 from tests.leaking_tasks import GO_BACK, NEED_A_NEW_PROCESS, ROOT_ONLY
@@ -32,23 +30,6 @@ DEAF = ["SIGALRM ignored", "signals blocked", "a handler of SIGALRM"]
 def variables() -> dict[str, str]:
     """What the environment sets for the runner: to look at everything may take its time."""
     return {"JOBSCHED_TASKS": TASKS, "JOBSCHED_OVERRUN": "allow"}
-
-
-@pytest.fixture
-def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
-    """Submit jobs, take them as one slice, run it, and return their rows."""
-
-    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
-        ids = post(settings, board, *wishes)
-        (slice_,) = cut(board, "task_01", budget_s=10)
-        assert [fence.job for fence in slice_.jobs] == ids
-        run_slice(*as_arguments(slice_))
-        return [job(id_) for id_ in ids]
-
-    return submit_and_run
-
-
-Run = Callable[..., list[Job]]
 
 
 @pytest.mark.parametrize("leaks", [GO_BACK, NEED_A_NEW_PROCESS, pytest.param(ROOT_ONLY, marks=as_root)],

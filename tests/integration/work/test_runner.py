@@ -24,7 +24,9 @@ from jobsched.work.recording import record
 from jobsched.work.runner import run_slice
 from jobsched.work.running import RECORD_EVERY_S
 from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
+from tests.integration.work.runner_fixtures import Run
 from tests.integration.work.runner_fixtures import board as board
+from tests.integration.work.runner_fixtures import run as run
 from tests.integration.work.runner_fixtures import runner_here as runner_here
 from tests.integration.work.runner_fixtures import settings as settings
 from tests.support import eventually, install
@@ -40,23 +42,6 @@ def lease_s() -> float:
 def variables(lease_s: float) -> dict[str, str]:
     """What the environment sets for the runner."""
     return {"JOBSCHED_LEASE": str(lease_s)}
-
-
-@pytest.fixture
-def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
-    """Submit jobs, take them as one slice, run it, and return their rows."""
-
-    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
-        ids = post(settings, board, *wishes)
-        (slice_,) = cut(board, "task_01", budget_s=10)
-        assert [fence.job for fence in slice_.jobs] == ids
-        run_slice(*as_arguments(slice_))
-        return [job(id_) for id_ in ids]
-
-    return submit_and_run
-
-
-Run = Callable[..., list[Job]]
 
 
 def only_sqlite(function: Any) -> Any:

@@ -14,10 +14,11 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, draft, engine, job, post, starts
-from tests.integration.work.rough_fixtures import TASKS, Run, tallied
-from tests.integration.work.rough_fixtures import run as run
+from tests.integration.work.rough_fixtures import TASKS, tallied
 from tests.integration.work.rough_fixtures import variables as variables
+from tests.integration.work.runner_fixtures import Run
 from tests.integration.work.runner_fixtures import board as board
+from tests.integration.work.runner_fixtures import run as run
 from tests.integration.work.runner_fixtures import runner_here as runner_here
 from tests.integration.work.runner_fixtures import settings as settings
 from tests.support import eventually
