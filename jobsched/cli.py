@@ -90,11 +90,9 @@ def web() -> None:
     """Serve the pages and the API, with gunicorn."""
     from jobsched.work.loading import load_and_try_tasks
 
-    count = os.environ.pop("WEB_CONCURRENCY", "").strip()
-    if count and not count.isdecimal():  # gunicorn reads it before our configuration, which tells the other faults
-        load_and_try_tasks({**os.environ, "WEB_CONCURRENCY": count})
-    if count:
-        os.environ["WEB_CONCURRENCY"] = count
+    if not os.environ.get("WEB_CONCURRENCY", "1").strip().isdecimal():  # gunicorn reads it before our configuration
+        load_and_try_tasks(os.environ)  # raises with all faults, unless the value is blank, as good as unset
+        del os.environ["WEB_CONCURRENCY"]
     arguments = ["--config", "python:jobsched.host.gunicorn", "jobsched.web:application()"]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -176,7 +177,7 @@ def _path(raw: str, default: str) -> Path:
 
 def _integer(raw: str) -> int:
     """Digits of ASCII only, and not thousands of them: int() takes ``1_0`` and digits of all scripts as well."""
-    if not (raw.strip().isascii() and raw.strip().isdecimal() and len(raw) < 20):
+    if not re.fullmatch(r"[0-9]{1,19}", raw.strip()):
         raise ValueError(raw)
     return int(raw)
 
