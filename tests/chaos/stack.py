@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -24,11 +25,12 @@ from tests.chaos.tasks import NOTES
 from tests.support import eventually
 
 REPOSITORY = Path(__file__).parents[2]
+_HERE = shlex.quote(str(REPOSITORY))
 PROCFILE = f"""\
-web: gunicorn --config {REPOSITORY}/gunicorn.conf.py --chdir {REPOSITORY} app:app
+web: gunicorn --config {_HERE}/gunicorn.conf.py --chdir {_HERE} app:app
 dispatcher-1: python -m jobsched dispatcher
 dispatcher-2: python -m jobsched dispatcher
-worker: python {REPOSITORY}/worker.py
+worker: python {_HERE}/worker.py
 scheduler: python -m jobsched scheduler
 """
 #: How long the stack may take to end on SIGTERM, in seconds.
