@@ -25,9 +25,14 @@ OPTIONS = ("--queue-class", "jobsched.queues.monitor.MonitorQueue",
 
 
 def main(url: str, args: Sequence[str]) -> None:
-    """``rq info`` on the Redis at ``url`` with our classes; ``args`` are its own options and queues. Exits."""
+    """``rq info`` on the Redis at ``url`` with our classes; ``args`` are its own options and queues. Exits.
+
+    Raises RedisError when Redis does not answer at the start, of which RQ would print an errno.
+    """
     from rq.cli.cli import main as rq
 
+    with Redis.from_url(url) as redis:
+        redis.ping()
     rq.main(["info", "--url", url, *args, *OPTIONS], prog_name="jobsched")
 
 

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from jobsched.config import Settings
+from jobsched.host.embedded import free_port
 from jobsched.queues.monitor import OPTIONS
 from tests import forged
 from tests.engine import ROOT, environment, running
@@ -127,6 +128,17 @@ def test_looking_again_and_again_runs_nothing(redis: Redis, env: dict[str, str],
         assert info.end(signal.SIGINT) == 0
 
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("way", [(), ("--raw",), ("--interval", "1"), ("-W", "band-1ms")])
+def test_redis_that_is_away_is_one_sentence_without_its_password(env: dict[str, str], way: tuple[str, ...]) -> None:
+    away = {**env, "REDIS_URL": f"redis://:hidden@127.0.0.1:{free_port()}/0"}
+
+    done = subprocess.run([*JOBSCHED, *way], env=away, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"jobsched: Redis does not answer: .*\n", done.stderr)
+    assert "hidden" not in done.stderr
 
 
 def documented() -> list[str]:
