@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobsched.config import load
-from jobsched.domain import Band
+from jobsched.domain import Bands
 from jobsched.simulate import marks, report
 from jobsched.simulate.runs import Order, Outcome
 from jobsched.staffing import plan
@@ -45,7 +45,7 @@ def write(page: Path, part: str, lines: Iterable[str]) -> None:
     page.write_text("".join([before, begin, *(f"{line}\n" for line in lines), end, after]))
 
 
-def _runs(outcomes: Sequence[Outcome], bands: Sequence[Band]) -> Iterator[str]:
+def _runs(outcomes: Sequence[Outcome], bands: Bands) -> Iterator[str]:
     for outcome in outcomes:
         single = " (one lane)" if len(outcome.house.bands) == 1 else ""
         yield from ("", f"**{report.headline(outcome.load)}**{single}; workers: {plan.told(outcome.house.slots)}", "")
@@ -64,7 +64,7 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _draw(outcomes: Sequence[Outcome], bands: Sequence[Band]) -> None:
+def _draw(outcomes: Sequence[Outcome], bands: Bands) -> None:
     PICTURES.mkdir(exist_ok=True)
     left = dict(DRAWN)
     for outcome in outcomes:

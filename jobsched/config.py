@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobsched.base.addresses import database_url, redacted, redis_url, sqlite_url
-from jobsched.domain import Band, ConfigError, Tier, bands_of, tiers_of
+from jobsched.domain import Bands, ConfigError, Tier, tiers_of
 from jobsched.policy import POLICIES
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Settings:
     port: int
     #: The name of a row of ``policy.POLICIES``.
     policy: str
-    bands: tuple[Band, ...]
+    bands: Bands
     tiers: tuple[Tier, ...]
     #: Worker processes that ``worker.py`` starts on this host.
     workers: int
@@ -95,7 +95,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     home = home_of(env)
     port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
     policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
-    bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: bands_of([_seconds(b) for b in raw.split(",")]),
+    bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: Bands.of([_seconds(b) for b in raw.split(",")]),
                  "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
     tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([_integer(b) for b in raw.split(",")]),
                  "two ascending counts of pending jobs, as 5,10")

@@ -77,26 +77,50 @@ class Band:
 LEAST_EXECUTION_TIME_S = 1e-6
 
 
-def bands_of(bounds_s: Sequence[float]) -> tuple[Band, ...]:
-    """Bands ``task_01`` ... for ascending upper bounds in seconds; the quickest weighs most.
+class Bands(tuple[Band, ...]):
+    """The bands of an installation, the shortest first; at least one."""
 
-    Raises ValueError when the bounds are empty, below LEAST_EXECUTION_TIME_S, or not ascending.
-    """
-    if not bounds_s or min(bounds_s) < LEAST_EXECUTION_TIME_S or list(bounds_s) != sorted(set(bounds_s)):
-        raise ValueError(f"bands need ascending upper bounds in seconds, each at least {LEAST_EXECUTION_TIME_S:f}")
-    count = len(bounds_s)
-    return tuple(Band(f"task_{i + 1:02d}", float(bound), count - i) for i, bound in enumerate(bounds_s))
+    __slots__ = ()
 
+    @classmethod
+    def of(cls, bounds_s: Sequence[float]) -> Bands:
+        """Bands ``task_01`` ... for ascending upper bounds in seconds; the quickest weighs most.
 
-def band_of(execution_time: float, bands: Sequence[Band]) -> Band:
-    """The first band whose bound holds ``execution_time`` (seconds).
+        Raises ValueError when the bounds are empty, below LEAST_EXECUTION_TIME_S, or not ascending.
+        """
+        if not bounds_s or min(bounds_s) < LEAST_EXECUTION_TIME_S or list(bounds_s) != sorted(set(bounds_s)):
+            raise ValueError(f"bands need ascending upper bounds in seconds, each at least {LEAST_EXECUTION_TIME_S:f}")
+        count = len(bounds_s)
+        return cls(Band(f"task_{i + 1:02d}", float(bound), count - i) for i, bound in enumerate(bounds_s))
 
-    Raises ExecutionTimeTooLong above the last bound.
-    """
-    for band in bands:
-        if execution_time <= band.bound_s:
-            return band
-    raise ExecutionTimeTooLong(execution_time, bands[-1].bound_s)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each band."""
+        return tuple(band.name for band in self)
+
+    @property
+    def longest(self) -> Band:
+        """The last band: no estimate may be above its bound."""
+        return self[-1]
+
+    def named(self, name: str) -> Band | None:
+        """The band of that name; None when there is none, since a job may be older than the settings."""
+        return next((band for band in self if band.name == name), None)
+
+    def label(self, name: str) -> str:
+        """The label of the band of that name; the name itself when there is no such band."""
+        band = self.named(name)
+        return band.label if band else name
+
+    def holding(self, execution_time: float) -> Band:
+        """The first band whose bound holds ``execution_time`` (seconds).
+
+        Raises ExecutionTimeTooLong above the last bound.
+        """
+        for band in self:
+            if execution_time <= band.bound_s:
+                return band
+        raise ExecutionTimeTooLong(execution_time, self.longest.bound_s)
 
 
 @dataclass(frozen=True)

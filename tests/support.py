@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from jobsched.board import Board
-from jobsched.domain import Band, Slice, Tier, WaitingJob, band_of, bands_of, tiers_of
+from jobsched.domain import Band, Bands, Slice, Tier, WaitingJob, tiers_of
 from jobsched.ledger import schema
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job, Site, UserRecord, db
@@ -20,7 +20,7 @@ from jobsched.policy import POLICIES
 T = TypeVar("T")
 
 #: The bands and tiers of an installation that sets none.
-BANDS: tuple[Band, ...] = bands_of([0.001, 0.01, 0.1, 1.0, 10.0])
+BANDS = Bands.of([0.001, 0.01, 0.1, 1.0, 10.0])
 TIERS: tuple[Tier, ...] = tiers_of([5, 10])
 
 _ids = count(1)
@@ -55,7 +55,7 @@ def install(board: Board, policy: str, bands: Sequence[Band] = BANDS, tiers: Seq
 def waiting_job(id: int | None = None, *, site: int = 1, user: int = 1, execution_time: float = 1.0,
                 attempt: int = 0, enqueued_at: float = 1_700_000_000.0) -> WaitingJob:
     """A job as the board sees it, in the band of its execution time; ids count up when none is given."""
-    band = band_of(execution_time, BANDS).name
+    band = BANDS.holding(execution_time).name
     return WaitingJob(next(_ids) if id is None else id, site, user, band, execution_time, attempt, enqueued_at)
 
 
@@ -86,7 +86,7 @@ def make_job(user: UserRecord | None = None, site: Site | None = None, **fields:
     execution_time = fields.pop("execution_time", 0.005)
     return _committed(Job(**{
         "user_id": user.id, "site_id": site.id if site else user.site_id, "execution_time": execution_time,
-        "band": band_of(execution_time, BANDS).name, "max_attempts": 3, **fields,
+        "band": BANDS.holding(execution_time).name, "max_attempts": 3, **fields,
     }))
 
 

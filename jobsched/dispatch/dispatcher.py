@@ -101,11 +101,11 @@ class Dispatcher:
         """Hand what workers have set aside, for lack of its task, to those of its lane that know it."""
         asides, handed = self._board.asides(), 0
         codes = self._board.codes() if asides else {}
-        bands = {band.name: band for band in self._settings.bands}
         for name, task in asides:
-            for code in codes.get(name, []) if name in bands else ():
-                if task in code.tasks:
-                    handed += self._hand_on_to(bands[name], task, code, budget_s)
+            if band := self._settings.bands.named(name):
+                for code in codes.get(name, []):
+                    if task in code.tasks:
+                        handed += self._hand_on_to(band, task, code, budget_s)
         return handed
 
     def _hand_on_to(self, band: Band, task: str, code: Code, budget_s: float) -> int:

@@ -193,13 +193,13 @@ class Sweeper:
     def expired_leases(self) -> int:
         """A slice fell silent: end it, give its running jobs back, and place what is pending again."""
         mended = 0
-        bands = {band.name: band for band in self._settings.bands}
         self._board.forget_codes()
         codes = self._board.codes()
         lanes.forget_side_queues(self._redis, self._settings.bands, codes)
-        for slice_id, (band, jobs) in self._board.expired(PORTION).items():
-            there = [code.id for code in codes.get(band, [])]
-            if band in bands and lanes.waits_in_queue(self._redis, bands[band], slice_id, there):
+        for slice_id, (name, jobs) in self._board.expired(PORTION).items():
+            there = [code.id for code in codes.get(name, [])]
+            band = self._settings.bands.named(name)
+            if band and lanes.waits_in_queue(self._redis, band, slice_id, there):
                 self._board.renew(slice_id, self._settings.lease_s, started=False)
                 failpoint("repair.queued_lease_renewed")
                 continue

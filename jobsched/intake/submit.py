@@ -33,7 +33,6 @@ from jobsched.domain import (
     Invalid,
     NotFound,
     Status,
-    band_of,
 )
 from jobsched.intake import admission, estimates
 from jobsched.ledger import moves
@@ -63,7 +62,7 @@ def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: S
     open_ = {pointer: (draft.site, draft.task) for pointer, draft in drafts.items() if draft.execution_time is None}
     sites = _present(session, Site, {site for site, _ in open_.values()})
     known = estimates.estimates(session, (of for of in open_.values() if of[0] in sites))
-    bound_s = settings.bands[-1].bound_s
+    bound_s = settings.bands.longest.bound_s
     return {**drafts, **{
         pointer: dataclasses.replace(drafts[pointer], execution_time=known[of].within(bound_s), estimated=True)
         for pointer, of in open_.items() if of in known
@@ -220,7 +219,7 @@ def _fault_of_time(execution_time: float, settings: Settings) -> str | None:
     if not execution_time >= LEAST_EXECUTION_TIME_S:
         return f"must be at least {LEAST_EXECUTION_TIME_S:f} s"
     try:
-        band_of(execution_time, settings.bands)
+        settings.bands.holding(execution_time)
     except ExecutionTimeTooLong as error:
         return str(error)
     return None
@@ -273,7 +272,7 @@ def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:
         "execution_time": draft.execution_time,
         "estimated": draft.estimated,
         "overruns": 0,
-        "band": band_of(draft.execution_time, settings.bands).name,
+        "band": settings.bands.holding(draft.execution_time).name,
         "status": (Status.SCHEDULED if later else Status.PENDING).value,
         "run_at": draft.run_at,
         "max_attempts": settings.max_attempts,

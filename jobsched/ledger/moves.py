@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from jobsched.domain import TRANSITIONS, WAITING, Band, Fence, Slice, Status, WaitingJob
+from jobsched.domain import TRANSITIONS, WAITING, Bands, Fence, Slice, Status, WaitingJob
 from jobsched.ledger.models import Job, shared_now, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
@@ -176,14 +176,14 @@ def still_pending(session: Session, jobs: Iterable[int]) -> list[WaitingJob]:
     return _read(session, _pending().where(Job.id.in_(list(jobs))))
 
 
-def assign_bands(session: Session, bands: Sequence[Band]) -> int:
+def assign_bands(session: Session, bands: Bands) -> int:
     """Put waiting jobs into the bands that hold them; the last takes what no band holds. Returns how many moved.
 
     One that has overrun a lane stays in the longer one that it was put into, as long as there is a band of that name.
     """
     moved, low = 0, 0.0
     for i, band in enumerate(bands):
-        fits = Job.execution_time <= band.bound_s if band is not bands[-1] else true()
+        fits = Job.execution_time <= band.bound_s if band is not bands.longest else true()
         demoted = and_(Job.overruns > 0, Job.band.in_([longer.name for longer in bands[i + 1 :]]))
         moved += _count(session.execute(
             update(Job)

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
-from jobsched.domain import Band, Tier
+from jobsched.domain import Bands, Tier
 from jobsched.policy import points
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.workloads import Workload
@@ -21,7 +21,7 @@ def one_queue(load: Workload) -> Trace:
     return _queued("one queue", load, [0] * len(load), [load.workers])
 
 
-def queue_a_band(load: Workload, bands: Sequence[Band]) -> Trace:
+def queue_a_band(load: Workload, bands: Bands) -> Trace:
     """One queue a band, each with equally many workers of its own; with fewer workers than bands, neighbours share."""
     queues = min(load.workers, len(bands))
     of_band = [index * queues // len(bands) for index in range(len(bands))]
@@ -39,7 +39,7 @@ def _queued(name: str, load: Workload, queue_of: Sequence[int], workers: Sequenc
     return Trace(name, start, finish)
 
 
-def drain_the_top_site(load: Workload, bands: Sequence[Band], tiers: Sequence[Tier]) -> Trace:
+def drain_the_top_site(load: Workload, bands: Bands, tiers: Sequence[Tier]) -> Trace:
     """Whenever the queue is empty, all pending jobs of the site with most points go into it: a naive distributor."""
     waiting = _Sites(load, bands, tiers)
     queue: deque[int] = deque()
@@ -113,7 +113,7 @@ def shortest_remaining(load: Workload) -> Trace:
 class _Sites:
     """The pending jobs of each site, and its points."""
 
-    def __init__(self, load: Workload, bands: Sequence[Band], tiers: Sequence[Tier]) -> None:
+    def __init__(self, load: Workload, bands: Bands, tiers: Sequence[Tier]) -> None:
         self._load, self._bands, self._tiers = load, bands, tiers
         self._band_of = load.bands(bands)
         self._jobs: dict[int, list[int]] = {}

@@ -19,7 +19,7 @@ from typing import Any
 from redis import Redis
 
 from jobsched.board import Board
-from jobsched.domain import Band, SiteFacts, Slice, Tier, WaitingJob
+from jobsched.domain import Bands, SiteFacts, Slice, Tier, WaitingJob
 from jobsched.policy import Policy
 from jobsched.queues.lanes import window
 from jobsched.simulate.expectations import Inspector, Look
@@ -34,7 +34,7 @@ LEASE_S = 1e9
 class House:
     """The installation that is simulated. ``overhead_s`` is what a slice costs its worker before its first job."""
 
-    bands: tuple[Band, ...]
+    bands: Bands
     tiers: tuple[Tier, ...]
     slots: tuple[Slot, ...]
     slice_budget_s: float

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobsched.domain import LEAST_EXECUTION_TIME_S, Band
+from jobsched.domain import LEAST_EXECUTION_TIME_S, Bands
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 
 #: A job may take so many times the last band's bound: what takes longer is a slip, and would take hours to walk over.
@@ -22,7 +22,7 @@ _FIELDS = ("at", "execution_time", "length", "site", "user")
 _MOST_SHOWN = 40
 
 
-def from_file(path: Path, workers: int, bands: Sequence[Band]) -> Workload:
+def from_file(path: Path, workers: int, bands: Bands) -> Workload:
     """The jobs of a JSON-lines file, an object a line, in any order; blank lines are left out.
 
     It has ``at``, in seconds from the start, up to LATEST_S; ``execution_time`` in seconds, up to the last band's
@@ -37,7 +37,7 @@ def from_file(path: Path, workers: int, bands: Sequence[Band]) -> Workload:
         raise BadWorkload(f"{path} can not be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadWorkload(f"{path} can not be read: it is not text in UTF-8") from error
-    arrivals = list(_arrivals(path, lines, bands[-1].bound_s))
+    arrivals = list(_arrivals(path, lines, bands.longest.bound_s))
     if not arrivals:
         raise BadWorkload(f"no jobs in {path}")
     return workload(path.stem, workers, arrivals)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobsched.config import Settings
-from jobsched.domain import Band
+from jobsched.domain import Bands
 from jobsched.simulate import stability
 from jobsched.simulate.measures import Spread
 from jobsched.simulate.runs import Order, Outcome, run
@@ -87,7 +87,7 @@ def _stable() -> list[Mark]:
     ]
 
 
-def _plan(outcome: Outcome) -> tuple[Mapping[str, float], Sequence[Slot], Sequence[Band]]:
+def _plan(outcome: Outcome) -> tuple[Mapping[str, float], Sequence[Slot], Bands]:
     bands = outcome.house.bands
     return outcome.load.load_by_band(bands), outcome.house.slots, bands
 

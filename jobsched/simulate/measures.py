@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, TypeVar
 
-from jobsched.domain import Band
+from jobsched.domain import Bands
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.expectations import Kept, kept
 from jobsched.simulate.stability import left_waiting
@@ -69,7 +69,7 @@ class Result:
     told: Mapping[str, Kept]
 
 
-def measure(load: Workload, trace: Trace, bands: Sequence[Band]) -> Result:
+def measure(load: Workload, trace: Trace, bands: Bands) -> Result:
     """All that is told of a policy."""
     band_of = load.bands(bands)
     waits = [max(0.0, f - at - size) for f, at, size in zip(trace.finish, load.at, load.length, strict=True)]
@@ -105,7 +105,7 @@ def spread(numbers: Iterable[float]) -> Spread:
                   tuple(quantile(q) for q in told))
 
 
-def _by_band(numbers: Sequence[float], band_of: Sequence[int], bands: Sequence[Band]) -> dict[str, Spread]:
+def _by_band(numbers: Sequence[float], band_of: Sequence[int], bands: Bands) -> dict[str, Spread]:
     groups: dict[int, list[float]] = defaultdict(list)
     for number, index in zip(numbers, band_of, strict=True):
         groups[index].append(number)

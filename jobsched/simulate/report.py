@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobsched.domain import Band
+from jobsched.domain import Bands
 from jobsched.simulate.measures import CURVE, Result, Spread
 from jobsched.simulate.plots import Chart, Line
 from jobsched.simulate.runs import Outcome
@@ -38,7 +38,7 @@ def _flat(who: str, what: str, spread: Spread) -> dict[str, float]:
     return {f"{who}{which}_{what}": getattr(spread, which) for which in ("mean", "p50", "p99", "max")}
 
 
-def tables(outcome: Outcome, bands: Sequence[Band]) -> list[Table]:
+def tables(outcome: Outcome, bands: Bands) -> list[Table]:
     """The results for a terminal: slowdown and fairness, waits, what was told of starts, slowdown by band."""
     told = [_told(outcome.results)] if any(result.told for result in outcome.results) else []
     return [_slowdowns(outcome), _waits(outcome.results), *told, _by_band(outcome.results, bands)]
@@ -81,7 +81,7 @@ def _told(results: Sequence[Result]) -> Table:
     return table
 
 
-def _by_band(results: Sequence[Result], bands: Sequence[Band]) -> Table:
+def _by_band(results: Sequence[Result], bands: Bands) -> Table:
     seen = [band for band in bands if any(band.name in result.slowdown_by_band for result in results)]
     table = _table("slowdown by band: mean / p99", *(f"to {band.label}" for band in seen))
     for result in results:
@@ -130,7 +130,7 @@ figure { margin: 1.5rem 0; } figcaption { font-weight: 600; } svg { max-width: 1
 """
 
 
-def page(outcomes: Iterable[Outcome], bands: Sequence[Band], first: Sequence[Table] = ()) -> str:
+def page(outcomes: Iterable[Outcome], bands: Bands, first: Sequence[Table] = ()) -> str:
     """A page in one file: the ``first`` tables, then tables and plots for each workload."""
     body = "".join(map(_html, first)) + "".join(_section(outcome, bands) for outcome in outcomes)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>jobsched simulate</title>'
@@ -138,12 +138,12 @@ def page(outcomes: Iterable[Outcome], bands: Sequence[Band], first: Sequence[Tab
             f"<body><h1>jobsched simulate</h1>\n{body}</body></html>\n")
 
 
-def _section(outcome: Outcome, bands: Sequence[Band]) -> str:
+def _section(outcome: Outcome, bands: Bands) -> str:
     tables_ = "".join(f'<div class="scroll">{_html(table)}</div>' for table in tables(outcome, bands))
     return f"<section>{tables_}{''.join(chart.figure() for chart in charts(outcome, bands).values())}</section>\n"
 
 
-def charts(outcome: Outcome, bands: Sequence[Band]) -> Mapping[str, Chart]:
+def charts(outcome: Outcome, bands: Bands) -> Mapping[str, Chart]:
     """The plots of a workload, by a short name."""
     load, results = outcome.load, outcome.results
     seen = [band for band in bands if any(band.name in result.slowdown_by_band for result in results)]

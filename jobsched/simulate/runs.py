@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jobsched.config import Settings
+from jobsched.domain import Bands
 from jobsched.policy import POLICIES
 from jobsched.simulate import baselines, server, workloads
 from jobsched.simulate.engine import House, Simulation, Trace
@@ -113,7 +114,7 @@ def _begin(progress: Progress, load: Workload, name: str) -> None:
 
 def house_of(settings: Settings, order: Order, load: Workload) -> House:
     """The installation of the settings, with the workload's workers."""
-    bands = settings.bands[-1:] if order.single_lane else settings.bands
+    bands = Bands(settings.bands[-1:]) if order.single_lane else settings.bands
     known = None if order.even else load.load_by_band(bands)
     return House(bands, settings.tiers, tuple(plan.slots(load.workers, bands, known)),
                  settings.slice_budget_ms / 1000, order.overhead_ms / 1000)

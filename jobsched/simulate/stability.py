@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobsched.domain import Band
+from jobsched.domain import Bands
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.workloads import Workload
 from jobsched.staffing.plan import Slot
 
 
-def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequence[Band]) -> float:
+def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> float:
     """The load of each lane and all longer ones over their workers, where that is largest; stable below 1.
 
     ``load`` is in worker-seconds a second, by band.
@@ -22,7 +22,7 @@ def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequenc
     return max(work / workers for work, workers in _tails(load, slots, bands))
 
 
-def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequence[Band]) -> float:
+def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> float:
     """How many workers more or less than its share of the load any lane with all longer ones has, at most.
 
     Of lanes that share workers only the first counts: these have no workers apart.
@@ -33,7 +33,7 @@ def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequen
                for band, (work, workers) in zip(bands, _tails(load, slots, bands), strict=True) if band in firsts)
 
 
-def left_waiting(load: Workload, trace: Trace, bands: Sequence[Band]) -> float:
+def left_waiting(load: Workload, trace: Trace, bands: Bands) -> float:
     """The share of all work that waits in one lane, at most, when the last job arrives.
 
     A lane whose workers can not keep up leaves the same share behind however long it goes on: of a load of 1.1 per
@@ -47,7 +47,7 @@ def left_waiting(load: Workload, trace: Trace, bands: Sequence[Band]) -> float:
     return max(left) / (sum(load.length) or 1.0)
 
 
-def _tails(load: Mapping[str, float], slots: Sequence[Slot], bands: Sequence[Band]) -> list[tuple[float, int]]:
+def _tails(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> list[tuple[float, int]]:
     """For each lane: the load of it and all longer ones, and who can do that."""
     tails = []
     for first in range(len(bands)):

@@ -14,7 +14,7 @@ from random import Random
 from statistics import NormalDist
 from typing import NamedTuple
 
-from jobsched.domain import Band, JobschedError
+from jobsched.domain import Bands, JobschedError
 from jobsched.host import demo
 
 #: Drawn workloads have this many sites, each with this many users.
@@ -75,16 +75,16 @@ class Workload:
         span = self.at[-1] - self.at[0] if self.at else 0.0
         return sum(self.length) / span / self.workers if span else math.inf
 
-    def bands(self, bands: Sequence[Band]) -> array[int]:
+    def bands(self, bands: Bands) -> array[int]:
         """The index of each job's band, by what it says of itself. Raises BadWorkload above the last bound."""
         bounds = [band.bound_s for band in bands]
         if self.estimate and max(self.estimate) > bounds[-1]:
             raise BadWorkload(f"{self.name}: a job says {max(self.estimate):g} s, the last band ends at {bounds[-1]:g}")
         return array("b", [bisect_left(bounds, estimate) for estimate in self.estimate])
 
-    def load_by_band(self, bands: Sequence[Band]) -> dict[str, float]:
+    def load_by_band(self, bands: Bands) -> dict[str, float]:
         """Worker-seconds that arrive each second, by band name: arrival rate times mean time."""
-        work = dict.fromkeys((band.name for band in bands), 0.0)
+        work = dict.fromkeys(bands.names, 0.0)
         for index, length in zip(self.bands(bands), self.length, strict=True):
             work[bands[index].name] += length
         span = (self.at[-1] - self.at[0] if self.at else 0.0) or 1.0

@@ -92,10 +92,9 @@ def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
     """Jobs as JSON, with the names of their users and sites."""
     users = figures.names(session, UserRecord, {job.user_id for job in jobs})
     sites = figures.names(session, Site, {job.site_id for job in jobs})
-    labels = {band.name: band.label for band in current.settings().bands}
-    root = request.script_root
+    label, root = current.settings().bands.label, request.script_root
     return [
-        _show(job, users[job.user_id], sites[job.site_id], labels.get(job.band, job.band), root) for job in jobs
+        _show(job, users[job.user_id], sites[job.site_id], label(job.band), root) for job in jobs
     ]
 
 

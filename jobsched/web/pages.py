@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from jobsched import tasks
-from jobsched.domain import TERMINAL, WAITING, Band, Status
+from jobsched.domain import TERMINAL, WAITING, Bands, Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import Site, UserRecord, utcnow
 from jobsched.policy import POLICIES, Policy
@@ -87,7 +87,7 @@ class Choices:
         return current.settings().policy
 
     @property
-    def bands(self) -> Sequence[Band]:
+    def bands(self) -> Bands:
         return current.settings().bands
 
     @property

@@ -18,7 +18,7 @@ from jobsched.base import aside, ours, redis_errors
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
-from jobsched.domain import Band, BoardBroken, BoardLost, Status
+from jobsched.domain import Band, Bands, BoardBroken, BoardLost, Status
 from jobsched.intake import controls
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
@@ -192,7 +192,7 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
     }
     try:
         lanes = {lane.band: lane for lane in board.lanes()}
-        if lanes.keys() != {band.name for band in settings.bands}:
+        if lanes.keys() != set(settings.bands.names):
             return Pulse(settings.policy, note=_BOARD_BROKEN, **found)
         rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
         policy = board.rules().policy
@@ -225,7 +225,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         others=beat.others,
         set_aside=beat.set_aside,
         running=_running(session, [worker.slice for worker in beat.workers or () if worker.slice]),
-        latest=_latest(session, {band.name: band.label for band in bands}, now),
+        latest=_latest(session, bands, now),
         has_sites=session.scalar(select(Site.id).limit(1)) is not None,
         has_users=session.scalar(select(UserRecord.id).limit(1)) is not None,
         note=beat.note,
@@ -309,7 +309,7 @@ def _running(session: Session, slices: Iterable[str]) -> dict[str, list[int]]:
     return jobs
 
 
-def _latest(session: Session, labels: Mapping[str, str], now: datetime) -> tuple[LatestJob, ...]:
+def _latest(session: Session, bands: Bands, now: datetime) -> tuple[LatestJob, ...]:
     rows = session.execute(
         select(Job.id, Job.site_id, Site.name.label("site_name"), Job.user_id, UserRecord.name.label("user_name"),
                Job.task, Job.band, Job.execution_time, Job.status, Job.attempt, Job.submitted_at, Job.enqueued_at,
@@ -317,7 +317,7 @@ def _latest(session: Session, labels: Mapping[str, str], now: datetime) -> tuple
         .join(Site, Site.id == Job.site_id).join(UserRecord, UserRecord.id == Job.user_id)
         .order_by(Job.id.desc()).limit(LATEST_JOBS)
     )
-    return tuple(_latest_job(row, labels.get(row.band, row.band), now) for row in rows)
+    return tuple(_latest_job(row, bands.label(row.band), now) for row in rows)
 
 
 def _latest_job(row: Any, band: str, now: datetime) -> LatestJob:

@@ -75,7 +75,7 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
     site = session.get_one(Site, job.site_id)
     told = _ask(board, job, settings) if Status(job.status) in (Status.PENDING, Status.SCHEDULED) else _Told()
     return Facts(
-        now=utcnow(), status=Status(job.status), label=_label(settings, job.band), attempt=job.attempt,
+        now=utcnow(), status=Status(job.status), label=settings.bands.label(job.band), attempt=job.attempt,
         max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
         site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
         trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,
@@ -85,7 +85,8 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
 
 
 def _ask(board: Board, job: Job, settings: Settings) -> _Told:
-    queue = next((band.queue for band in settings.bands if band.name == job.band), "")
+    band = settings.bands.named(job.band)
+    queue = band.queue if band else ""
     state = RedisState()
     try:
         state = redis_state.read(board.redis)
@@ -112,10 +113,6 @@ def _in_trouble(error: RedisError, state: RedisState) -> _Told:
         case Sort.REFUSED:
             return _Told(trouble="redis_refuses", said=redis_errors.sentence(error))
     return _Told(trouble="redis_away")
-
-
-def _label(settings: Settings, band: str) -> str:
-    return next((one.label for one in settings.bands if one.name == band), band)
 
 
 def _place(place: int, of: int) -> PlaceOut:

@@ -5,7 +5,6 @@ Nothing here does I/O or reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Any
 
 from jobsched import tasks
 from jobsched.config import Settings
-from jobsched.domain import Band, Status
+from jobsched.domain import Bands, Status
 from jobsched.ledger.moves import Outcome, StartedJob
 
 #: Without a ``timeout_s`` of its task, a start may take this many times its band's bound, and at least LEAST_LIMIT_S.
@@ -40,14 +39,14 @@ def limit_s(job: StartedJob, settings: Settings) -> float:
         said = tasks.find(job.task).timeout_s
         if said is not None:
             return said
-    band = _band(job, settings.bands)
+    band = settings.bands.named(job.band)
     return max(LEAST_LIMIT_S, LIMIT_FACTOR * (band.bound_s if band else job.execution_time))
 
 
 def overrun_s(job: StartedJob, settings: Settings) -> float | None:
     """After how many seconds one start of a job overruns its lane; None where it may go on up to its limit."""
-    band = _band(job, settings.bands)
-    last = band is settings.bands[-1]
+    band = settings.bands.named(job.band)
+    last = band is settings.bands.longest
     if band is None or settings.overrun == "allow" or (last and settings.overrun == "demote"):
         return None
     return band.bound_s + settings.overrun_grace_ms / 1000
@@ -92,20 +91,15 @@ def _next_start(start: Start) -> datetime | None:
     return run_at if run_at and run_at.year < NO_YEAR else None
 
 
-def _demoted(start: Start, why: str, bands: Sequence[Band]) -> Outcome:
+def _demoted(start: Start, why: str, bands: Bands) -> Outcome:
     """Into the next lane; counted as an attempt only when its work may not be done again for nothing."""
     job = start.job
     if not start.may_repeat and job.attempt >= job.max_attempts:
         return failed(start, f"{why}; its work must not repeat, and no attempt is left")
-    names = [band.name for band in bands]
-    band = names[names.index(job.band) + 1]
+    band = bands.names[bands.names.index(job.band) + 1]
     return _outcome(start, Status.PENDING, error=f"{why}; put into {band}", band=band, counts=not start.may_repeat)
 
 
 def _outcome(start: Start, status: Status, **fields: Any) -> Outcome:
     return Outcome(start.job.id, start.job.attempt, status, start.started_at, start.finished_at, start.run_time,
                    **fields)
-
-
-def _band(job: StartedJob, bands: Sequence[Band]) -> Band | None:
-    return next((band for band in bands if band.name == job.band), None)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import update
 
 from jobsched.board import OLDER, PREFIX
-from jobsched.domain import bands_of, tiers_of
+from jobsched.domain import Bands, tiers_of
 from jobsched.intake import controls, submit
 from jobsched.intake.submit import JobDraft
 from jobsched.ledger import moves
@@ -252,7 +252,7 @@ def lose_the_board(system: System) -> None:
           "repair.inactive_users_told", "repair.portion_placed", "repair.built")
 def change_the_rules(system: System) -> None:
     system.board.wipe()
-    system.board.install(POLICIES["fifo"], bands_of([0.01, 60]), tiers_of([3, 7]))
+    system.board.install(POLICIES["fifo"], Bands.of([0.01, 60]), tiers_of([3, 7]))
     with writing() as session:
         jobs = submit.insert_jobs(session, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
         jobs[0].band = "task_02"

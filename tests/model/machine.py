@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import update
 
 from jobsched.base import failpoints
-from jobsched.domain import BoardLost, SiteFacts, band_of
+from jobsched.domain import BoardLost, SiteFacts
 from jobsched.intake import controls, submit
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import SITE_FACTS, Site, UserRecord
@@ -58,7 +58,7 @@ class Machine(RuleBasedStateMachine):
         with writing() as session:
             rows = submit.insert_jobs(session, {f"/{i}": draft for i in range(copies)}, engine.settings)
         job = ModelJob("scheduled" if later_s else "pending", 0, engine.settings.max_attempts, draft.run_at,
-                       band_of(seconds, engine.settings.bands).name)
+                       engine.settings.bands.holding(seconds).name)
         for row in rows:
             engine.model.add(row.id, job)
         if heard:
@@ -107,7 +107,7 @@ class Machine(RuleBasedStateMachine):
         job = self._rewritten(which, write)
         if job is not None:
             engine.put(job, status="scheduled" if later_s else "pending", run_at=draft.run_at,
-                       band=band_of(seconds, engine.settings.bands).name)
+                       band=engine.settings.bands.holding(seconds).name)
             if heard:
                 submit.replace(engine.board, engine.row(job))
 

@@ -195,7 +195,7 @@ MUTANTS = (
             "return exact(start)", "return exact(tonumber(job.enqueued_at))",
             f"{_DEPLOY}sites_share_what_was_set_aside"),
     _mutant("slices that wait for those who are gone", "dispatch/repair.py",
-            "            there = [code.id for code in codes.get(band, [])]\n",
+            "            there = [code.id for code in codes.get(name, [])]\n",
             "            there = [text.decode() for text in self._redis.hkeys('jobsched-3:alive:tasks')]\n",
             f"{_DEPLOY}a_slice_comes_back_when_all_who_knew_its_task_are_gone"),
 
@@ -739,7 +739,7 @@ MUTANTS = (
             "                moves.give_back(session, moves.running_in(session, slice_id, jobs), SILENT)\n", "",
             f"{_REPAIR}a_job_of_a_silent_worker_is_given_back_and_runs_again"),
     _mutant("slices taken back while they wait in their queue", "dispatch/repair.py",
-            "lanes.waits_in_queue(self._redis, bands[band], slice_id, there)", "False",
+            "lanes.waits_in_queue(self._redis, band, slice_id, there)", "False",
             f"{_REPAIR}a_slice_that_still_stands_in_its_queue_is_kept"),
     _mutant("running jobs taken from workers that have a lease", "dispatch/repair.py",
             "if fence.job not in carried", "if fence",

@@ -8,12 +8,11 @@ from jobsched.domain import (
     TERMINAL,
     TRANSITIONS,
     WAITING,
+    Bands,
     ExecutionTimeTooLong,
     FieldError,
     Invalid,
     Status,
-    band_of,
-    bands_of,
     tier_of,
     tiers_of,
 )
@@ -28,19 +27,19 @@ from tests.support import BANDS, TIERS
     (9.8887, "task_05"), (10.0, "task_05"),
 ])
 def test_a_band_holds_its_upper_bound(seconds: float, name: str) -> None:
-    assert band_of(seconds, BANDS).name == name
+    assert BANDS.holding(seconds).name == name
 
 
 @pytest.mark.parametrize("seconds", [10.000001, 1e300, float("inf")])
 def test_no_band_holds_more_than_the_last_bound(seconds: float) -> None:
     with pytest.raises(ExecutionTimeTooLong, match="at most 10 s") as raised:
-        band_of(seconds, BANDS)
+        BANDS.holding(seconds)
     assert (raised.value.execution_time, raised.value.bound_s) == (seconds, 10.0)
 
 
 def test_a_time_just_above_the_last_bound_is_not_rounded_down_to_it() -> None:
     with pytest.raises(ExecutionTimeTooLong, match=r"at most 10 s, .*; got 10\.0000001$"):
-        band_of(10.0000001, BANDS)
+        BANDS.holding(10.0000001)
 
 
 def test_the_quickest_band_weighs_most() -> None:
@@ -54,14 +53,20 @@ def test_the_quickest_band_weighs_most() -> None:
     (10, "10s"), (60, "1m"), (90, "90s"), (300, "5m"), (3600, "1h"), (5400, "90m"), (7200, "2h"),
 ])
 def test_a_band_is_labelled_and_its_queue_named_by_its_bound(bound_s: float, label: str) -> None:
-    [band] = bands_of([bound_s])
+    [band] = Bands.of([bound_s])
     assert (band.label, band.queue) == (label, f"band-{label}")
 
 
 @pytest.mark.parametrize("bounds", [[], [0.0], [1e-320, 1.0], [9e-7], [-1.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
 def test_bands_need_ascending_bounds_above_zero(bounds: list[float]) -> None:
     with pytest.raises(ValueError, match="ascending upper bounds"):
-        bands_of(bounds)
+        Bands.of(bounds)
+
+
+def test_a_band_is_found_by_its_name_and_one_that_is_no_more_goes_by_its_name() -> None:
+    assert (BANDS.named("task_04"), BANDS.named("task_06")) == (BANDS[3], None)
+    assert (BANDS.label("task_04"), BANDS.label("task_06")) == ("1s", "task_06")
+    assert (BANDS.names[-1], BANDS.longest) == ("task_05", BANDS[4])
 
 
 @pytest.mark.parametrize(("pending", "name", "weight"), [

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from jobsched.board import PREFIX, Board, ruling
-from jobsched.domain import BoardLost, SiteFacts, Slice, bands_of, tiers_of
+from jobsched.domain import Bands, BoardLost, SiteFacts, Slice, tiers_of
 from jobsched.policy import POLICIES, line_score
 from tests.support import BANDS, TIERS, eventually, ids, install, take, waiting_job
 
@@ -143,7 +143,7 @@ def test_a_held_site_stays_held_and_is_scored_when_it_is_let_go(board: Board) ->
 
 def test_other_bands_or_tiers_are_refused(board: Board) -> None:
     fill(board)
-    for bands, tiers in ((bands_of([1.0]), TIERS), (BANDS, tiers_of([2, 3]))):
+    for bands, tiers in ((Bands.of([1.0]), TIERS), (BANDS, tiers_of([2, 3]))):
         with pytest.raises(BoardLost):
             board.go_by(POLICIES["fair"], bands, tiers)
     assert wrongly_scored(board, "balanced") == []

@@ -11,7 +11,7 @@ from redis import Redis
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
 from jobsched.dispatch.dispatcher import ALIVE_S, Dispatcher
-from jobsched.domain import bands_of, tiers_of
+from jobsched.domain import Bands, tiers_of
 from jobsched.queues import lanes
 from tests.engine import draft, insert, job, people, post
 from tests.support import BANDS, eventually
@@ -184,7 +184,7 @@ def test_other_bands_in_the_settings_move_jobs_and_build_the_board_again(
 ) -> None:
     short, long = post(settings, board, draft(execution_time=0.05), draft(execution_time=5.0))
     epoch = board.rules().epoch
-    bands = bands_of([0.05, 10.0])
+    bands = Bands.of([0.05, 10.0])
 
     Dispatcher(dataclasses.replace(settings, bands=bands), board, redis).tick()
 
@@ -198,7 +198,7 @@ def test_other_bands_in_the_settings_move_jobs_and_build_the_board_again(
 @pytest.mark.parametrize("change", [
     lambda s: dataclasses.replace(s, policy="fifo"),
     lambda s: dataclasses.replace(s, tiers=tiers_of([2, 3])),
-    lambda s: dataclasses.replace(s, bands=bands_of([0.001, 0.01, 0.1, 1, 20])),
+    lambda s: dataclasses.replace(s, bands=Bands.of([0.001, 0.01, 0.1, 1, 20])),
 ])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_other_rules_in_the_settings_score_what_waits_anew(

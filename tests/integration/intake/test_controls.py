@@ -14,7 +14,7 @@ from jobsched.board import PREFIX, Board, Rules
 from jobsched.config import Settings
 from jobsched.dispatch.dispatcher import IDLE_S, Dispatcher
 from jobsched.dispatch.repair import Sweeper
-from jobsched.domain import bands_of
+from jobsched.domain import Bands
 from jobsched.intake import controls, submit
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Control, Job, Site
@@ -215,7 +215,7 @@ def test_a_sweep_by_other_bands_tells_what_is_paused_and_goes_on(
     (job,) = insert(settings, draft(execution_time=1.0))
     choose("fair")
     pause("task_01")
-    other = dataclasses.replace(settings, bands=bands_of([0.5, 10.0]))
+    other = dataclasses.replace(settings, bands=Bands.of([0.5, 10.0]))
     assert Sweeper(other, board, redis).sweep()["not_on_the_board"] == 1
     assert (board.rules().policy, paused_on(board), board.known([job])) == ("balanced", {"task_01"}, {job})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobsched.domain import Status, bands_of
+from jobsched.domain import Bands, Status
 from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.moves import Outcome
@@ -100,7 +100,7 @@ def test_assign_bands_moves_waiting_jobs_into_the_bands_that_hold_them() -> None
     jobs = {make_job(user, execution_time=seconds).id: band for seconds, band in times.items()}
     ended = make_job(user, execution_time=5.0, status=Status.COMPLETED).id
     scheduled = make_job(user, execution_time=5.0, status=Status.SCHEDULED).id
-    bands = bands_of([0.005, 0.5, 2.0])  # the last takes what no band holds
+    bands = Bands.of([0.005, 0.5, 2.0])  # the last takes what no band holds
 
     with writing() as session:
         # 0.0005 is task_01 before and after; 0.005 was task_02, 0.05 task_03, 0.5 task_04, 5 and 10 and 5 task_05
@@ -134,6 +134,6 @@ def test_a_job_that_overran_is_not_sent_back_into_its_first_band(
     id_ = make_job(execution_time=0.005, band=band, overruns=1).id
 
     with writing() as session:
-        moves.assign_bands(session, bands_of(bounds))
+        moves.assign_bands(session, Bands.of(bounds))
 
     assert job(id_).band == expected

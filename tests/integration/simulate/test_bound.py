@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobsched.domain import Band, bands_of
+from jobsched.domain import Band, Bands
 from jobsched.policy import POLICIES, Policy
 from jobsched.queues.lanes import window
 from jobsched.simulate.engine import House, Simulation, Trace
@@ -25,7 +25,7 @@ from jobsched.simulate.workloads import Arrival, Workload, workload
 from jobsched.staffing.plan import Slot, slots
 from tests.support import TIERS
 
-LANE = bands_of([1.0])
+LANE = Bands.of([1.0])
 B, BUDGET_S = LANE[0].bound_s, 0.1
 M = max(B, BUDGET_S)
 HEAD_STARTS = {"fair": 0.0, "balanced": B}
@@ -149,7 +149,7 @@ def test_users_without_number_do_not_help_a_site_to_pass(redis: Redis) -> None:
 
 # Several lanes
 
-LANES = bands_of([0.1, 1.0])
+LANES = Bands.of([0.1, 1.0])
 
 
 class Shared:

@@ -21,7 +21,7 @@ from redis import Redis
 from jobsched.board import Board
 from jobsched.cli import main
 from jobsched.config import Settings
-from jobsched.domain import Band, bands_of
+from jobsched.domain import Bands
 from jobsched.policy import POLICIES
 from jobsched.simulate import baselines, server
 from jobsched.simulate.engine import Deferring, House, Simulation, Trace
@@ -30,11 +30,11 @@ from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 from jobsched.staffing.plan import Slot, slots
 from tests.support import BANDS, TIERS, make_job, make_user, waiting_job
 
-ONE_LANE = bands_of([10.0])
+ONE_LANE = Bands.of([10.0])
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def simulate(redis: Redis, load: Workload, policy: str = "balanced", bands: tuple[Band, ...] = BANDS,
+def simulate(redis: Redis, load: Workload, policy: str = "balanced", bands: Bands = BANDS,
              crew: Sequence[Slot] | None = None, budget_s: float = 0.1) -> Trace:
     redis.flushall()
     house = House(bands, TIERS, tuple(crew or slots(load.workers, bands)), budget_s)
@@ -102,7 +102,7 @@ def test_a_site_is_charged_what_it_used_not_what_it_said(redis: Redis) -> None:
     rows = [Arrival(0.0, 1, 1, 0.1, 0.01)] * 60 + [Arrival(0.0, 2, 2, 0.01, 0.01)] * 600
     load = workload("lie", 1, rows)
 
-    trace = simulate(redis, load, "fair", bands_of([0.01]), budget_s=0.01)
+    trace = simulate(redis, load, "fair", Bands.of([0.01]), budget_s=0.01)
 
     used = [sum(end - begin for number, begin, end in trace.runs() if load.site[number] == site and end <= 6)
             for site in (1, 2)]

@@ -6,13 +6,13 @@ from array import array
 
 import pytest
 
-from jobsched.domain import bands_of
+from jobsched.domain import Bands
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.stability import left_waiting, most_loaded, off_the_load
 from jobsched.simulate.workloads import Arrival, workload
 from jobsched.staffing.plan import Slot
 
-SHORT, LONG = BANDS = bands_of([0.1, 1.0])
+SHORT, LONG = BANDS = Bands.of([0.1, 1.0])
 #: Three workers of the short lane, one of the long one, who helps.
 PLAN = [Slot((SHORT,), ())] * 3 + [Slot((LONG,), (SHORT,))]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsched.domain import Band, bands_of
+from jobsched.domain import Band, Bands
 from jobsched.staffing.plan import Slot, Turns, every, handed_over, slots, told
 from tests.support import BANDS
 
@@ -25,7 +25,7 @@ def serves(slot: Slot) -> tuple[Band, ...]:
 @given(st.integers(1, 40), bounds, loads)
 def test_every_worker_has_a_slot_and_every_lane_a_worker(workers: int, bounds: list[float],
                                                         load: dict[str, float]) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
 
     plan = slots(workers, bands, load)
 
@@ -36,7 +36,7 @@ def test_every_worker_has_a_slot_and_every_lane_a_worker(workers: int, bounds: l
 @given(st.integers(1, 40), bounds, loads)
 def test_a_worker_helps_only_lanes_that_are_shorter_than_its_own(workers: int, bounds: list[float],
                                                                 load: dict[str, float]) -> None:
-    for slot in slots(workers, bands_of(bounds), load):
+    for slot in slots(workers, Bands.of(bounds), load):
         assert slot.own
         assert all(help_.bound_s < own.bound_s for help_ in slot.helps for own in slot.own)
         assert len(set(serves(slot))) == len(serves(slot))
@@ -45,7 +45,7 @@ def test_a_worker_helps_only_lanes_that_are_shorter_than_its_own(workers: int, b
 @given(st.integers(2, 40), bounds.filter(lambda bounds: len(bounds) > 1), loads)
 def test_of_two_workers_or_more_one_keeps_clear_of_the_longest_lane(workers: int, bounds: list[float],
                                                                    load: dict[str, float]) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
 
     on_longest = [slot for slot in slots(workers, bands, load) if bands[-1] in serves(slot)]
 
@@ -90,7 +90,7 @@ def test_an_even_load_gives_each_lane_a_worker_of_its_own() -> None:
        st.lists(st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0]), min_size=7, max_size=7))
 def test_where_it_can_be_helped_no_work_piles_up_in_a_lane(workers: int, bounds: list[float], busy: float,
                                                           parts: list[float]) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
     parts = [0.1, *parts[1 : len(bands)]]
     loads_ = [workers * busy * part / sum(parts) for part in parts]
     load = {band.name: load for band, load in zip(bands, loads_, strict=True)}
@@ -176,7 +176,7 @@ def looking_at(lane: Band, plan: Sequence[Slot]) -> int:
 def test_on_the_way_to_another_plan_no_lane_has_fewer_listeners_than_in_both(
     workers: int, bounds: list[float], before: dict[str, float], after: dict[str, float], data: st.DataObject
 ) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
     old, wanted = slots(workers, bands, before), data.draw(st.permutations(slots(workers, bands, after)))
 
     new = handed_over(old, wanted)
@@ -192,7 +192,7 @@ def test_on_the_way_to_another_plan_no_lane_has_fewer_listeners_than_in_both(
 @given(st.integers(1, 12), bounds, loads, loads)
 def test_as_few_workers_as_possible_change(workers: int, bounds: list[float], before: dict[str, float],
                                            after: dict[str, float]) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
     old, wanted = slots(workers, bands, before), slots(workers, bands, after)
 
     new = handed_over(old, wanted)
@@ -204,7 +204,7 @@ def test_as_few_workers_as_possible_change(workers: int, bounds: list[float], be
 @given(st.integers(1, 40), bounds, loads)
 def test_all_slots_of_a_plan_are_among_those_there_are(workers: int, bounds: list[float],
                                                       load: dict[str, float]) -> None:
-    bands = bands_of(bounds)
+    bands = Bands.of(bounds)
 
     assert set(slots(workers, bands, load)) <= set(every(bands))
     assert len(every(bands)) == len(set(every(bands))) == len(bands) * (len(bands) + 1) // 2

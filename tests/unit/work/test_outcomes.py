@@ -10,7 +10,7 @@ import pytest
 
 from jobsched import tasks
 from jobsched.config import Settings, load
-from jobsched.domain import Status
+from jobsched.domain import Bands, Status
 from jobsched.ledger.moves import Outcome, StartedJob
 from jobsched.work import outcomes
 from jobsched.work.outcomes import Start
@@ -129,6 +129,6 @@ def test_what_is_raised_without_an_overrun_is_a_failure_with_that_error(overrun:
 
 
 def test_bands_changed_meanwhile_an_overrun_is_a_failure() -> None:
-    fewer = dataclasses.replace(settings(), bands=settings().bands[:1])
+    fewer = dataclasses.replace(settings(), bands=Bands(settings().bands[:1]))
 
     assert outcomes.of_error(start("task_02"), "stopped", fewer, overran=True).status == "failed"
