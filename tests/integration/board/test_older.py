@@ -13,7 +13,7 @@ from jobsched.board import OLDER, PREFIX, Board
 from jobsched.config import Settings
 from jobsched.dispatch.dispatcher import Dispatcher
 from jobsched.dispatch.repair import Sweeper
-from jobsched.ledger import moves as writes
+from jobsched.ledger import moves
 from jobsched.ledger.database import writing
 from jobsched.queues.lanes import SliceJob
 from jobsched.work import runner
@@ -137,7 +137,7 @@ def test_a_job_that_runs_at_an_older_worker_is_left_to_it_while_it_lives(
     post(settings, older, draft(execution_time=5.0))
     (slice_,) = cut(older, "task_05")
     with writing() as session:
-        writes.start(session, slice_)
+        moves.start(session, slice_)
     older.beat("worker", "an older one", 60.0)
     sweeper = Sweeper(settings, Board(redis), redis)
     sweeper.lost_board()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import sqlalchemy
 from click.testing import CliRunner
 from redis import Redis
 from sqlalchemy.exc import OperationalError
@@ -22,7 +23,7 @@ from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Slice, Status
 from jobsched.intake import controls
 from jobsched.intake.submit import JobDraft
-from jobsched.ledger import moves as writes
+from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, Site, UserRecord, utcnow
 from jobsched.ledger.moves import StartedJob
@@ -78,7 +79,7 @@ def update(id_: int, **fields: object) -> None:
 
 def start(slice_: Slice) -> list[StartedJob]:
     with writing() as session:
-        return writes.start(session, slice_)
+        return moves.start(session, slice_)
 
 
 def take_expired(board: Board, band: str = "task_01") -> Slice:
@@ -313,7 +314,7 @@ def test_thousands_of_orphans_are_given_back_at_once(
     ids = insert(settings, *(draft() for _ in range(5000)))
     long_ago = utcnow() - timedelta(hours=1)
     with writing() as session:
-        session.execute(writes.update(Job).values(status="running", attempt=1, started_at=long_ago))
+        session.execute(sqlalchemy.update(Job).values(status="running", attempt=1, started_at=long_ago))
 
     assert sweeper.orphaned_runs() == 5000
     assert len(board.known(ids)) == 5000
@@ -370,7 +371,7 @@ def test_a_job_that_was_changed_while_redis_was_away_is_placed_anew(
 
 def writes_pending() -> list[object]:
     with reading() as session:
-        return list(writes.pending(session, 0, 100))
+        return list(moves.pending(session, 0, 100))
 
 
 def test_a_job_in_flight_stays_there(sweeper: Sweeper, settings: Settings, board: Board) -> None:
@@ -389,7 +390,7 @@ def test_the_whole_board_is_looked_through_in_portions(
     monkeypatch.setattr(repair, "PORTION", 50)
     ids = post(settings, board, *(draft() for _ in range(1000)))
     with writing() as session:
-        session.execute(writes.update(Job).where(Job.id.in_(ids[::2])).values(status="cancelled"))
+        session.execute(sqlalchemy.update(Job).where(Job.id.in_(ids[::2])).values(status="cancelled"))
 
     mended = 0
     for _ in range(200):

@@ -14,7 +14,7 @@ from jobsched.config import Settings
 from jobsched.domain import Conflict, Invalid, NotFound, Status, WaitingJob
 from jobsched.intake import submit
 from jobsched.intake.submit import JobDraft
-from jobsched.ledger import moves as writes
+from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, UserRecord, utcnow
 from tests.engine import cut, dead_redis, draft, drafts, insert, job, people, post, slice_of, statuses
@@ -335,7 +335,7 @@ def test_a_job_in_flight_can_be_cancelled_and_is_then_not_started(settings: Sett
     submit.drop(board, [id_])
 
     with writing() as session:
-        assert writes.start(session, slice_) == []
+        assert moves.start(session, slice_) == []
     assert job(id_).status == "cancelled"
 
 
@@ -361,7 +361,7 @@ def test_a_retried_job_that_a_worker_still_holds_is_placed_by_its_new_attempt(se
     (id_,) = post(settings, board, draft())
     (slice_,) = cut(board, "task_01")
     with writing() as session:
-        writes.start(session, slice_)
+        moves.start(session, slice_)
     end(id_, Status.FAILED)
 
     with writing() as session:
@@ -370,7 +370,7 @@ def test_a_retried_job_that_a_worker_still_holds_is_placed_by_its_new_attempt(se
     board.settle(slice_.id, 0.001)
 
     with reading() as session:
-        board.place(writes.still_pending(session, [id_]))  # as the sweep does
+        board.place(moves.still_pending(session, [id_]))  # as the sweep does
     (again,) = cut(board, "task_01")
     assert [(fence.job, fence.attempt) for fence in again.jobs] == [(id_, 1)]
 
@@ -379,7 +379,7 @@ def test_a_replaced_job_carries_its_new_attempt(settings: Settings, board: Board
     """A sweep has placed the job as it was before it was started."""
     (id_,) = insert(settings, draft())
     with writing() as session:
-        writes.start(session, slice_of([id_]))
+        moves.start(session, slice_of([id_]))
     row = job(id_)
     board.place([WaitingJob(id_, 1, 1, "task_01", 0.001, 0, row.enqueued_at.timestamp())])
     end(id_, Status.FAILED)

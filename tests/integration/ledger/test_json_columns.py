@@ -19,8 +19,7 @@ from sqlalchemy.exc import StatementError
 
 from jobsched.config import Settings
 from jobsched.domain import Fence, Slice, Status
-from jobsched.ledger import moves as writes
-from jobsched.ledger import schema
+from jobsched.ledger import moves, schema
 from jobsched.ledger.database import ledger_app, reading, writing
 from jobsched.ledger.models import Job, db, utcnow
 from jobsched.ledger.moves import Outcome
@@ -51,7 +50,7 @@ def running(ledger: Flask) -> Job:
     """A job that runs."""
     job = make_job()
     with writing() as session:
-        writes.start(session, Slice("s-1", job.site_id, job.band, 0, 1_700_000_000.0, (Fence(job.id, 0),)))
+        moves.start(session, Slice("s-1", job.site_id, job.band, 0, 1_700_000_000.0, (Fence(job.id, 0),)))
     return job
 
 
@@ -61,7 +60,7 @@ def recorded(job: Job, result: Any) -> Any:
     with writing() as session:
         session.execute(update(Job).where(Job.id == job.id).values(status="running"))
     with writing() as session:
-        assert writes.finish(session, [Outcome(job.id, 1, Status.COMPLETED, now, now, 0.0, result)]) == 1
+        assert moves.finish(session, [Outcome(job.id, 1, Status.COMPLETED, now, now, 0.0, result)]) == 1
     with reading() as session:
         return session.get_one(Job, job.id).result
 
@@ -89,7 +88,7 @@ def test_a_payload_comes_to_the_worker_as_it_was_sent(running: Job, payload: dic
         session.execute(update(Job).where(Job.id == running.id).values(payload=payload, status="pending", attempt=0))
     with writing() as session:
         fence = Fence(running.id, 0)
-        (started,) = writes.start(session, Slice("s-2", running.site_id, running.band, 0, 1_700_000_000.0, (fence,)))
+        (started,) = moves.start(session, Slice("s-2", running.site_id, running.band, 0, 1_700_000_000.0, (fence,)))
 
     assert same(started.payload, payload)
 

@@ -128,8 +128,6 @@ def at_once(app: Flask, *calls: Callable[[], Any]) -> list[Any]:
 
 
 def test_of_starts_at_once_each_job_goes_to_one(ledger: Flask) -> None:
-    from jobsched.ledger import moves as writes
-
     user = make_user()
     jobs = [make_job(user).id for _ in range(60)]
     # Overlapping, and in opposite order: the ones wait for the others' rows.
@@ -138,7 +136,7 @@ def test_of_starts_at_once_each_job_goes_to_one(ledger: Flask) -> None:
     def start(of: Any) -> Callable[[], list[int]]:
         def call() -> list[int]:
             with writing() as session:
-                return [s.id for s in writes.start(session, of)]
+                return [s.id for s in moves.start(session, of)]
 
         return call
 
@@ -289,14 +287,12 @@ def test_wake_makes_due_jobs_pending_oldest_first_and_bounded() -> None:
 
 
 def test_of_wakes_at_once_each_job_is_woken_by_one(ledger: Flask) -> None:
-    from jobsched.ledger import moves as writes
-
     user = make_user()
     due = [make_job(user, status=Status.SCHEDULED, run_at=NOW).id for _ in range(200)]
 
     def wake() -> list[int]:
         with writing() as session:
-            return [j.id for j in writes.wake(session, NOW, 150)]
+            return [j.id for j in moves.wake(session, NOW, 150)]
 
     woken = [id_ for one in at_once(ledger, wake, wake, wake) for id_ in one]
 

@@ -14,8 +14,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from jobsched.config import Settings
-from jobsched.ledger import moves as fences
-from jobsched.ledger import schema
+from jobsched.ledger import moves, schema
 from jobsched.ledger.database import patiently, reading, writing
 from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES
@@ -162,7 +161,7 @@ def test_a_fence_outlives_a_spell_and_is_recorded_once(
         if tries == 3:  # the third meets a database that is itself again
             admin(end)
         with writing() as session:
-            return [job.id for job in fences.start(session, slice_of([id_]))]
+            return [job.id for job in moves.start(session, slice_of([id_]))]
 
     assert patiently(start) == [id_]
     assert tries >= 3

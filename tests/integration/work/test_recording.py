@@ -18,8 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from jobsched.config import Settings, load
 from jobsched.domain import Fence, Slice, Status
-from jobsched.ledger import moves as writes
-from jobsched.ledger import schema
+from jobsched.ledger import moves, schema
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job, db
 from jobsched.ledger.moves import Outcome
@@ -39,7 +38,7 @@ def running(ledger: Flask) -> list[Job]:
     jobs = [make_job(user) for _ in range(3)]
     with writing() as session:
         fences = tuple(Fence(one.id, 0) for one in jobs)
-        writes.start(session, Slice("s-1", user.site_id, jobs[0].band, 0, 1_700_000_000.0, fences))
+        moves.start(session, Slice("s-1", user.site_id, jobs[0].band, 0, 1_700_000_000.0, fences))
     return jobs
 
 

@@ -13,11 +13,12 @@ from redis import Redis
 
 from jobsched.board import PREFIX, Aside, Board
 from jobsched.config import Settings
-from jobsched.domain import Slice, Status
+from jobsched.domain import Fence, Slice, Status
 from jobsched.intake import submit
-from jobsched.ledger import moves as writes
+from jobsched.ledger import moves
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job
+from jobsched.ledger.moves import Outcome
 from jobsched.work import runner
 from jobsched.work.errors import ERROR_BYTES
 from jobsched.work.recording import record
@@ -225,10 +226,10 @@ def test_a_job_that_was_cancelled_in_flight_does_not_run(settings: Settings, boa
 def test_an_outcome_that_comes_too_late_is_not_recorded(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     (id_,) = insert(settings, draft())
     with writing() as session:
-        (started,) = writes.start(session, slice_of([id_]))
-        writes.give_back(session, [writes.Fence(id_, 1)], "")
+        (started,) = moves.start(session, slice_of([id_]))
+        moves.give_back(session, [Fence(id_, 1)], "")
     now = datetime.now(timezone.utc)
-    outcome = writes.Outcome(id_, started.attempt, Status.COMPLETED, now, now, 0.0)
+    outcome = Outcome(id_, started.attempt, Status.COMPLETED, now, now, 0.0)
 
     assert record([outcome]) == 1
 
@@ -349,7 +350,7 @@ def test_a_task_whose_slice_was_taken_back_is_stopped(
     def take_back() -> None:
         eventually((tmp_path / "here0-1").exists)
         with writing() as session:
-            writes.give_back(session, [writes.Fence(id_, 1) for id_ in ids], "")
+            moves.give_back(session, [Fence(id_, 1) for id_ in ids], "")
         board.settle(slice_.id, None)
 
     in_background(slice_, take_back)
@@ -370,7 +371,7 @@ def test_a_task_that_catches_every_exception_is_stopped_as_well(
     def take_back() -> None:
         eventually((tmp_path / "here").exists)
         with writing() as session:
-            writes.give_back(session, [writes.Fence(id_, 1)], "")
+            moves.give_back(session, [Fence(id_, 1)], "")
         board.settle(slice_.id, None)
 
     in_background(slice_, take_back)
