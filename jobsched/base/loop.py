@@ -13,8 +13,8 @@ from jobsched.domain import ConfigError
 
 log = logging.getLogger(__name__)
 
-#: The longest pause after a tick that failed.
-MOST_BACKOFF_S = 5.0
+#: The first and the longest pause after a tick that failed, in seconds.
+FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.2, 5.0
 
 
 def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> None:
@@ -23,22 +23,21 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
     A tick or sleep that raises is logged and tried again, after a pause that doubles up to MOST_BACKOFF_S; but for
     ConfigError, which is raised: time does not mend that.
     """
-    failures = 0
+    pause_s = 0.0
     with stop_signals() as stop:
         while not stop.is_set():
             try:
                 delay = tick()
                 if delay > 0 and not stop.is_set():
                     sleep(delay)
-                failures = 0
+                pause_s = 0.0
             except ConfigError:
                 raise
             except Exception as error:
-                failures += 1
-                pause = min(MOST_BACKOFF_S, 0.1 * 2.0**failures)
-                log.warning("tick failed, trying again in %.1f s: %s", pause, ours.said(error))
+                pause_s = min(MOST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * pause_s))
+                log.warning("tick failed, trying again in %.1f s: %s", pause_s, ours.said(error))
                 ours.tell_once(log, "do a tick", error)
-                stop.wait(pause)
+                stop.wait(pause_s)
 
 
 @contextmanager

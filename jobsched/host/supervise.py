@@ -15,11 +15,10 @@ from types import FrameType, TracebackType
 from typing import IO, Any
 
 from jobsched.base import processes
+from jobsched.base.restarts import Restarts
 from jobsched.domain import JobschedError
 from jobsched.host.lines import Lines
 
-#: How long a program that ended waits for its restart: doubled each time, and reset once it has lived long enough.
-FIRST_DELAY_S, LONGEST_DELAY_S, LONG_ENOUGH_S = 0.2, 5.0, 30.0
 #: How long programs may take to end on SIGTERM; the last ones (Redis) have what follows it. Together under 10 s.
 PATIENCE_S, LAST_PATIENCE_S = 8.0, 1.0
 
@@ -62,13 +61,11 @@ def read_procfile(path: Path) -> tuple[Program, ...]:
 
 @dataclass
 class _Kept:
-    """A program and what became of its process. Times are of the monotonic clock."""
+    """A program that is kept running, its process while that lives, and when it is restarted."""
 
     program: Program
     process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    delay_s: float = FIRST_DELAY_S
-    due_at: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 @dataclass
@@ -140,10 +137,10 @@ class Supervisor:
     def tick(self, timeout_s: float) -> None:
         """Show what the programs say and restart those that ended; wait at most ``timeout_s`` for either."""
         now = time.monotonic()
-        due = [kept.due_at - now for kept in self._kept if kept.process is None]
+        due = [kept.restarts.due_at - now for kept in self._kept if kept.process is None]
         self._turn(max(0.0, min([timeout_s, *due])))
         for kept in self._kept:
-            if kept.process is None and kept.due_at <= time.monotonic() and not self.stopping:
+            if kept.process is None and kept.restarts.due_at <= time.monotonic() and not self.stopping:
                 self._launch(kept)
 
     def stop(self) -> None:
@@ -180,7 +177,7 @@ class Supervisor:
         return ended
 
     def _launch(self, kept: _Kept) -> None:
-        kept.started_at = time.monotonic()
+        kept.restarts.start(time.monotonic())
         kept.process = self._spawn(kept.program)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
@@ -196,12 +193,8 @@ class Supervisor:
         processes.kill(processes.of_session(pid))
         if self.stopping:
             return
-        now = time.monotonic()
-        if now - kept.started_at >= LONG_ENOUGH_S:
-            kept.delay_s = FIRST_DELAY_S
-        kept.due_at = now + kept.delay_s
-        self.show(kept.program.name, f"ended with {processes.described(code)}; restarts in {kept.delay_s:g} s")
-        kept.delay_s = min(kept.delay_s * 2, LONGEST_DELAY_S)
+        kept.restarts.end(time.monotonic())
+        self.show(kept.program.name, f"ended with {processes.described(code)}; restarts in {kept.restarts.pause_s:g} s")
 
     def _read(self, key: selectors.SelectorKey) -> None:
         pipe: _Pipe = key.data

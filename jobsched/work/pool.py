@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from jobsched.base import identity, ours, processes
 from jobsched.base.connections import connect
 from jobsched.base.loop import stop_signals
+from jobsched.base.restarts import Restarts
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import BoardLost
@@ -30,11 +31,6 @@ from jobsched.work.worker import LaneWorker
 
 log = logging.getLogger(__name__)
 
-#: The pause before a dead worker is replaced, in seconds; it doubles while they die young.
-FIRST_PAUSE_S = 0.2
-MOST_PAUSE_S = 5.0
-#: One that lived this long was healthy.
-HEALTHY_S = 30.0
 #: How soon after a worker's death the kernel has handed us the processes that it leaves.
 ORPHANS_ARRIVE_S = 3.0
 
@@ -104,10 +100,7 @@ class Seat:
         self.give(slot)
         self.pid: int | None = None
         self._token = ""
-        self._emptied_at = float("-inf")
-        self._since = 0.0
-        self._pause = 0.0
-        self._not_before = 0.0
+        self._restarts = Restarts()
 
     def give(self, slot: plan.Slot) -> None:
         """Have the worker serve this slot from its next slice on."""
@@ -122,8 +115,8 @@ class Seat:
         if self.pid is not None:
             name = self.name(self.pid)
             return name if self._ended(os.WNOHANG) else None
-        if time.monotonic() >= self._not_before:
-            self._since = time.monotonic()
+        if time.monotonic() >= self._restarts.due_at:
+            self._restarts.start(time.monotonic())
             parent, self._token = os.getpid(), identity.token()
             # Held back, a signal that comes before the child has handlers of its own does not end in ours, unheard.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -139,7 +132,7 @@ class Seat:
 
     def just_emptied(self) -> bool:
         """Whether the seat's worker has died lately, so that its orphans may still arrive."""
-        return time.monotonic() - self._emptied_at < ORPHANS_ARRIVE_S
+        return time.monotonic() - self._restarts.ended_at < ORPHANS_ARRIVE_S
 
     def dismiss(self) -> None:
         """Ask the worker to end when its slice is done."""
@@ -156,11 +149,8 @@ class Seat:
         pid, status = os.waitpid(self.pid, how)
         if pid == 0:
             return False
-        healthy = time.monotonic() - self._since >= HEALTHY_S
-        self._pause = FIRST_PAUSE_S if healthy else min(MOST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause))
-        self._not_before = time.monotonic() + self._pause
+        self._restarts.end(time.monotonic())
         self.pid = None
-        self._emptied_at = time.monotonic()
         if how == os.WNOHANG:
             log.warning("worker %d died (status %d)", self.number, status)
         return True

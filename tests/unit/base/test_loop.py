@@ -89,6 +89,22 @@ def test_a_tick_or_a_sleep_that_raises_is_logged_and_tried_again(
     assert "no doorbell" in caplog.text
 
 
+def test_it_goes_on_however_often_a_tick_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MOST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(loop.log, "disabled", True)
+    calls: list[int] = []
+
+    def tick() -> float:
+        calls.append(1)
+        if len(calls) == 1_100:
+            stop()
+        raise RuntimeError("no database")
+
+    run_forever(tick, lambda _: None)
+
+    assert len(calls) == 1_100
+
+
 def test_a_pause_after_a_failure_ends_when_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "MOST_BACKOFF_S", 3600.0)
 
