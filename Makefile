@@ -66,7 +66,7 @@ soak: ## Run a steady load and plot memory, files, keys and connections into doc
 	@exec scripts/system-packages
 	@exec $(PYTHON_IN) -m tests.chaos.soak --seconds $(or $(SECONDS),1800) --db $(or $(DB),sqlite) $(ARGS)
 
-marks: ## Simulate all policies' marks, on the real board; writes docs/fairness.md and its pictures, fails when one is missed
+marks: ## Simulate the marks of the policies; writes docs/fairness*.md and pictures, and fails if a mark is missed
 	@exec scripts/venv requirements-dev.txt
 	@exec $(PYTHON_IN) -m benchmarks.marks
 

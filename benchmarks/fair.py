@@ -1,4 +1,4 @@
-"""Whether the simulator tells the truth: the same flood on real workers and simulated, under fifo and balanced.
+"""Checks the simulator: runs the same flood on real workers and simulated, under fifo and balanced.
 
 ``python -m benchmarks.fair --seconds 60``: exit code 1 when the ratio of the quiet sites' mean slowdowns under the two
 policies differs from the simulated one by more than a factor of FACTOR.

@@ -1,6 +1,6 @@
-"""Holds the policies to their marks, and writes what came of it into docs/fairness.md and docs/fairness/.
+"""Simulates the marks of the policies, and writes the results into docs/fairness*.md and docs/fairness/.
 
-``python -m benchmarks.marks``: exit code 1 when a mark is missed.
+``python -m benchmarks.marks`` exits with 1 if a mark is missed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from jobsched.simulate.runs import Order, Outcome
 from jobsched.staffing import plan
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PICTURES = DOCS / "fairness.md", DOCS / "fairness"
-#: What is drawn of each workload; of runs of the same workload, the first.
+PAGE, APPENDIX, PICTURES = DOCS / "fairness.md", DOCS / "fairness-appendix.md", DOCS / "fairness"
+#: The pictures of each workload; if it was run more than once, those of its first run.
 DRAWN = {"flood": ("tail", "time"), "heavy": ("tail",), "pareto-1.0": ("tail",), "pareto-1.5": ("bands",),
          "lognormal": ("bands",)}
 
@@ -29,8 +29,9 @@ def main() -> int:
     settings = load({})
     outcomes: list[Outcome] = []
     verdicts = list(marks.held(settings, Order(marks.NAME), Console(stderr=True), outcomes.append))
-    write(PAGE, "marks", markdown(marks.table(verdicts)))
-    write(PAGE, "runs", _runs(outcomes, settings.bands))
+    write(PAGE, "summary", markdown(beside_one_queue(outcomes)))
+    write(APPENDIX, "marks", markdown(marks.table(verdicts)))
+    write(APPENDIX, "runs", _runs(outcomes, settings.bands))
     _draw(outcomes, settings.bands)
     console = Console(highlight=False, width=140)
     console.print(marks.table(verdicts))
@@ -38,11 +39,29 @@ def main() -> int:
 
 
 def write(page: Path, part: str, lines: Iterable[str]) -> None:
-    """Put lines between the page's two comments that name the part, in place of what is there."""
+    """Replace the lines between the page's two comments that name the part."""
     begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
     before, rest = page.read_text().split(begin)
     _, after = rest.split(end)
     page.write_text("".join([before, begin, *(f"{line}\n" for line in lines), end, after]))
+
+
+def beside_one_queue(outcomes: Sequence[Outcome]) -> Table:
+    """The default policy beside one queue for all jobs, on every workload that was run with both.
+
+    Where a site makes trouble on purpose, the slowdowns are those of the other sites.
+    """
+    table = Table("traffic")
+    for column in ("mean slowdown: one queue", "`balanced`", "p99: one queue", "`balanced`",
+                   "longest passed over: one queue", "`balanced`"):
+        table.add_column(column, justify="right")
+    for outcome in outcomes:
+        pair = [outcome.by_policy[name] for name in ("one queue", "balanced") if name in outcome.by_policy]
+        if len(pair) == 2:
+            table.add_row(f"`{outcome.load.name}`", *(report.number(result.quiet_slowdown.mean) for result in pair),
+                          *(report.number(result.quiet_slowdown.p99) for result in pair),
+                          *(report.seconds(result.max_passed_over_s) for result in pair))
+    return table
 
 
 def _runs(outcomes: Sequence[Outcome], bands: Bands) -> Iterator[str]:

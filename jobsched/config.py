@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, checked whole, all faults listed together."""
+"""Settings: reads them once from the environment, and reports all faults together."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The words of jobsched: statuses, bands, tiers, the values that cross borders, the errors.
+"""The shared vocabulary: statuses, bands, tiers, errors, and the values that packages exchange.
 
-Nothing here does I/O or reads a clock.
+Pure: no I/O, no clock.
 """
 
 from __future__ import annotations

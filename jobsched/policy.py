@@ -1,9 +1,11 @@
-"""Who goes next: one formula, and the policies as numbers for it. Pure; its Lua twin is ``lua/lib.lua``.
+"""Policies: the formula for a site's score, and the numbers that each policy puts into it.
 
     score = boost * min(points, points_cap) - share * tag - age * head_enqueued_at - size * head_execution_time
 
 The site with the highest score of a lane is served. ``tag`` is the site's start tag in start-time fair queueing
 (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM 1996), in seconds of service divided by the site's weight.
+
+Pure. The scripts compute the score by the same formula, in ``board/lua/lib.lua``.
 """
 
 from __future__ import annotations

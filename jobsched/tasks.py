@@ -1,4 +1,4 @@
-"""The registry of tasks: the functions that jobs name.
+"""The registry of tasks: the functions that jobs can name.
 
     from jobsched import task
 

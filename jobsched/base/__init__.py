@@ -1,1 +1,1 @@
-"""What the other parts stand on, and that knows nothing of them."""
+"""What all other packages build on: addresses, connections, processes and other things that know nothing of jobs."""

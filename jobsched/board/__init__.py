@@ -1,4 +1,4 @@
-"""The board: the Redis index of all that waits, and the only names of its keys."""
+"""The board: the Redis index of all waiting jobs. Only this package knows the names of its keys."""
 
 from jobsched.board.answers import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
 from jobsched.board.core import MOST_JOBS, Board, HeldJob

@@ -1,1 +1,1 @@
-"""From the board into the queues, and the sweep that puts right what dead processes left."""
+"""Moves jobs from the board into the RQ queues, and repairs what dead processes left behind (the sweep)."""

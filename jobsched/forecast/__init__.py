@@ -1,1 +1,1 @@
-"""Why a job waits, and when it is expected to start."""
+"""Explains why a job waits, and forecasts when it will start."""

@@ -1,1 +1,1 @@
-"""Everything that one machine holds: its processes, what they say, and what they share."""
+"""Runs jobsched on one machine: its processes, their output, and the files that they share."""

@@ -1,1 +1,1 @@
-"""From a wish to a committed row, and from a row that nobody wants any more to none."""
+"""Turns a request into a committed job; changes, cancels and deletes jobs that have not started."""

@@ -1,1 +1,1 @@
-"""SQL, the authority: what is stored of each job, and the guarded writes that move it from one status to the next."""
+"""The SQL ledger, the authority on every job, and the guarded writes that change a job's status."""

@@ -1,1 +1,1 @@
-"""What touches RQ and rq-scheduler: what is read from Redis is checked, set aside and counted when it is no good."""
+"""The border to RQ and rq-scheduler: it checks what it reads from Redis, and sets aside what is unusable."""

@@ -1,1 +1,1 @@
-"""``jobsched simulate``: the real board on a virtual clock, next to what others do."""
+"""``jobsched simulate`` runs the real board on a virtual clock, and compares it with common alternatives."""

@@ -55,7 +55,7 @@ def _slowdowns(outcome: Outcome) -> Table:
         numbers = [spread.mean, spread.p50, spread.p99, spread.max]
         numbers += [calm.mean, calm.p99, calm.max] if quiet else []
         evenness = "-" if result.jain_1s is None else f"{result.jain_1s:.3f}"
-        table.add_row(result.policy, *map(_number, numbers), evenness, _seconds(result.max_passed_over_s))
+        table.add_row(result.policy, *map(number, numbers), evenness, seconds(result.max_passed_over_s))
     return table
 
 
@@ -64,7 +64,7 @@ def _waits(results: Sequence[Result]) -> Table:
     for result in results:
         spread, calm = result.wait_s, result.quiet_wait_s
         times = [spread.mean, spread.p50, spread.p99, spread.max, calm.mean, calm.p99, result.makespan_s]
-        table.add_row(result.policy, *map(_seconds, times))
+        table.add_row(result.policy, *map(seconds, times))
     return table
 
 
@@ -86,7 +86,7 @@ def _by_band(results: Sequence[Result], bands: Bands) -> Table:
     table = _table("slowdown by band: mean / p99", *(f"to {band.label}" for band in seen))
     for result in results:
         spreads = [result.slowdown_by_band[band.name] for band in seen]
-        table.add_row(result.policy, *(f"{_number(spread.mean)} / {_number(spread.p99)}" for spread in spreads))
+        table.add_row(result.policy, *(f"{number(spread.mean)} / {number(spread.p99)}" for spread in spreads))
     return table
 
 
@@ -103,11 +103,13 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number with about three digits."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.2f}"
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """A duration with about three digits, in the unit that fits."""
     if value < 1e-9:  # the rounding of sums
         return "0 s"
     for limit, factor, unit in ((0.001, 1e6, "µs"), (1.0, 1e3, "ms")):

@@ -1,1 +1,1 @@
-"""Which worker serves which lane."""
+"""Decides which worker serves which lane."""

@@ -1,1 +1,1 @@
-"""A slice in a worker's hands: each start of a job, from its task to what is recorded of it."""
+"""Runs a slice in a worker: each start of a job, from its task to the recorded outcome."""

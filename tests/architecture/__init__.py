@@ -1,1 +1,1 @@
-"""What docs/architecture.md shows of the code is drawn from it: ``make map``, and a test that it is so."""
+"""Draws the generated parts of docs/architecture.md (``make map``); a test checks that they are current."""

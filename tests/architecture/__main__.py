@@ -1,4 +1,4 @@
-"""``python -m tests.architecture``: draw into docs/architecture.md what it shows of the code."""
+"""``python -m tests.architecture`` redraws the generated parts of docs/architecture.md."""
 
 from tests.architecture.document import PATH, redrawn
 

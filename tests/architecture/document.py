@@ -1,4 +1,4 @@
-"""The parts of docs/architecture.md that are drawn from the code: between marks, each by its name."""
+"""The generated parts of docs/architecture.md, each between two comments with its name."""
 
 from __future__ import annotations
 

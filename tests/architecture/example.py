@@ -1,4 +1,4 @@
-"""Two sites, one take, one settle: what the real scripts write, key by key."""
+"""The worked example of docs/architecture.md: what the real scripts write for two sites, key by key."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from jobsched.domain import SiteFacts, WaitingJob
 from jobsched.policy import POLICIES
 from tests.support import BANDS, TIERS
 
-#: Not shown: the policy's numbers, and what forecasts keep.
+#: The keys that the example omits.
 _LEFT_OUT = ("rules", "aims", "asked", "load", "doorbell", "slices")
 _NOW = 1000.0
 
-_TOLD = "**`site`.** The board is told of two sites, of capacity 2 and 1."
+_TOLD = "**`site`** writes the facts of two sites, of capacity 2 and 1."
 _PLACED = """\
-**`place`.** Users 7 and 8 of site 1 have a job each, of 8 ms and 4 ms; user 9 of site 2 has one of 5 ms. Entries read:
-site, user, band, estimate, attempt, enqueued at, slice (none yet), start tag. The lane ranks site 1 higher, since
-it has 12 points and site 2 has 6."""
+**`place`** enqueues three jobs. Users 7 and 8 of site 1 have one job each, of 8 ms and 4 ms; user 9 of site 2 has one \
+of 5 ms. An entry in `jobs` holds: site, user, band, estimate, attempt, enqueued at, slice (none yet), start tag. The \
+lane ranks site 1 higher, because it has 12 points and site 2 has 6."""
 _TAKEN = """\
-**`take`.** One slice is cut. ZPOPMAX gives site 1, whose two jobs fit the budget of 100 ms. It is in flight until
-its lease ends in 8 s, and the site's finish tag is charged 12 ms."""
-_SETTLED = "**`settle`.** The worker used 20 ms: the finish tag is corrected, and the slice and its jobs are gone."
+**`take`** claims one slice. ZPOPMAX returns site 1, and both of its jobs fit the budget of 100 ms. The slice is in \
+flight under a lease of 8 s, and the site's finish tag is charged 12 ms."""
+_SETTLED = """\
+**`settle`** ends the slice. The worker used 20 ms: the finish tag is corrected, and the slice and its jobs are \
+removed."""
 
 
 def told() -> str:
-    """The steps, and after each the keys that it has changed."""
+    """The steps, each with the keys that it has changed, in Markdown."""
     lines: list[str] = []
     before: Mapping[str, str] = {}
     for step, after in _steps():
@@ -37,7 +39,7 @@ def told() -> str:
         width = max(map(len, changed))
         lines += [*textwrap.wrap(step, 120), "", "```"]
         lines += [f"{name:<{width}}  {value}" for name, value in changed.items()]
-        lines += [f"{name} is gone" for name in before if name not in after]
+        lines += [f"{name} is removed" for name in before if name not in after]
         lines += ["```", ""]
         before = after
     return "\n".join(lines[:-1])
@@ -62,7 +64,7 @@ def _steps() -> Iterator[tuple[str, Mapping[str, str]]]:
 
 
 def _keys(redis: Any, slice_id: str = "s-1") -> Mapping[str, str]:
-    """Each key with its value; the slice's id, which is another in each run, is called ``s-1``."""
+    """Each key with its value; ``s-1`` stands for the slice's id, which differs in each run."""
     names = {key: key.decode().removeprefix(PREFIX) for key in sorted(redis.keys("*"))}
     return {
         name.replace(slice_id, "s-1"): _value(redis, key).replace(slice_id, "s-1")
@@ -79,7 +81,7 @@ def _value(redis: Any, key: bytes) -> str:
 
 
 def _short(value: str) -> str:
-    """Numbers as people write them; the scripts write all 17 digits."""
+    """The numbers in short; the scripts write all 17 digits."""
     def number(word: str) -> str:
         try:
             return f"{float(word):.6g}"

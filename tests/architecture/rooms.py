@@ -1,6 +1,6 @@
 """The rooms of jobsched, and which may import which.
 
-A room is a folder of ``jobsched/``, or a module that stands beside the folders.
+A room is a package in ``jobsched/``, or a module beside the packages.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import jobsched
 
 ROOT = Path(jobsched.__file__).parent
 
-#: What all rooms may import: the words and the rules, which import nothing of the rooms.
+#: What all rooms may import; these import nothing of the rooms.
 WORDS = frozenset({"domain", "policy", "config", "tasks", "base"})
-#: What a room may import beside the words, in the order in which a job walks.
+#: What a room may import beside the words, in the order of a job's path.
 MAY_IMPORT: Mapping[str, frozenset[str]] = {room: frozenset(others.split()) for room, others in {
     "intake": "ledger board queues",
     "ledger": "",
@@ -39,7 +39,7 @@ AMONG_WORDS: Mapping[str, frozenset[str]] = {word: frozenset(others.split()) for
     "config": "domain policy base",
     "tasks": "domain base",
 }.items()}
-#: Modules that only lead into the rooms: the front door, the commands, and names that stand in Redis.
+#: Modules that only lead into the rooms: the package itself, the commands, and names that are stored in Redis.
 DOORS = frozenset({"", "__main__", "cli", "runner", "lanes"})
 
 
@@ -59,14 +59,14 @@ def room_of(module: str) -> str:
 
 @cache
 def imported(module: str) -> frozenset[str]:
-    """The project's modules that a module's file names in an import, wherever in it."""
+    """The project's modules that a module imports, at the top or inside a function."""
     tree = ast.parse(files()[module].read_text())
     return frozenset(found for node in ast.walk(tree) for found in _named(node))
 
 
 @cache
 def reached(module: str) -> frozenset[str]:
-    """The project's modules that an import of one reaches, not through the front door of the whole package."""
+    """The project's modules that importing one of them loads, except through ``jobsched`` itself."""
     seen: set[str] = set()
     todo = {module}
     while todo:
@@ -78,7 +78,7 @@ def reached(module: str) -> frozenset[str]:
 
 @cache
 def libraries(module: str) -> frozenset[str]:
-    """What a module imports that is not of the project, by its first name."""
+    """The top-level names of the other libraries that a module imports."""
     tree = ast.parse(files()[module].read_text())
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
@@ -86,7 +86,7 @@ def libraries(module: str) -> frozenset[str]:
 
 
 def arrows() -> Mapping[str, frozenset[str]]:
-    """The rooms that each room imports, as the code has it; of the front door, nothing."""
+    """The rooms that each room imports in the code, without ``jobsched`` itself."""
     found: dict[str, set[str]] = {room_of(module): set() for module in files()}
     for module in files():
         found[room_of(module)] |= {room_of(other) for other in imported(module) if other != "jobsched"}
@@ -100,17 +100,17 @@ def purpose(room: str) -> str:
 
 
 def drawn() -> str:
-    """The rooms as a drawing, and as a table: what each is for, and what it imports beside the words."""
+    """The rooms as a diagram and as a table: what each is for, and which others it imports."""
     now = arrows()
     lines = ["```mermaid", "graph TD"]
     for room in MAY_IMPORT:
         lines += [f"  {room} --> {other}" for other in sorted(_nearest(room, now))]
-    lines += ["```", "", "An arrow means \"imports\"; where a longer way leads to the same room, it is not drawn.", "",
-              "| room | what it is for | imports, beside the words |", "|---|---|---|"]
+    lines += ["```", "", "An arrow means \"imports\". Arrows that follow from others are left out.", "",
+              "| package | what it is for | imports, beside the shared modules |", "|---|---|---|"]
     for room in MAY_IMPORT:
         others = [other for other in MAY_IMPORT if other in now[room]]
         lines.append(f"| `{room}/` | {purpose(room)} | {', '.join(others) or 'nothing'} |")
-    lines += ["", "| words | what they are for | imports |", "|---|---|---|"]
+    lines += ["", "| shared | what it is for | imports |", "|---|---|---|"]
     for word in AMONG_WORDS:
         name = f"{word}/" if (ROOT / word).is_dir() else f"{word}.py"
         lines.append(f"| `{name}` | {purpose(word)} | {', '.join(sorted(now[word])) or 'nothing'} |")
@@ -128,7 +128,7 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 
 def _nearest(room: str, now: Mapping[str, frozenset[str]]) -> set[str]:
-    """The rooms that a room imports, without those that it reaches through another of them."""
+    """The rooms that a room imports, without those that another of them imports too."""
     direct = now[room] & set(MAY_IMPORT)
     return {other for other in direct if not any(other in _beyond(third, now) for third in direct - {other})}
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from array import array
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
+from rich.console import Console
 
 from benchmarks import fair, marks
 from benchmarks.recorded import Run, overhead_s
+from jobsched.config import load
 from jobsched.simulate.engine import Trace
+from jobsched.simulate.marks import Mark, Verdict
+from jobsched.simulate.runs import Order, Outcome, run
 from jobsched.simulate.workloads import Arrival, workload
 
 
@@ -44,3 +50,30 @@ def test_only_what_is_between_the_two_comments_is_written_anew(tmp_path: Path) -
     assert page.read_text() == "before\n<!-- marks -->\n| new |\n<!-- end of marks -->\nafter\n"
     marks.write(page, "marks", [])
     assert page.read_text() == "before\n<!-- marks -->\n<!-- end of marks -->\nafter\n"
+
+
+def test_make_marks_writes_the_page_the_appendix_and_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = run(load({}), Order("flood", policies=("balanced",), jobs=20, redis="fake"), Console(quiet=True))
+
+    def held(settings: object, order: object, console: object, show: Callable[[Outcome], object]) -> Iterator[Verdict]:
+        show(outcome)
+        yield Verdict("flood", Mark("jobs", lambda _: 20, at_least=1), 20)
+
+    for name in ("PAGE", "APPENDIX"):
+        copy = tmp_path / getattr(marks, name).name
+        copy.write_text(getattr(marks, name).read_text())
+        monkeypatch.setattr(marks, name, copy)
+    monkeypatch.setattr(marks, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(marks.marks, "held", held)
+
+    assert marks.main() == 0
+
+    [row] = re.findall(r"<!-- summary -->\n\| traffic .*\n\| --- .*\n(.*)\n<!-- end of summary", marks.PAGE.read_text())
+    quiet = outcome.by_policy["balanced"].quiet_slowdown
+    assert row.startswith("| `flood` | ")
+    assert f" | {quiet.mean:.2f} | " in row
+    assert "| flood | jobs | at least 1 | 20 | yes |" in marks.APPENDIX.read_text()
+    assert "**flood: 40 jobs of " in marks.APPENDIX.read_text()
+    assert {path.name for path in marks.PICTURES.iterdir()} == {"flood-tail.svg", "flood-time.svg"}
