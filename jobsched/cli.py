@@ -1,6 +1,6 @@
-"""The commands of jobsched. Each is thin: it reads the settings, and hands them to the module that does the work.
+"""The command line: each command reads the settings and calls the module that does the work.
 
-A command imports inside its function what it runs: the imports of the others would double its start.
+Each command imports what it runs inside its function, because the imports of all commands would double its start time.
 """
 
 from __future__ import annotations

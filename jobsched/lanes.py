@@ -1,4 +1,4 @@
-"""The names that the command line of a plain ``rq worker`` gives: :mod:`jobsched.queues.lanes`."""
+"""Keeps the import names that the command line of a plain ``rq worker`` uses; see :mod:`jobsched.queues.lanes`."""
 
 from jobsched.queues.lanes import LaneQueue, SliceJob
 

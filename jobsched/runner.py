@@ -1,4 +1,4 @@
-"""The names by which slices that wait in Redis call the worker: :mod:`jobsched.work.runner`."""
+"""Keeps the import names that slices waiting in Redis use; see :mod:`jobsched.work.runner`."""
 
 from jobsched.work.runner import run_slice, tidy, wake
 

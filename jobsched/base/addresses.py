@@ -1,4 +1,4 @@
-"""Addresses of servers and databases: their usual spellings understood, faults in a sentence, passwords never shown.
+"""Addresses of servers and databases: accepts their usual spellings, explains faults, and hides passwords.
 
 Every address is held as a URL whose parts are percent-encoded, so that a path may hold any character.
 """

@@ -1,4 +1,4 @@
-"""What Redis holds that is no good: taken out of the way, counted, and told of in the log without flooding it."""
+"""Sets aside unusable values found in Redis, counts them, and logs them without flooding the log."""
 
 from __future__ import annotations
 

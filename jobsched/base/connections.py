@@ -1,7 +1,7 @@
-"""Clients of Redis, with the patience that each kind of process needs.
+"""Redis clients, each with the timeouts and retries that its kind of process needs.
 
-They follow the address: a connection is made anew when its server was made a replica, and from time to time anyway, so
-that a name, a proxy or a socket that has come to lead to another server leads all processes there.
+They follow the address: a client reconnects when its server has become a replica, and also from time to time. So all
+processes move to another server when a name, a proxy or a socket starts to lead there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an error of the database means: whether the same may be tried again, whose fault it is, and how it is said.
+"""Classifies a database error: whether a retry can help, whose fault it is, and how to describe it.
 
-One table for PostgreSQL, by SQLSTATE, and one for SQLite, by result code; whatever catches an error of the database
-asks here. See https://www.postgresql.org/docs/current/errcodes-appendix.html and https://www.sqlite.org/rescode.html.
+There is one table for PostgreSQL, by SQLSTATE, and one for SQLite, by result code. All code that catches a database
+error uses them. See https://www.postgresql.org/docs/current/errcodes-appendix.html and https://www.sqlite.org/rescode.html.
 """
 
 from __future__ import annotations

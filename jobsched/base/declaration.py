@@ -1,4 +1,4 @@
-"""What a task says of itself when it is registered, checked then and there: else each of its jobs would fail."""
+"""Checks the declaration of a task when it is registered, so that its jobs do not all fail later."""
 
 from __future__ import annotations
 

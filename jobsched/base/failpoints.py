@@ -1,11 +1,11 @@
-"""Named borders between two effects, where a test can make a process fail. Off, they cost one look at an empty dict.
+"""Named points between two effects where a test can make a process fail. Unarmed, one costs a dict lookup.
 
-``JOBSCHED_FAILPOINTS`` arms them: ``NAME=WAY@MARKER``, several with commas. Each fires once over all processes: the one
-that can create the file MARKER fires. The ways:
+``JOBSCHED_FAILPOINTS`` arms them: ``NAME=WAY@MARKER``, several with commas. Each fires once over all processes: in the
+process that can create the file MARKER. The ways:
 
 - ``die``: the process is killed, as by ``kill -9``.
 - ``raise``: FailpointError, as by a bug.
-- ``lost``: the error that a client sees when the effect happened and its reply was lost.
+- ``lost``: the error that a client sees when the command ran and its reply was lost.
 """
 
 from __future__ import annotations

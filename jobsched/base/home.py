@@ -1,6 +1,6 @@
-"""What the stack keeps in its home directory, beside Redis and the database: its lock, its secret, its whereabouts.
+"""The home directory of the stack: its lock, its secret key, and the addresses of the running stack.
 
-All of it is for one user, since it holds the secret and passwords: its files are 0600, and a directory that holds
+Only the owner may read it, because it holds the secret and passwords: its files are 0600, and a directory that holds
 nothing else is 0700.
 """
 

@@ -1,7 +1,7 @@
-"""What a process is called: so that a person recognises it, and so that no other process is ever called the same.
+"""Names of processes: readable for people, and never used twice.
 
-Host names and process ids come twice: containers are started from one image, each with a process 1. Whoever went by
-these alone would take what a living process of the same name has in its hands.
+Host names and process ids repeat: containers are started from one image, and each has a process 1. A process named by
+these alone could take over the work of a living process of the same name.
 """
 
 from __future__ import annotations

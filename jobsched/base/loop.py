@@ -1,4 +1,4 @@
-"""What every long-running process shares: it owns sleeping and signals; the work is a ``tick``."""
+"""The main loop of every long-running process: it sleeps and handles signals, and calls a ``tick`` for the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors after which a process goes on: a fault of ours among them must not look for ever as if a server were away."""
+"""Logs bugs after which a process goes on, so that they do not look like an unreachable server for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks print: out of this process before it ends, since a worker's child ends without Python's own clean-up."""
+"""Flushes what tasks print before a worker's child process ends, because it ends without Python's clean-up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Processes of the operating system: started so that they end with us, found again, and reaped.
+"""Operating system processes: starts them so that they end with this one, finds them again, and reaps them.
 
-What Linux alone can do (end a child when its parent is killed, adopt orphans) is left out elsewhere.
+Two features need Linux, and are left out elsewhere: ending a child when its parent is killed, and adopting orphans.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an error of Redis means, sorted once: every place that catches one asks here."""
+"""Classifies an error of Redis; all code that catches one uses this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tables of a command are printed."""
+"""The console on which commands print their tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on without the board, where what it is told is in SQL as well."""
+"""Continues without the board where SQL also has what the board would be told."""
 
 from __future__ import annotations
 

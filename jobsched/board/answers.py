@@ -1,4 +1,4 @@
-"""What a board answers: how full its lanes are, where sites and jobs stand, how much comes in."""
+"""The values that the board returns: how full its lanes are, where sites and jobs stand, how much arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as Redis holds them, read so that nothing foreign gets past: what is no good raises ValueError. Pure."""
+"""Parses values from Redis, and raises ValueError for any that jobsched cannot have written. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The board: the Redis index of all that waits. Only this package names its keys.
+"""The board: the Redis index of all waiting jobs. Only this package knows the names of its keys.
 
-Every change is one Lua script that does one thing whole and is safe to repeat. Nothing here exists only in Redis:
-:mod:`jobsched.dispatch.repair` makes the board again from SQL at any moment.
+Every change is one Lua script that is atomic and safe to repeat. Redis holds nothing that SQL does not:
+:mod:`jobsched.dispatch.repair` can rebuild the board at any moment.
 """
 
 from __future__ import annotations

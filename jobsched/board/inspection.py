@@ -1,4 +1,4 @@
-"""Looking the board over for what does not belong there: it is set aside, or else the board counts as broken."""
+"""Inspects the keys of the board: sets aside what does not belong there, or reports the board as broken."""
 
 from __future__ import annotations
 

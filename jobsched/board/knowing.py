@@ -1,4 +1,4 @@
-"""Which tasks the living workers of a lane know: while a new version is rolled out, not all know the same."""
+"""Which tasks the living workers of each lane have; during a rolling deploy they differ."""
 
 from __future__ import annotations
 

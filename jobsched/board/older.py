@@ -1,4 +1,4 @@
-"""Boards of older shapes: never read for what waits, which SQL has, and cleared away once nobody goes by them."""
+"""Removes boards of older shapes once no process uses them. Their jobs are in SQL, so nothing is read from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is alive, and who alone does what: processes say it of themselves in Redis."""
+"""Heartbeats and locks in Redis: which processes are alive, and which one alone does a job of maintenance."""
 
 from __future__ import annotations
 

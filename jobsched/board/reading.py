@@ -1,4 +1,4 @@
-"""Reading the board: how full its lanes are, where sites and jobs stand, how much comes in. Never a scan."""
+"""Reads the board without a scan: how full its lanes are, where sites and jobs stand, how much arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board scores by, as Redis keeps it."""
+"""The numbers by which the board scores, as Redis stores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board scores by: installed, changed while it works, and wiped with all that was placed by it."""
+"""Installs the board's rules, changes them while the board works, and wipes them with everything placed by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part of the board stands on: its keys, its scripts, its clock, its errors."""
+"""What every part of the board builds on: its keys, scripts, clock and errors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a sound board looks like: each kind of key with its type, and what may stand in it. Pure.
+"""Defines a sound board: the type of each kind of key, and the values it may hold. Pure.
 
-What can be counted again from the lines (points, counts, scores) is not judged here, but mended by a recount.
+A number that can be counted again from the lines (points, counts, scores) is not judged here; a recount mends it.
 """
 
 from __future__ import annotations

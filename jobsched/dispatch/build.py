@@ -1,4 +1,4 @@
-"""Building the board from SQL: its rules, the facts of sites and users, and everything that is pending."""
+"""Builds the board from SQL: its rules, the facts of sites and users, and every pending job."""
 
 from __future__ import annotations
 

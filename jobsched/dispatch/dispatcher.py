@@ -1,4 +1,4 @@
-"""From the board to the RQ queues: decide late, hand over little."""
+"""The dispatcher: moves slices from the board to the RQ queues, as late and as few as possible."""
 
 from __future__ import annotations
 

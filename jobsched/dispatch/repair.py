@@ -1,7 +1,7 @@
-"""The sweep: one function for each way in which SQL and the board can differ.
+"""The sweep: one repair for each way in which SQL and the board can differ.
 
-Each is idempotent, does a bounded piece of work, and returns how many things it mended. SQL is right; the board is
-brought in line with it.
+Each repair is idempotent, does a bounded amount of work, and returns how many things it mended. SQL is right; the
+repairs bring the board in line with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands on the board and in no table: looked for among all keys, a portion at a time, and dropped."""
+"""Finds and removes entries of the board that no SQL row stands for, a portion of the keys at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a job has not started, in sentences, and when it is expected to. Pure: facts in, reasons out.
+"""Explains in sentences why a job has not started, and when it is expected to. Pure: facts in, reasons out.
 
 What the board tells of a waiting job is said by :class:`jobsched.board.Waiting`; what it tells of starts is calibrated
 there. Here it becomes moments, or nothing where nothing would start the job as things are.

@@ -1,4 +1,4 @@
-"""Lines for a person or a log, written without ever waiting for who reads them."""
+"""Writes lines to a terminal or a log, and never blocks on a slow reader."""
 
 from __future__ import annotations
 

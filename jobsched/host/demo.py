@@ -1,4 +1,4 @@
-"""Twenty jobs of five sites, from the HTTP request to the recorded completion, on a stack of their own."""
+"""``jobsched demo``: twenty jobs of five sites, from the HTTP request to the recorded completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded Redis: found on this machine, with what it needs so that nothing acknowledged is lost."""
+"""The embedded Redis server: finds a binary, and configures it so that no acknowledged write is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How gunicorn serves the web, as its configuration. WEB_CONCURRENCY and GUNICORN_CMD_ARGS work as ever."""
+"""The gunicorn configuration of the web. WEB_CONCURRENCY and GUNICORN_CMD_ARGS still apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes that a program writes, cut into lines for a person: in bounded memory, whatever the bytes are."""
+"""Splits a program's output into lines for people, in bounded memory, whatever the bytes are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps programs running: each is restarted when it ends, until all are stopped together."""
+"""Keeps programs running: restarts each when it ends, until all are stopped together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the embedded Redis wrote and can not load again: it is set aside, since the board is built anew from SQL."""
+"""Sets aside files that the embedded Redis cannot load again; the board is then rebuilt from SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole stack on one machine: embedded Redis when none is named, migrated ledger, the Procfile's programs."""
+"""``jobsched up``: the whole stack on one machine, with an embedded Redis unless REDIS_URL is set."""
 
 from __future__ import annotations
 

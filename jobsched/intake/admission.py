@@ -1,7 +1,7 @@
-"""Admission: the jobs of a site that wait, pending or scheduled, stay within its ``max_pending``.
+"""Admission: keeps a site's waiting jobs, pending or scheduled, within its ``max_pending``.
 
-That is exact also with several writers at once: SQLite has one at a time, elsewhere the rows of limited sites are
-locked. What a worker or the sweep gives back is never refused: it was admitted, and may wait beyond the limit.
+The limit is exact with several writers, too: SQLite has one writer at a time, and elsewhere the rows of limited sites
+are locked. A job that a worker or the sweep gives back is never refused: it was admitted, and may exceed the limit.
 """
 
 from __future__ import annotations

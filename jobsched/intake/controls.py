@@ -1,4 +1,4 @@
-"""What an operator sets at run time: the policy, and which lanes are paused. SQL keeps it, the board goes by it.
+"""Controls that an operator sets at run time: the policy, and which lanes are paused. SQL stores them.
 
 The writers take a session and belong inside :func:`jobsched.ledger.database.writing`; :func:`tell` comes after the
 commit, and needs an application context of the ledger.

@@ -1,6 +1,7 @@
-"""How long a job will take, from what jobs of its task took lately; and how good such words were.
+"""Estimates how long a job will take from recent jobs of its task, and measures how good estimates were.
 
-Under ``JOBSCHED_OVERRUN=fail`` what overruns its lane never completes, so that history tells of the quicker jobs only.
+Under ``JOBSCHED_OVERRUN=fail`` a job that overruns its lane never completes, so the history then holds only the quicker
+jobs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ended jobs of a site or a user record that is to be deleted: gone in portions that hold nobody up."""
+"""Deletes the ended jobs of a site or a user record in portions, so that no other request waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a wish to a row to a place on the board: the only way in for jobs.
+"""Submits jobs: inserts, changes and deletes their rows, and places them on the board after the commit.
 
 The row, committed, is the outbox: the functions that write take a session and belong inside
 :func:`jobsched.ledger.database.writing`; those that tell the board come after the commit, and never fail because Redis

@@ -1,4 +1,4 @@
-"""The connection to the ledger: one bare Flask application that holds it, and how transactions begin."""
+"""The connection to the ledger, held by one bare Flask application, and the start of transactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger's tables. SQL is the authority; everything in Redis can be made again from these rows."""
+"""The tables of the ledger. SQL is the authority: everything in Redis can be rebuilt from these rows."""
 
 from __future__ import annotations
 

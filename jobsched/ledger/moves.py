@@ -1,4 +1,4 @@
-"""The guarded writes of a job's status. Each names the status it starts from; zero rows means somebody was first."""
+"""The guarded writes of a job's status. Each names the status it starts from; no row changed: another was first."""
 
 from __future__ import annotations
 

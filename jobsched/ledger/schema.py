@@ -1,4 +1,4 @@
-"""The ledger's tables in the database: brought up to date, and extended, by the migrations."""
+"""Migrations: bring the tables of the ledger up to date, and write new revisions."""
 
 from __future__ import annotations
 

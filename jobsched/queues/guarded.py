@@ -1,4 +1,4 @@
-"""An RQ worker that neither takes orders from Redis nor dies of what Redis holds."""
+"""An RQ worker that takes no commands from Redis, and survives anything that Redis holds."""
 
 from __future__ import annotations
 

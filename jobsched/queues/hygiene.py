@@ -1,8 +1,8 @@
-"""RQ's keys that stand under names of their own: of the right type, and with entries that can be such.
+"""Checks RQ's own keys: their types, and that each entry can be an entry of its key.
 
-One string where RQ expects a list, and every worker of a lane dies of it, for ever; one set of workers that is none,
-and the dispatcher hands out nothing. What is wrong is moved away or removed, and counted; nothing of it is needed, for
-the board and SQL know all that waits.
+A single string where RQ expects a list would end every worker of a lane, again and again; a set of workers of another
+type would stop the dispatcher. What is wrong is moved away or removed, and counted. None of it is needed, because the
+board and SQL have all waiting jobs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may travel in RQ's queues: jobs that are JSON, sealed by us, and name one of three functions of ours."""
+"""The only RQ jobs that jobsched runs: JSON, sealed, and naming one of three functions of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this host's workers take what dispatchers seal: told in the log when they do not, and on the board."""
+"""Detects workers that refuse the dispatchers' seals because SECRET_KEY differs; reports them in log and board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The border to RQ: a lane's queue, what may travel in it, and how many slices belong there."""
+"""A lane's RQ queue: what may be enqueued there, and how many slices it should hold."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The classes that ``rq info`` is given: the same figures, from counts alone.
+"""The queue and worker classes for ``rq info``: the same figures, from counts alone.
 
-As it comes, ``rq info`` tidies up every registry before it counts, in the process of the person who looks: it fetches
-jobs, unpickles their ``meta`` and calls their failure callbacks. Whoever can write to Redis so ran code in that
-person's shell. These classes load no job and change nothing.
+Without them, ``rq info`` cleans every registry before it counts, in the shell of the person who runs it: it fetches
+jobs, unpickles their ``meta`` and calls their failure callbacks. So anyone who can write to Redis could run code in
+that person's shell. These classes load no job and change nothing.
 """
 
 from __future__ import annotations

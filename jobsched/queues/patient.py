@@ -1,4 +1,4 @@
-"""An RQ worker that outlives the troubles of Redis: it waits, says in one line for what, and goes on."""
+"""An RQ worker that survives outages of Redis: it waits, logs one line about the reason, and goes on."""
 
 from __future__ import annotations
 

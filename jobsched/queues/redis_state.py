@@ -1,4 +1,4 @@
-"""How a Redis that answers is set up and how it is doing: what keeps it from serving, and what is to be warned of."""
+"""The state of a Redis that answers: what keeps it from serving, and what deserves a warning."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""RQ's workers, read without a trace, and without belief: whoever can write to Redis can write these keys.
+"""Reads RQ's registered workers without changing or trusting them: anyone who can write to Redis can forge them.
 
-``rq.Worker.all`` is not used here: it drops registrations that it finds stale, raises the socket timeout of the client
-that it is given to the length of a worker's blocking pop, where a web page must give up soon, and one bad entry makes
-it raise.
+``rq.Worker.all`` is not used: it drops registrations that it finds stale; it raises the socket timeout of the client to
+the length of a blocking pop, where a web page must give up soon; and one bad entry makes it raise.
 """
 
 from __future__ import annotations

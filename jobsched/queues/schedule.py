@@ -1,4 +1,4 @@
-"""Work for later, by rq-scheduler: it wakes scheduled jobs, and calls the periodic sweeps.
+"""Schedules work for later with rq-scheduler: wakes scheduled jobs, and calls the periodic sweeps.
 
 Nothing depends on one of its wakes alone: waking is safe to repeat, and the repair sweep wakes what is due as well.
 """

@@ -1,4 +1,4 @@
-"""The scheduler's process: it looks for wakes that are due until it is told to stop. Any number may run at once."""
+"""The scheduler process: looks for due wakes until it is told to stop. Any number may run at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The seal on what jobsched puts into RQ's queues: only who knows SECRET_KEY can make a job that a worker takes.
+"""The seal on jobsched's jobs in RQ's queues: only a process with SECRET_KEY can make one that a worker accepts.
 
-Redis is shared by many processes, and whoever can write to it can enqueue; a forged slice would run the jobs of a
-paused site, past every limit. The seal is over the job's id and its data. A slice that is put into a queue again later
-is told by the board, which knows no such slice in flight.
+Many processes share Redis, and anyone who can write to it can enqueue: a forged slice would run the jobs of a paused
+site, past every limit. The seal covers the job's id and its data. If somebody enqueues an old slice again, the board
+recognises that it is no longer in flight.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Wakes for later, by rq-scheduler: asked for at a moment, or every so often, and put into the wake queue when due.
+"""Wakes for later, by rq-scheduler: once or periodically; a due wake is put into the wake queue.
 
-Of what Redis holds the scheduler believes an entry's name and its time, and no more: the job that it hands on it makes
-itself, by the name. rq-scheduler's own loop fetches the job, so that one entry that does not decode ends it for good.
+The scheduler trusts only the name and the time of an entry in Redis; it makes the RQ job itself. rq-scheduler's own
+loop fetches the job, so that one entry that it cannot decode would end it for good.
 """
 
 from __future__ import annotations

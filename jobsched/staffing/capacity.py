@@ -1,4 +1,4 @@
-"""How much work the lanes bring, how many workers keep up with it, and how many keep waits short."""
+"""How much work the lanes receive, how many workers keep up with it, and how many keep waits short."""
 
 from __future__ import annotations
 

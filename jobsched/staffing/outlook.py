@@ -1,4 +1,4 @@
-"""The command ``jobsched plan``: how many workers each lane should get, and how many a target takes."""
+"""``jobsched plan``: how many workers each lane should get, and how many a target wait requires."""
 
 from __future__ import annotations
 

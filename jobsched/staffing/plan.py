@@ -1,4 +1,4 @@
-"""Which worker serves which lanes. Pure.
+"""Decides which worker serves which lanes. Pure.
 
 Lanes are size-interval task assignment (Harchol-Balter, Crovella, Murta: "On Choosing a Task Assignment Policy for a
 Distributed Server System", 1999): a short job never waits for a long one. A worker of a longer lane takes work of

@@ -1,4 +1,4 @@
-"""When the workers of a host go by another plan: the mix of what comes has shifted, and has stayed so."""
+"""Decides when the workers of a host follow a new plan: when the load has shifted, and stays shifted."""
 
 from __future__ import annotations
 

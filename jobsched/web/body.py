@@ -1,4 +1,4 @@
-"""Reading request bodies: strict JSON, or a form with the same fields."""
+"""Reads request bodies: strict JSON, or a form with the same fields."""
 
 from __future__ import annotations
 

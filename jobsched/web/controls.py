@@ -1,4 +1,4 @@
-"""What operators set at run time over HTTP: which lanes are paused, and by which policy it is decided who goes next.
+"""The addresses of the controls: pause and resume lanes, choose the policy.
 
 SQL keeps it, then the board is told. Both are shown and set on the dashboard, which is where browsers are led.
 """

@@ -1,4 +1,4 @@
-"""The addresses of a collection: list, create, show, replace, change, delete; for clients and for browsers' forms."""
+"""The routes of a collection: list, create, show, replace, change, delete; for clients and browsers' forms."""
 
 from __future__ import annotations
 

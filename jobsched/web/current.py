@@ -1,4 +1,4 @@
-"""What the application holds for every request."""
+"""The objects that the application holds for all requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard: what a browser gets at ``/``, and the part of it that refreshes itself."""
+"""The dashboard: the page at ``/``, and the part of it that refreshes itself."""
 
 from __future__ import annotations
 

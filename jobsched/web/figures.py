@@ -1,4 +1,4 @@
-"""How many jobs wait, of whom, and for how long: asked for a page of sites or users, or for all lanes, at once."""
+"""Counts waiting jobs and their age, for all sites, users or lanes of a page at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: only pages of our own may send forms, and only names of this machine lead here."""
+"""Refuses forms that another site's page sends, and requests for a host name that is not this machine's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the process is up, and whether jobs that are submitted now will run."""
+"""``/healthz`` and ``/readyz``: whether the process is up, and whether newly submitted jobs will run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Repeats of a POST that carry its ``Idempotency-Key`` get its first answer, and do nothing again.
+"""Idempotent POSTs: a repeat with the same ``Idempotency-Key`` gets the first answer and does nothing.
 
-The answer is kept in the transaction that does the work, so there is never one without the other. Only successes are
-kept: a request that was refused has changed nothing, and may be mended and sent under the same key.
+The answer is stored in the transaction that does the work, so there is never one without the other. Only successes are
+stored: a refused request has changed nothing, and may be corrected and sent under the same key.
 """
 
 from __future__ import annotations

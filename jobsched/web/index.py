@@ -1,4 +1,4 @@
-"""What stands at ``/``, and the addresses that belong to no collection."""
+"""The page at ``/``, and the other addresses that belong to no collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: create, list, show, change, delete; cancel and retry."""
+"""The jobs resource: create, list, show, change, delete, cancel and retry."""
 
 from __future__ import annotations
 

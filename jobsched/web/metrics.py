@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read from Redis and SQL at each scrape. Nothing is kept: every web process says the same."""
+"""``/metrics``: figures for Prometheus, read from Redis and SQL at each scrape, so every web process agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page for a browser, JSON for everybody else, at the same address."""
+"""Chooses the form of an answer: a page for a browser, otherwise JSON, at the same address."""
 
 from __future__ import annotations
 

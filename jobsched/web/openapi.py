@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of all addresses, made from what is registered: the same schemas that validate, the same routes."""
+"""Generates the OpenAPI 3.1 document from the registered routes and the schemas that validate."""
 
 from __future__ import annotations
 

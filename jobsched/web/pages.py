@@ -1,4 +1,4 @@
-"""What every page's template is given: filters, the addresses of things, and what forms offer to choose from."""
+"""The context of every page's template: filters, URLs, and the choices that forms offer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists in pages: newest first, from a cursor on, so that rows that come in meanwhile shift nothing."""
+"""Pages of a list, newest first, by cursor, so that new rows do not shift the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One address for many spellings of a path."""
+"""Maps the spellings of a path (prefix, trailing slash) to one address."""
 
 from __future__ import annotations
 

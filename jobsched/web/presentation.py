@@ -1,4 +1,4 @@
-"""How values read to people: durations, moments, counts."""
+"""Formats values for people: durations, moments, counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where errors become answers: problem+json (RFC 9457), or a page for a browser."""
+"""Turns every error into an answer: problem+json (RFC 9457), or a page for a browser."""
 
 from __future__ import annotations
 

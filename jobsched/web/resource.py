@@ -1,4 +1,4 @@
-"""What the three collections have in common: the shape that :mod:`jobsched.web.crud` makes addresses for."""
+"""The shape of the three collections, from which :mod:`jobsched.web.crud` makes routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sites: the customers."""
+"""The sites resource: the customers."""
 
 from __future__ import annotations
 

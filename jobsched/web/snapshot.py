@@ -1,4 +1,4 @@
-"""What the dashboard shows, at one moment: read from SQL, and from Redis while it answers."""
+"""The state that the dashboard shows at one moment, from SQL, and from Redis if it answers."""
 
 from __future__ import annotations
 

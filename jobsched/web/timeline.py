@@ -1,4 +1,4 @@
-"""A job's way for people: the steps it took, and how long it spent between them."""
+"""A job's timeline for people: its steps, and the time between them."""
 
 from __future__ import annotations
 

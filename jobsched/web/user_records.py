@@ -1,4 +1,4 @@
-"""User records: who submits jobs."""
+"""The user records resource: the users who submit jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was sent to values of a schema, or to a list of every fault."""
+"""Validates a request against a schema: returns its values, or a list of all faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``GET /jobs/<id>/why``: why a job waits, and when it is expected to start. A few point reads, and one script."""
+"""``GET /jobs/<id>/why``: why a job waits, and when it is expected to start; a few point reads and one script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that fits: into so many bytes, and into any database."""
+"""Shortens text to a number of bytes, and makes it storable in any database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the end of a process says of the job that it ran, and what is recorded of that."""
+"""What the exit of a task process means for the job that it ran, and the error that is recorded."""
 
 from __future__ import annotations
 

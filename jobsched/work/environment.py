@@ -1,7 +1,7 @@
-"""What of the environment tasks get: not the secrets of jobsched, unless JOBSCHED_TASK_ENV names them.
+"""Removes jobsched's secrets from the environment of tasks, unless JOBSCHED_TASK_ENV names them.
 
-An error report that lists the environment, or a program that a task starts, should not hand on what opens the queue
-and the ledger. It is no wall: a task runs as the user of its worker, and can read what that user can.
+So an error report that lists the environment, or a program that a task starts, does not reveal what opens the queue and
+the ledger. This is no security boundary: a task runs as the user of its worker, and can read what that user can.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How an error reads in the ledger: its type, where it was raised, what it says and what led to it, in so many bytes.
+"""Describes an error for the ledger: its type, where it was raised, its message and its cause, in bounded size.
 
-Errors of tasks can be strange: their causes go round in a circle, or on for ever, and their attributes are code. None
-of it is called here, or followed without a bound.
+Errors of tasks can be strange: their causes can form a circle or never end, and their attributes can run code. None of
+that code is called here, and no chain is followed without a bound.
 """
 
 from __future__ import annotations

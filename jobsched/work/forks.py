@@ -1,4 +1,4 @@
-"""Forks that a task has made of its process: none of them goes on with what is ours."""
+"""Ends the forks that a task makes of its process before they can continue the worker's own work."""
 
 from __future__ import annotations
 

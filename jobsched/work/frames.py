@@ -1,4 +1,4 @@
-"""Where an error was raised: the lines of its traceback, from files that are files."""
+"""Where an error was raised: the lines of its traceback, read only from regular files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's hold on a slice: renewed while its tasks run in another process, which is told when it is lost."""
+"""Renews a slice's lease while its tasks run in another process, and notifies that process if the lease is lost."""
 
 from __future__ import annotations
 

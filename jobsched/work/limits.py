@@ -1,6 +1,6 @@
-"""What stops a task on its process's main thread: its limit, the bound of its lane, and that its slice was lost.
+"""Stops a task on its process's main thread: at its limit, at its lane's bound, or when its slice is lost.
 
-The worker kills the process, from outside, where it does not stop: when is in the notes of the process.
+If the task does not stop, the worker kills the process from outside, at the time that the process has noted.
 """
 
 from __future__ import annotations

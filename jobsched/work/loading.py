@@ -1,4 +1,4 @@
-"""What a process needs before it works: the settings, and the tasks that they name; faults of both are told as one."""
+"""Loads the settings and the tasks that they name, and reports the faults of both together."""
 
 from __future__ import annotations
 

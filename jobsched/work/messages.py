@@ -1,6 +1,6 @@
-"""What errors say of themselves. That is the task's code, which may hang, end the process, or never have enough.
+"""Reads the message of an error, which runs the task's code: it may hang, exit, or produce endless text.
 
-So it runs in a child process with little time, unless only Python's own code has a part in it.
+So it runs in a child process with little time, unless only Python's own code is involved.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a task process tells its worker, in memory that both share.
+"""Notes from a task process to its worker, in memory that both share.
 
-It outlives the process, however that ends, and no task can close it as it can close a pipe. What is written are numbers
-and JSON, of which the worker believes what :mod:`jobsched.work.reading` says.
+The memory outlives the process, however that ends, and a task cannot close it as it could close a pipe. It holds
+numbers and JSON, which the worker checks with :mod:`jobsched.work.reading`.
 """
 
 from __future__ import annotations

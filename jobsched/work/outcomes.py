@@ -1,4 +1,4 @@
-"""What becomes of a job after one of its starts: it is done, fails, tries again, or goes into the next lane.
+"""Decides what follows a start of a job: it completes, fails, is retried, or moves to the next lane.
 
 Nothing here does I/O or reads a clock.
 """

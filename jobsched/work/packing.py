@@ -1,4 +1,4 @@
-"""How a start ended, as the bytes that its process notes: JSON, which is looked at closely when it is read again."""
+"""Encodes the outcome of a start as JSON for the notes of its process; the reader checks it closely."""
 
 from __future__ import annotations
 

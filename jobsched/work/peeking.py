@@ -1,4 +1,4 @@
-"""Looking at errors and their types past what their classes have made of it: no code of a task's is called."""
+"""Inspects errors and their types without running any code of a task's classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task process does: the jobs that it was given, in turn, as long as each finds it as the first one did."""
+"""The loop of a task process: runs the given jobs in turn, while each finds a clean process."""
 
 from __future__ import annotations
 

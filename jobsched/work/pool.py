@@ -1,4 +1,4 @@
-"""The worker processes of a host: one seat for each slot of the plan, filled again when its worker dies."""
+"""The worker processes of a host: one for each slot of the plan, restarted when it dies."""
 
 from __future__ import annotations
 

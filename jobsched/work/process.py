@@ -1,7 +1,7 @@
 """The process in which the tasks of a slice run: a fork of the worker, which watches it.
 
-User code never runs in the worker itself. Whatever a task leaves behind, breaks or kills is this process, and the next
-one is forked from a worker that knows nothing of it.
+User code never runs in the worker itself. A task can leave behind, break or kill only this process, and the next one is
+forked from a clean worker.
 """
 
 from __future__ import annotations

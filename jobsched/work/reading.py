@@ -1,6 +1,6 @@
-"""What a worker believes of the notes of a task process: no more than how jobs ended that it has given to it.
+"""Checks the notes of a task process: the worker accepts only outcomes of jobs that it gave to the process.
 
-A task can write over them, as over everything in its process. What is no good then is as if it was not there.
+A task can overwrite the notes, like everything in its process. Unusable notes count as missing.
 """
 
 from __future__ import annotations

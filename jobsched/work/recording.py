@@ -1,4 +1,4 @@
-"""What has ended goes into the ledger: together, or one by one where one of them can not be stored."""
+"""Records outcomes in the ledger: together, or one by one if one of them cannot be stored."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a task returned, as the ledger keeps it: JSON, made in pieces, so that too much of it is noticed at the limit.
+"""Encodes a task's result as JSON for the ledger, in pieces, so that an oversized result stops at the limit.
 
-A result may be of classes of the task's, whose code is called: time it.
+A result may be of the task's own classes, whose code then runs: the caller limits its time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What RQ's workers call. A slice: start fence, run each job, finish fence, settle."""
+"""The functions that RQ's workers call. For a slice: start fence, run each job, finish fence, settle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of a slice as the worker sees them: they run in another process, which may end at any moment."""
+"""Runs the tasks of a slice from the worker: in another process, which may end at any moment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One start of one job: its task under its limits, and what is recorded of it, under limits as well.
+"""One start of one job: runs its task and reads its outcome, each under a time limit.
 
-What a task leaves behind is code, too: the error that it raised, what it returned, the objects that are let go of. All
-of that runs before the next task's turn, and in bounded time.
+What a task leaves behind runs code as well: the error that it raised, its result, and the objects that it drops. All of
+it runs before the next task's turn, and in bounded time.
 """
 
 from __future__ import annotations

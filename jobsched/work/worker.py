@@ -1,4 +1,4 @@
-"""An RQ worker on the lanes of a slot."""
+"""An RQ worker that serves the lanes of its slot."""
 
 from __future__ import annotations
 

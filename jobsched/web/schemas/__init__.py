@@ -1,6 +1,6 @@
-"""What the API takes and gives: the same schemas validate what comes in and make the OpenAPI document.
+"""The schemas of the API: they validate requests, and the OpenAPI document is made from them.
 
-What comes in are pydantic models, what goes out are typed dicts.
+Requests are pydantic models, answers are typed dicts.
 """
 
 from jobsched.web.schemas.incoming import (

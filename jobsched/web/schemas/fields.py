@@ -1,4 +1,4 @@
-"""The kinds of values that come in, each with what is checked of it."""
+"""The types of request fields, each with its checks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the API takes: strict for JSON, where ``true`` is no number and ``"5"`` neither.
+"""The schemas of requests: strict for JSON, where ``true`` is not a number, and neither is ``"5"``.
 
-Forms hold strings only, and are read leniently.
+Forms hold only strings, and are parsed leniently.
 """
 
 from __future__ import annotations

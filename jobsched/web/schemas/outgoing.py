@@ -1,4 +1,4 @@
-"""What the API gives."""
+"""The schemas of answers."""
 
 from __future__ import annotations
 

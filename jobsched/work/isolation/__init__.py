@@ -1,1 +1,1 @@
-"""What the jobs that run in one process have of each other: nothing, as far as that can be had."""
+"""Isolates the jobs that run in one process from each other, as far as that is possible."""

@@ -1,4 +1,4 @@
-"""Open files and sockets that a job leaves open, or that it has closed."""
+"""Open files and sockets that a job leaves behind, or closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment as C has it, which is what programs that we start are given."""
+"""The environment as C sees it, which is what started programs inherit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Python keeps for a process: its settings, its streams, and what the names of its own modules mean."""
+"""State that Python keeps for a process: settings, streams, and the names in its own modules."""
 
 from __future__ import annotations
 

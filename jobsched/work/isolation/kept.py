@@ -1,4 +1,4 @@
-"""One thing that a job finds in its process, and may leave otherwise."""
+"""One piece of process state: how to read it, and how to restore it if a job has changed it."""
 
 from __future__ import annotations
 

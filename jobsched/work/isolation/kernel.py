@@ -1,4 +1,4 @@
-"""What the kernel keeps for a process: folder, descriptors, signals, limits, identity, memory."""
+"""State that the kernel keeps for a process: folder, descriptors, signals, limits, identity, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What logging is set to: levels, handlers and filters of all loggers, and what is disabled."""
+"""The state of logging: levels, handlers and filters of all loggers, and what is disabled."""
 
 from __future__ import annotations
 

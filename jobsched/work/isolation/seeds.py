@@ -1,4 +1,4 @@
-"""Sources of random numbers: a fork copies them, so that each process would have the same numbers."""
+"""Reseeds random number generators after a fork, so that no two processes draw the same numbers."""
 
 from __future__ import annotations
 

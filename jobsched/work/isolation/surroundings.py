@@ -1,4 +1,4 @@
-"""What a job finds around it, seen before the first one, and put back after each."""
+"""Records the state of a process before its first job, and restores it after each job."""
 
 from __future__ import annotations
 
