@@ -250,10 +250,8 @@ class Sweeper:
     def not_pending(self) -> int:
         """A job waits on the board, but not in SQL, or not so (changed while Redis was away): drop or move it."""
         self._scan, known = self._board.some_jobs(self._scan, PORTION)
-        ids = list(known)
         with reading() as session:
-            pending = {job.id: job for start in range(0, len(ids), 1000)
-                       for job in moves.still_pending(session, ids[start : start + 1000])}
+            pending = {job.id: job for job in moves.still_pending(session, known)}
         outcomes = self._board.drop(id_ for id_, job in known.items() if pending.get(id_) != job)
         failpoint("repair.stale_dropped")
         dropped = [id_ for id_, outcome in outcomes.items() if outcome == 1]

@@ -12,10 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched.domain import WAITING, FieldError, TooManyPending
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site
-
-#: Sites that one statement asks for: databases bound a statement's parameters.
-PORTION = 1000
 
 
 def admit(session: Session, jobs: Mapping[str, int]) -> None:
@@ -44,14 +42,10 @@ def admit(session: Session, jobs: Mapping[str, int]) -> None:
 
 def bounds(session: Session, sites: Collection[int], *, lock: bool = False) -> dict[int, int | None]:
     """``max_pending`` of those of ``sites`` that exist; locks them in the order of their ids, if asked to."""
-    ids = sorted(sites)
-    found: dict[int, int | None] = {}
-    for start in range(0, len(ids), PORTION):
-        rows = select(Site.id, Site.max_pending).where(Site.id.in_(ids[start : start + PORTION]))
-        if lock:  # not against the foreign keys of others' jobs, which are not to wait for this
-            rows = rows.order_by(Site.id).with_for_update(key_share=True)
-        found.update((id_, most) for id_, most in session.execute(rows))
-    return found
+    query = select(Site.id, Site.max_pending)
+    if lock:  # not against the foreign keys of others' jobs, which are not to wait for this
+        query = query.order_by(Site.id).with_for_update(key_share=True)
+    return dict(lookup.among(session, query, Site.id, sites))
 
 
 def _waiting(session: Session, site: int, most: int) -> int:
@@ -62,9 +56,7 @@ def _waiting(session: Session, site: int, most: int) -> int:
 
 
 def _is_one_paused(session: Session, sites: Sequence[int]) -> bool:
-    paused = (select(Site.id).where(Site.id.in_(sites[start : start + PORTION]), Site.paused).limit(1)
-              for start in range(0, len(sites), PORTION))
-    return any(session.scalar(query) is not None for query in paused)
+    return any(lookup.among(session, select(Site.id).where(Site.paused).limit(1), Site.id, sites))
 
 
 def _say(site: int, most: int, waiting: int, more: int) -> str:

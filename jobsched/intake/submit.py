@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
 from jobsched import tasks
@@ -31,11 +31,10 @@ from jobsched.domain import (
     ExecutionTimeTooLong,
     FieldError,
     Invalid,
-    NotFound,
     Status,
 )
 from jobsched.intake import admission, estimates
-from jobsched.ledger import moves
+from jobsched.ledger import lookup, moves
 from jobsched.ledger.models import Job, Site, UserRecord, shared_now
 from jobsched.ledger.moves import waiting_job
 from jobsched.queues import schedule
@@ -60,7 +59,7 @@ class JobDraft:
 def with_estimates(session: Session, drafts: Mapping[str, JobDraft], settings: Settings) -> Mapping[str, JobDraft]:
     """The drafts, in which history has filled in the execution times that it knows and nobody said."""
     open_ = {pointer: (draft.site, draft.task) for pointer, draft in drafts.items() if draft.execution_time is None}
-    sites = _present(session, Site, {site for site, _ in open_.values()})
+    sites = lookup.existing(session, Site, {site for site, _ in open_.values()})
     known = estimates.estimates(session, (of for of in open_.values() if of[0] in sites))
     bound_s = settings.bands.longest.bound_s
     return {**drafts, **{
@@ -90,7 +89,7 @@ def _look(
     session: Session, drafts: Mapping[str, JobDraft], settings: Settings, elsewhere: Collection[str]
 ) -> tuple[list[FieldError], dict[str, int]]:
     """What is wrong with estimated drafts; and, by the pointers to them, the sites that bound what waits."""
-    users = _present(session, UserRecord, {draft.user for draft in drafts.values()})
+    users = lookup.existing(session, UserRecord, {draft.user for draft in drafts.values()})
     sites = admission.bounds(session, {draft.site for draft in drafts.values()})
     registered = {*tasks.names(), *elsewhere}
     errors: list[FieldError] = []
@@ -172,7 +171,7 @@ def remove(session: Session, board: Board, job_id: int) -> None:
 
 def cancel(session: Session, job_id: int) -> None:
     """Cancel a waiting job. Call :func:`drop` after the commit. Raises NotFound, or Conflict when it does not wait."""
-    job = _get(session, job_id)
+    job = lookup.find(session, Job, job_id)
     if not moves.cancel(session, job_id):
         raise Conflict(f"job {job_id} is {job.status}: only a waiting job can be cancelled")
 
@@ -182,7 +181,7 @@ def retry(session: Session, job_id: int, settings: Settings) -> None:
 
     Raises NotFound, Conflict or TooManyPending.
     """
-    job = _get(session, job_id)
+    job = lookup.find(session, Job, job_id)
     if Status(job.status) in TERMINAL:
         admission.admit(session, {"": job.site_id})
     if not moves.retry(session, job_id, settings.max_attempts):
@@ -230,7 +229,7 @@ def _no_history(task: str) -> str:
 
 
 def _waiting(session: Session, job_id: int) -> Job:
-    job = _get(session, job_id)
+    job = lookup.find(session, Job, job_id)
     if Status(job.status) not in WAITING:
         raise Conflict(f"job {job_id} is {job.status}: it can be changed only while it waits")
     return job
@@ -243,22 +242,6 @@ def _take_aside(board: Board, job: Job) -> None:
         failpoint("submit.taken_aside")
         if outcome < 0:
             raise Conflict(f"job {job.id} has been handed to a worker")
-
-
-def _get(session: Session, job_id: int) -> Job:
-    job = session.get(Job, job_id)
-    if job is None:
-        raise NotFound("job", job_id)
-    return job
-
-
-def _present(session: Session, model: type[Site] | type[UserRecord], ids: set[int]) -> set[int]:
-    """Those of ``ids`` that exist; asked for in portions, since databases bound the parameters of a statement."""
-    wanted = sorted(ids)
-    found: set[int] = set()
-    for start in range(0, len(wanted), 1000):
-        found.update(session.scalars(select(model.id).where(model.id.in_(wanted[start : start + 1000]))))
-    return found
 
 
 def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:

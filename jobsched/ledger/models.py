@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -106,6 +106,7 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
 
     __tablename__ = "sites"
     __table_args__ = FRESH_IDS
+    noun: ClassVar[str] = "site"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -136,6 +137,7 @@ class UserRecord(db.Model):  # type: ignore[name-defined,misc]
 
     __tablename__ = "user_records"
     __table_args__ = FRESH_IDS
+    noun: ClassVar[str] = "user record"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), index=True)
@@ -177,6 +179,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
               postgresql_where=text("status = 'completed'")),
         FRESH_IDS,
     )
+    noun: ClassVar[str] = "job"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user_records.id"))

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from jobsched.domain import TRANSITIONS, WAITING, Bands, Fence, Slice, Status, WaitingJob
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, shared_now, utcnow
 
 _WAITING_COLUMNS = (Job.id, Job.site_id, Job.user_id, Job.band, Job.execution_time, Job.attempt, Job.enqueued_at,
@@ -168,12 +169,13 @@ def retry(session: Session, job: int, max_attempts: int) -> bool:
 
 def pending(session: Session, after: int, limit: int) -> list[WaitingJob]:
     """Up to ``limit`` pending jobs with ids above ``after``, by id."""
-    return _read(session, _pending().where(Job.id > after).order_by(Job.id).limit(limit))
+    found = session.execute(_pending().where(Job.id > after).order_by(Job.id).limit(limit))
+    return [waiting_job(row) for row in found]
 
 
 def still_pending(session: Session, jobs: Iterable[int]) -> list[WaitingJob]:
     """Those of ``jobs`` that are pending."""
-    return _read(session, _pending().where(Job.id.in_(list(jobs))))
+    return [waiting_job(row) for row in lookup.among(session, _pending(), Job.id, set(jobs))]
 
 
 def assign_bands(session: Session, bands: Bands) -> int:
@@ -282,10 +284,6 @@ def _at_their_attempts(slice_: Slice) -> ColumnElement[bool]:
 
 def _pending() -> Any:
     return select(*_WAITING_COLUMNS).where(Job.status == Status.PENDING.value)
-
-
-def _read(session: Session, statement: Any) -> list[WaitingJob]:
-    return [waiting_job(row) for row in session.execute(statement)]
 
 
 def _count(result: Any) -> int:

@@ -25,24 +25,24 @@ _FORM_METHODS = ("PUT", "PATCH", "DELETE")
 
 def blueprint(resource: Resource[Any, Any]) -> Blueprint:
     """The addresses of a collection."""
-    views, many, one = Views(resource), "", "/<id:id>"
+    views, noun, many, one = Views(resource), resource.model.noun, "", "/<id:id>"
     some: Any = list[resource.item]  # type: ignore[name-defined]
     made = Blueprint(resource.path.replace("-", "_"), __name__, url_prefix=f"/{resource.path}")
     for rule, method, view, operation in (
         (many, "GET", views.list, Operation(
-            f"List {resource.plural}, newest first", {200: some}, query=resource.query, pages=True)),
+            f"List {noun}s, newest first", {200: some}, query=resource.query, pages=True)),
         (many, "POST", views.create, Operation(
-            f"Create one {resource.noun}, or a list of them: all or none",
+            f"Create one {noun}, or a list of them: all or none",
             {201: resource.item | some, 303: None}, body=resource.draft, many=True, idempotent=True,
             bounded=resource.bounded)),
-        (one, "GET", views.show, Operation(f"Show a {resource.noun}", {200: resource.detail})),
+        (one, "GET", views.show, Operation(f"Show a {noun}", {200: resource.detail})),
         (one, "PUT", views.replace, Operation(
-            f"Replace a {resource.noun}: what is left out goes back to its default", {200: resource.detail},
+            f"Replace a {noun}: what is left out goes back to its default", {200: resource.detail},
             body=resource.draft, bounded=resource.bounded)),
         (one, "PATCH", views.patch, Operation(
-            f"Change the given fields of a {resource.noun}", {200: resource.detail}, body=resource.draft,
+            f"Change the given fields of a {noun}", {200: resource.detail}, body=resource.draft,
             partial=True, bounded=resource.bounded)),
-        (one, "DELETE", views.delete, Operation(f"Delete a {resource.noun}", {204: None}, conflicts=True)),
+        (one, "DELETE", views.delete, Operation(f"Delete a {noun}", {204: None}, conflicts=True)),
         (one, "POST", views.form, Operation(
             "For browsers' forms, which can only POST: the field _method says PUT, PATCH or DELETE",
             {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True, bounded=resource.bounded)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -15,11 +15,9 @@ from jobsched.board import Board, SiteStanding
 from jobsched.board.absence import if_redis_answers
 from jobsched.config import Settings
 from jobsched.domain import Band, Status
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web.schemas.outgoing import Hold
-
-#: Ids that one statement asks for: databases bound a statement's parameters.
-PORTION = 1000
 
 _PENDING = Job.status == Status.PENDING.value
 
@@ -70,26 +68,8 @@ def count_by(
     session: Session, column: InstrumentedAttribute[int], ids: Collection[int], *where: ColumnElement[bool]
 ) -> dict[int, int]:
     """How many rows have each of ``ids`` in ``column``; those without any are left out."""
-    counts: dict[int, int] = {}
-    for portion in portions(ids):
-        statement = select(column, func.count()).where(column.in_(portion), *where).group_by(column)
-        counts |= {id_: int(n) for id_, n in session.execute(statement)}
-    return counts
-
-
-def names(session: Session, model: type[Site] | type[UserRecord], ids: Collection[int]) -> dict[int, str]:
-    """The names of sites or user records by id."""
-    found: dict[int, str] = {}
-    for portion in portions(set(ids)):
-        rows = session.execute(select(model.id, model.name).where(model.id.in_(portion)))
-        found |= {id_: str(name) for id_, name in rows}
-    return found
-
-
-def portions(ids: Collection[int]) -> list[list[int]]:
-    """``ids`` in lists of at most PORTION."""
-    ordered = sorted(ids)
-    return [ordered[start : start + PORTION] for start in range(0, len(ordered), PORTION)]
+    query = select(column, func.count()).where(*where).group_by(column)
+    return {id_: int(n) for id_, n in lookup.among(session, query, column, ids)}
 
 
 def _standings(board: Board, ids: Sequence[int]) -> dict[int, SiteStanding]:
@@ -104,17 +84,13 @@ def _standings_from_sql(session: Session, sites: Sequence[Site], settings: Setti
     ids = [site.id for site in sites]
     by_band: dict[int, dict[str, int]] = {id_: {} for id_ in ids}
     waiting_users: dict[int, list[int]] = {id_: [] for id_ in ids}
-    for portion in portions(ids):
-        here: Any = (Job.site_id.in_(portion), _PENDING)
-        for id_, band, n in session.execute(
-            select(Job.site_id, Job.band, func.count()).where(*here).group_by(Job.site_id, Job.band)
-        ):
-            by_band[id_][band] = n
-        for id_, user in session.execute(
-            select(Job.site_id, Job.user_id).join(UserRecord, UserRecord.id == Job.user_id)
-            .where(*here, UserRecord.is_active).distinct()
-        ):
-            waiting_users[id_].append(user)
+    in_bands = select(Job.site_id, Job.band, func.count()).where(_PENDING).group_by(Job.site_id, Job.band)
+    for id_, band, n in lookup.among(session, in_bands, Job.site_id, ids):
+        by_band[id_][band] = n
+    active = select(Job.site_id, Job.user_id).join(UserRecord, UserRecord.id == Job.user_id).where(
+        _PENDING, UserRecord.is_active).distinct()
+    for id_, user in lookup.among(session, active, Job.site_id, ids):
+        waiting_users[id_].append(user)
     pending = pending_of_users(session, {user for users in waiting_users.values() for user in users})
     standings = {}
     for site in sites:

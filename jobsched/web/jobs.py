@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.jsontext import dumps
 from jobsched.board import Board
-from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, NotFound, Status
+from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, Status
 from jobsched.intake import submit
 from jobsched.intake.submit import JobDraft
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
-from jobsched.web import current, figures, idempotency
+from jobsched.web import current, idempotency
 from jobsched.web.crud import done
 from jobsched.web.idempotency import Answer
 from jobsched.web.openapi import Operation
@@ -27,7 +28,7 @@ from jobsched.web.schemas import JobIn, JobOut, JobQuery, stamp, stamp_or_none
 class Jobs(Resource[JobIn, JobQuery]):
     """``/jobs``."""
 
-    path, noun, plural = "jobs", "job", "jobs"
+    path = "jobs"
     list_page, item_page = "jobs.html", "job.html"
     bounded = True
     model, item, detail = Job, JobOut, JobOut
@@ -51,17 +52,17 @@ class Jobs(Resource[JobIn, JobQuery]):
         return show_jobs(session, rows)
 
     def show_one(self, session: Session, id_: int, board: Board | None = None) -> JobOut:
-        return show_jobs(session, [_get(session, id_)])[0]
+        return show_jobs(session, [lookup.find(session, Job, id_)])[0]
 
     def fields(self, session: Session, id_: int) -> dict[str, Any]:
-        job = _get(session, id_, lock=True)
+        job = lookup.find(session, Job, id_, lock=True)
         return {
             "user": job.user_id, "site": job.site_id, "task": job.task, "payload": job.payload,
             "execution_time": None if job.estimated else job.execution_time, "run_at": stamp_or_none(job.run_at),
         }
 
     def change(self, session: Session, id_: int, draft: JobIn) -> Job:
-        job = _get(session, id_)
+        job = lookup.find(session, Job, id_)
         wish = _wish(draft)
         if wish.execution_time is None and job.estimated and (wish.site, wish.task) == (job.site_id, job.task):
             wish = replace(wish, execution_time=job.execution_time, estimated=True)  # its history may be gone
@@ -90,8 +91,8 @@ def retry(id: int) -> Response:
 
 def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
     """Jobs as JSON, with the names of their users and sites."""
-    users = figures.names(session, UserRecord, {job.user_id for job in jobs})
-    sites = figures.names(session, Site, {job.site_id for job in jobs})
+    users = lookup.names(session, UserRecord, {job.user_id for job in jobs})
+    sites = lookup.names(session, Site, {job.site_id for job in jobs})
     label, root = current.settings().bands.label, request.script_root
     return [
         _show(job, users[job.user_id], sites[job.site_id], label(job.band), root) for job in jobs
@@ -111,13 +112,6 @@ def _move(id_: int, write: Callable[[Session], None], then: Callable[[Job], None
     for job in moved:
         then(job)
     return done(answer, otherwise=f"{request.script_root}/jobs/{id_}")
-
-
-def _get(session: Session, id_: int, *, lock: bool = False) -> Job:
-    job = session.get(Job, id_, with_for_update=lock or None)
-    if job is None:
-        raise NotFound("job", id_)
-    return job
 
 
 def _wishes(drafts: Mapping[str, JobIn]) -> dict[str, JobDraft]:

@@ -27,8 +27,6 @@ class Resource(ABC, Generic[Draft, Query]):
 
     #: The path of the collection, and the name of its endpoints.
     path: ClassVar[str]
-    noun: ClassVar[str]
-    plural: ClassVar[str]
     list_page: ClassVar[str]
     item_page: ClassVar[str]
     #: Whether a site may have too many of them (429).

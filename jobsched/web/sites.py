@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.board.absence import if_redis_answers
-from jobsched.domain import FieldError, NotFound
+from jobsched.domain import FieldError
 from jobsched.intake import estimates
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures
 from jobsched.web.resource import Resource
@@ -25,7 +26,7 @@ from jobsched.web.schemas import EstimateOut, SiteDetail, SiteIn, SiteOut, SiteQ
 class Sites(Resource[SiteIn, SiteQuery]):
     """``/sites``."""
 
-    path, noun, plural = "sites", "site", "sites"
+    path = "sites"
     list_page, item_page = "sites.html", "site.html"
     model, item, detail = Site, SiteOut, SiteDetail
     draft, query = SiteIn, SiteQuery
@@ -48,14 +49,14 @@ class Sites(Resource[SiteIn, SiteQuery]):
 
     def show_one(self, session: Session, id_: int, board: Board | None = None) -> SiteDetail:
         found = [cast("EstimateOut", asdict(of_task)) for of_task in estimates.of_site(session, id_)]
-        return {**self.show(session, [_get(session, id_)], board)[0], "estimates": found}
+        return {**self.show(session, [lookup.find(session, Site, id_)], board)[0], "estimates": found}
 
     def fields(self, session: Session, id_: int) -> dict[str, Any]:
-        site = _get(session, id_, lock=True)
+        site = lookup.find(session, Site, id_, lock=True)
         return {name: getattr(site, name) for name in SiteIn.model_fields}
 
     def change(self, session: Session, id_: int, draft: SiteIn) -> Site:
-        site = _get(session, id_)
+        site = lookup.find(session, Site, id_)
         for name, value in draft.model_dump().items():
             setattr(site, name, value)
         session.flush()
@@ -92,15 +93,8 @@ def _jobs(site: int) -> list[ColumnElement[bool]]:
 
 def _check(session: Session, id_: int) -> Site:
     """The site, locked, which may be deleted. Raises NotFound or Conflict."""
-    site = _get(session, id_, lock=True)
+    site = lookup.find(session, Site, id_, lock=True)
     refuse_unfinished(session, _jobs(id_), f"site {id_} or its users have")
-    return site
-
-
-def _get(session: Session, id_: int, *, lock: bool = False) -> Site:
-    site = session.get(Site, id_, with_for_update=lock or None)
-    if site is None:
-        raise NotFound("site", id_)
     return site
 
 

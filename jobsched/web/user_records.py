@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.board.absence import if_redis_answers
-from jobsched.domain import FieldError, Invalid, NotFound, tier_of
+from jobsched.domain import FieldError, Invalid, tier_of
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
+from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current, figures
 from jobsched.web.jobs import show_jobs
@@ -27,7 +28,7 @@ LATEST_JOBS = 20
 class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
     """``/user-records``."""
 
-    path, noun, plural = "user-records", "user record", "user records"
+    path = "user-records"
     list_page, item_page = "user_records.html", "user_record.html"
     model, item, detail = UserRecord, UserRecordOut, UserRecordDetail
     draft, query = UserRecordIn, UserRecordQuery
@@ -37,7 +38,7 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         return rows if query.site is None else rows.where(UserRecord.site_id == query.site)
 
     def faults(self, session: Session, drafts: Mapping[str, UserRecordIn]) -> list[FieldError]:
-        sites = figures.names(session, Site, {draft.site for draft in drafts.values()})
+        sites = lookup.names(session, Site, {draft.site for draft in drafts.values()})
         return [
             FieldError(f"{pointer}/site", f"no site {draft.site}")
             for pointer, draft in drafts.items() if draft.site not in sites
@@ -52,21 +53,21 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         return users
 
     def show(self, session: Session, rows: Sequence[UserRecord], board: Board | None = None) -> list[UserRecordOut]:
-        sites = figures.names(session, Site, {user.site_id for user in rows})
+        sites = lookup.names(session, Site, {user.site_id for user in rows})
         pending = figures.pending_of_users(session, [user.id for user in rows])
         return [_show(user, sites[user.site_id], pending.get(user.id, 0)) for user in rows]
 
     def show_one(self, session: Session, id_: int, board: Board | None = None) -> UserRecordDetail:
-        user = _get(session, id_)
+        user = lookup.find(session, UserRecord, id_)
         latest = session.scalars(select(Job).where(Job.user_id == id_).order_by(Job.id.desc()).limit(LATEST_JOBS))
         return {**self.show(session, [user])[0], "jobs": show_jobs(session, list(latest))}
 
     def fields(self, session: Session, id_: int) -> dict[str, Any]:
-        user = _get(session, id_, lock=True)
+        user = lookup.find(session, UserRecord, id_, lock=True)
         return {name: user.site_id if name == "site" else getattr(user, name) for name in UserRecordIn.model_fields}
 
     def change(self, session: Session, id_: int, draft: UserRecordIn) -> UserRecord:
-        user = _get(session, id_)
+        user = lookup.find(session, UserRecord, id_)
         if errors := self.faults(session, {"": draft}):
             raise Invalid(errors)
         for name, value in _columns(draft).items():
@@ -93,16 +94,9 @@ def _columns(draft: UserRecordIn) -> dict[str, Any]:
     return {"site_id" if name == "site" else name: value for name, value in draft.model_dump().items()}
 
 
-def _get(session: Session, id_: int, *, lock: bool = False) -> UserRecord:
-    user = session.get(UserRecord, id_, with_for_update=lock or None)
-    if user is None:
-        raise NotFound("user record", id_)
-    return user
-
-
 def _check(session: Session, id_: int) -> UserRecord:
     """The user record, locked, which may be deleted. Raises NotFound or Conflict."""
-    user = _get(session, id_, lock=True)
+    user = lookup.find(session, UserRecord, id_, lock=True)
     refuse_unfinished(session, [Job.user_id == id_], f"user record {id_} has")
     return user
 

@@ -13,9 +13,10 @@ from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Aside, Board, Flying, Waiting
 from jobsched.config import Settings
-from jobsched.domain import BoardLost, NotFound, Status
+from jobsched.domain import BoardLost, Status
 from jobsched.forecast.why import Expected, Facts, expected, reasons
 from jobsched.intake import controls
+from jobsched.ledger import lookup
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import Job, Site, utcnow
 from jobsched.queues import redis_state
@@ -69,9 +70,7 @@ class _Told:
 
 def gather(session: Session, id_: int, settings: Settings, board: Board) -> Facts:
     """All that is known of a job; without Redis what SQL knows. Raises NotFound."""
-    job = session.get(Job, id_)
-    if job is None:
-        raise NotFound("job", id_)
+    job = lookup.find(session, Job, id_)
     site = session.get_one(Site, job.site_id)
     told = _ask(board, job, settings) if Status(job.status) in (Status.PENDING, Status.SCHEDULED) else _Told()
     return Facts(

@@ -1,0 +1,42 @@
+"""Rows by their ids: one, or as many as are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from jobsched.domain import NotFound
+from jobsched.ledger.models import Job, Site, UserRecord
+
+R = TypeVar("R", Site, UserRecord, Job)
+
+#: Ids that one statement asks for: databases bound the parameters of a statement.
+MOST_IDS = 1000
+
+
+def find(session: Session, model: type[R], id_: int, *, lock: bool = False) -> R:
+    """The row of that id, locked until the transaction ends if ``lock`` says so. Raises NotFound."""
+    row = session.get(model, id_, with_for_update=lock or None)
+    if row is None:
+        raise NotFound(model.noun, id_)
+    return row
+
+
+def among(session: Session, query: Any, column: InstrumentedAttribute[int], ids: Collection[int]) -> Iterator[Any]:
+    """The rows of a select whose ``column`` holds one of ``ids``: a statement for each MOST_IDS of them, ascending."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), MOST_IDS):
+        yield from session.execute(query.where(column.in_(ordered[start : start + MOST_IDS])))
+
+
+def existing(session: Session, model: type[R], ids: Collection[int]) -> set[int]:
+    """Those of ``ids`` that the model's table has."""
+    return {id_ for id_, in among(session, select(model.id), model.id, ids)}
+
+
+def names(session: Session, model: type[Site] | type[UserRecord], ids: Collection[int]) -> dict[int, str]:
+    """The names of sites or user records by id; those that are not there are left out."""
+    return dict(among(session, select(model.id, model.name), model.id, ids))
