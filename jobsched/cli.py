@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from jobsched import __version__
 from jobsched.base.addresses import without_passwords
 from jobsched.base.home import make, running
+from jobsched.base.version import __version__
 from jobsched.config import Settings, load
 from jobsched.domain import ConfigError, JobschedError
 from jobsched.policy import POLICIES
@@ -93,7 +93,7 @@ def web() -> None:
     if not os.environ.get("WEB_CONCURRENCY", "1").strip().isdecimal():  # gunicorn reads it before our configuration
         load_and_try_tasks(os.environ)  # raises with all faults, unless the value is blank, as good as unset
         del os.environ["WEB_CONCURRENCY"]
-    arguments = ["--config", "python:jobsched.host.gunicorn", "jobsched.web:application()"]
+    arguments = ["--config", "python:jobsched.host.gunicorn", "jobsched.web.application:create_app()"]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606
 
 

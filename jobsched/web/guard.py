@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 from flask import Flask, Response, request
 
 from jobsched.web import current
-from jobsched.web.problems import Problem
+from jobsched.web.http.problems import Problem
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",

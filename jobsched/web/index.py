@@ -5,8 +5,11 @@ from __future__ import annotations
 from flask import Flask, Response, current_app
 
 from jobsched.base.jsontext import dumps
-from jobsched.web import current, dashboard, health, metrics, negotiate, openapi
-from jobsched.web.openapi import Operation
+from jobsched.web import current
+from jobsched.web.api import health, metrics, openapi
+from jobsched.web.api.openapi import Operation
+from jobsched.web.http import negotiate
+from jobsched.web.pages import dashboard
 from jobsched.web.schemas import EndpointOut, HealthOut, ReadyOut
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from jobsched.config import Settings
 from jobsched.ledger import schema
 from jobsched.ledger.models import db
-from jobsched.web import application
+from jobsched.web.application import create_app
 from tests import engine_tasks  # noqa: F401 - the web process needs to know the tasks
 from tests.engine import engine, starts, until_completed
 from tests.servers import PostgresServer
@@ -36,7 +36,7 @@ def settings(settings: Settings, pgbouncer: PostgresServer, redis: Redis) -> Set
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The web application, all of whose connections are closed in the end."""
-    app = application(settings)
+    app = create_app(settings)
     yield app
     app.extensions["jobsched.board"].redis.close()
     with app.app_context():

@@ -66,13 +66,13 @@ def imported(module: str) -> frozenset[str]:
 
 @cache
 def reached(module: str) -> frozenset[str]:
-    """The project's modules that importing one of them loads, except through ``jobsched`` itself."""
+    """The project's modules that importing one of them loads."""
     seen: set[str] = set()
     todo = {module}
     while todo:
         next_one = todo.pop()
         seen.add(next_one)
-        todo |= imported(next_one) - seen - {"jobsched"}
+        todo |= imported(next_one) - seen
     return frozenset(seen - {module})
 
 
@@ -86,10 +86,10 @@ def libraries(module: str) -> frozenset[str]:
 
 
 def arrows() -> Mapping[str, frozenset[str]]:
-    """The rooms that each room imports in the code, without ``jobsched`` itself."""
+    """The rooms that each room imports in the code."""
     found: dict[str, set[str]] = {room_of(module): set() for module in files()}
     for module in files():
-        found[room_of(module)] |= {room_of(other) for other in imported(module) if other != "jobsched"}
+        found[room_of(module)] |= set(map(room_of, imported(module)))
     return {room: frozenset(others - {room}) for room, others in found.items()}
 
 

@@ -22,7 +22,7 @@ from jobsched.host.embedded import free_port
 from jobsched.host.up import child
 from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
-from jobsched.web import application
+from jobsched.web.application import create_app
 from tests.browser.api import Api
 from tests.support import create_tables, eventually
 
@@ -58,7 +58,7 @@ def database_url(tmp_path: Path) -> str:
 @pytest.fixture
 def still(settings: Settings, redis: Redis) -> Iterator[str]:
     """The address of the web alone, over an empty ledger: nobody works, so what waits stays waiting."""
-    app = application(settings)
+    app = create_app(settings)
     with app.app_context():
         create_tables()
     board = app.extensions["jobsched.board"]

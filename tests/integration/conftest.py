@@ -14,7 +14,7 @@ from redis import Redis
 from jobsched.config import Settings
 from jobsched.ledger.models import db
 from jobsched.policy import POLICIES
-from jobsched.web import application
+from jobsched.web.application import create_app
 from tests.integration.requests import board_of
 from tests.support import create_tables
 
@@ -27,7 +27,7 @@ def make_client() -> Iterator[MakeClient]:
     with ExitStack() as stack:
 
         def make(settings: Settings) -> FlaskClient:
-            app = application(settings)
+            app = create_app(settings)
             stack.callback(_close, app)
             return app.test_client()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
 from jobsched.domain import is_visible
-from jobsched.web.body import MOST_INTEGER
+from jobsched.web.http.body import MOST_INTEGER
 
 #: The most bytes of a payload, dumped as compact JSON.
 PAYLOAD_BYTES = 16_384

@@ -25,7 +25,7 @@ from jobsched.ledger.models import Job, Site, UserRecord, db
 from jobsched.queues import lanes
 from jobsched.queues.lanes import SliceJob
 from jobsched.staffing import plan
-from jobsched.web import application
+from jobsched.web.application import create_app
 from jobsched.work import runner, worker
 from tests.chaos.audit import Row
 from tests.chaos.recount import board_faults
@@ -130,7 +130,7 @@ def system(sqlite_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Ite
                         ("REDIS_URL", home.redis_url), ("JOBSCHED_TASKS", "tests.failpoints.tasks"),
                         ("JOBSCHED_LEASE", "0.5"), ("JOBSCHED_REPAIR_EVERY", "0.2")):
         patch.setenv(name, value)
-    web = application(home)
+    web = create_app(home)
     with Redis.from_url(home.redis_url) as redis, runtime(), sqlite_stage.app.app_context():
         redis.flushall()
         board = Board(redis)

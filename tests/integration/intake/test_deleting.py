@@ -15,9 +15,9 @@ from jobsched.domain import Status
 from jobsched.intake import history
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, db
-from jobsched.web.resource import Resource
-from jobsched.web.sites import Sites
-from jobsched.web.user_records import UserRecords
+from jobsched.web.api.resource import Resource
+from jobsched.web.api.sites import Sites
+from jobsched.web.api.user_records import UserRecords
 from tests.integration.requests import add_job, add_user, problem, set_status
 from tests.support import eventually
 

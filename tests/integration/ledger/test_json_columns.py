@@ -23,7 +23,7 @@ from jobsched.ledger import moves, schema
 from jobsched.ledger.database import ledger_app, reading, writing
 from jobsched.ledger.models import Job, db, utcnow
 from jobsched.ledger.moves import Outcome
-from jobsched.web import body
+from jobsched.web.http import body
 from jobsched.work import results
 from tests.support import make_job, make_site, make_user
 

@@ -50,8 +50,8 @@ from tests.support import eventually, install
 WEB = """
 import sys
 from werkzeug.serving import run_simple
-from jobsched.web import application
-run_simple("127.0.0.1", int(sys.argv[1]), application(), threaded=True)
+from jobsched.web.application import create_app
+run_simple("127.0.0.1", int(sys.argv[1]), create_app(), threaded=True)
 """
 HOUR = timedelta(hours=1)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -23,7 +23,7 @@ from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import utcnow
 from jobsched.queues import lanes
 from jobsched.staffing.plan import Slot
-from jobsched.web.why import gather
+from jobsched.web.api.why import gather
 from jobsched.work import runner
 from jobsched.work.worker import LaneWorker
 from tests.engine import as_arguments, cut, draft, engine, job, people, post, runtime, starts, statuses, until_completed

@@ -258,7 +258,7 @@ def test_an_unexpected_error_tells_nothing(client: FlaskClient, monkeypatch: pyt
     def break_down(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("jobsched.web.paging.fetch", break_down)
+    monkeypatch.setattr("jobsched.web.http.paging.fetch", break_down)
     response = client.get("/sites")
     problem(response, 500)
     assert "secret" not in response.text

@@ -20,8 +20,8 @@ from jobsched.domain import Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
 from jobsched.queues.registered import crew
-from jobsched.web import snapshot
-from jobsched.web.snapshot import Paced, Snapshot
+from jobsched.web.pages import snapshot
+from jobsched.web.pages.snapshot import Paced, Snapshot
 from tests.integration.conftest import MakeClient
 from tests.integration.requests import BROWSER, ON_SQLITE, add_job, add_site, add_user, board_of, set_status
 from tests.support import create_tables

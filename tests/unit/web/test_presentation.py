@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from jobsched.domain import Status
-from jobsched.web import presentation
-from jobsched.web.timeline import timeline
+from jobsched.web.pages import presentation
+from jobsched.web.pages.timeline import timeline
 
 NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=timezone.utc)
 

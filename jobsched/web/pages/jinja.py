@@ -15,8 +15,10 @@ from jobsched.domain import TERMINAL, WAITING, Bands, Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import Site, UserRecord, utcnow
 from jobsched.policy import POLICIES, Policy
-from jobsched.web import current, presentation, why
-from jobsched.web.timeline import Way, timeline
+from jobsched.web import current
+from jobsched.web.api import why
+from jobsched.web.pages import presentation
+from jobsched.web.pages.timeline import Way, timeline
 
 #: Up to so many sites or user records are offered as a list; of more, the id is typed.
 MOST_CHOICES = 200

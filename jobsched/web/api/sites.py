@@ -18,8 +18,9 @@ from jobsched.intake import estimates
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
-from jobsched.web import current, figures
-from jobsched.web.resource import Resource
+from jobsched.web import current
+from jobsched.web.api import figures
+from jobsched.web.api.resource import Resource
 from jobsched.web.schemas import EstimateOut, SiteDetail, SiteIn, SiteOut, SiteQuery, stamp
 
 

@@ -10,8 +10,9 @@ from jobsched.config import Settings
 from jobsched.domain import Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
-from jobsched.web import negotiate, snapshot
-from jobsched.web.snapshot import Paced
+from jobsched.web.http import negotiate
+from jobsched.web.pages import snapshot
+from jobsched.web.pages.snapshot import Paced
 
 _COUNTS = "jobsched.dashboard.counts"
 

@@ -16,7 +16,8 @@ from jobsched.domain import BoardBroken, BoardLost
 from jobsched.ledger import database, schema
 from jobsched.queues import keys, redis_state, seal
 from jobsched.queues.registered import crew
-from jobsched.web import current, negotiate
+from jobsched.web import current
+from jobsched.web.http import negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from jobsched.domain import FieldError, Invalid
-from jobsched.web.body import MOST_INTEGER, Body, Malformed, parse
+from jobsched.web.http.body import MOST_INTEGER, Body, Malformed, parse
 
 M = TypeVar("M", bound=BaseModel)
 

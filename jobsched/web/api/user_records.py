@@ -16,9 +16,10 @@ from jobsched.domain import FieldError, Invalid, tier_of
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
-from jobsched.web import current, figures
-from jobsched.web.jobs import show_jobs
-from jobsched.web.resource import Resource
+from jobsched.web import current
+from jobsched.web.api import figures
+from jobsched.web.api.jobs import show_jobs
+from jobsched.web.api.resource import Resource
 from jobsched.web.schemas import UserRecordDetail, UserRecordIn, UserRecordOut, UserRecordQuery, stamp
 
 #: How many of a user's jobs are shown with the user record.

@@ -22,8 +22,9 @@ from jobsched.ledger.models import Job, Site, utcnow
 from jobsched.queues import redis_state
 from jobsched.queues.redis_state import RedisState
 from jobsched.queues.registered import listening
-from jobsched.web import current, negotiate
-from jobsched.web.openapi import Operation
+from jobsched.web import current
+from jobsched.web.api.openapi import Operation
+from jobsched.web.http import negotiate
 from jobsched.web.schemas import ExpectedOut, PlaceOut, ScoreOut, WhyOut, stamp, stamp_or_none
 
 

@@ -13,11 +13,12 @@ from jobsched.base.jsontext import dumps
 from jobsched.domain import FieldError, Invalid, TooManyPending
 from jobsched.intake.history import part_is_gone
 from jobsched.ledger.database import reading, writing
-from jobsched.web import body, current, idempotency, negotiate, paging, validation
-from jobsched.web.idempotency import Answer
-from jobsched.web.openapi import Operation
-from jobsched.web.problems import Problem, problem_of
-from jobsched.web.resource import Resource
+from jobsched.web import current
+from jobsched.web.api.openapi import Operation
+from jobsched.web.api.resource import Resource
+from jobsched.web.http import body, idempotency, negotiate, paging, validation
+from jobsched.web.http.idempotency import Answer
+from jobsched.web.http.problems import Problem, problem_of
 
 #: What a browser's form, which can only POST, may ask for in its field ``_method``.
 _FORM_METHODS = ("PUT", "PATCH", "DELETE")

@@ -1,4 +1,4 @@
-"""The shape of the three collections, from which :mod:`jobsched.web.crud` makes routes."""
+"""The shape of the three collections, from which :mod:`jobsched.web.api.crud` makes routes."""
 
 from __future__ import annotations
 

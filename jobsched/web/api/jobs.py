@@ -17,11 +17,12 @@ from jobsched.intake import submit
 from jobsched.intake.submit import JobDraft
 from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
-from jobsched.web import current, idempotency
-from jobsched.web.crud import done
-from jobsched.web.idempotency import Answer
-from jobsched.web.openapi import Operation
-from jobsched.web.resource import Resource
+from jobsched.web import current
+from jobsched.web.api.crud import done
+from jobsched.web.api.openapi import Operation
+from jobsched.web.api.resource import Resource
+from jobsched.web.http import idempotency
+from jobsched.web.http.idempotency import Answer
 from jobsched.web.schemas import JobIn, JobOut, JobQuery, stamp, stamp_or_none
 
 

@@ -20,7 +20,8 @@ from jobsched.domain import Band, BoardLost
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
 from jobsched.staffing import capacity
-from jobsched.web import current, figures
+from jobsched.web import current
+from jobsched.web.api import figures
 
 log = logging.getLogger(__name__)
 

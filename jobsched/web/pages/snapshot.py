@@ -25,7 +25,7 @@ from jobsched.policy import POLICIES, Policy
 from jobsched.queues import redis_state
 from jobsched.queues.lanes import key_of
 from jobsched.queues.registered import Worker, crew
-from jobsched.web import figures
+from jobsched.web.api import figures
 
 T = TypeVar("T")
 

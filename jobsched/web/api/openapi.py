@@ -12,12 +12,12 @@ from typing import Any, cast
 from flask import Flask, Response, current_app
 from pydantic import BaseModel, TypeAdapter
 
-import jobsched
 from jobsched.base.jsontext import dumps
-from jobsched.web import negotiate
-from jobsched.web.body import FORMS, MOST_INTEGER
+from jobsched.base.version import __version__
+from jobsched.web.http import negotiate
+from jobsched.web.http.body import FORMS, MOST_INTEGER
+from jobsched.web.http.validation import MOST_ITEMS
 from jobsched.web.schemas import ProblemOut
-from jobsched.web.validation import MOST_ITEMS
 
 VERSION = "3.1.0"
 
@@ -113,7 +113,7 @@ def describe(app: Flask) -> dict[str, Any]:
     return {
         "openapi": VERSION,
         "info": {
-            "title": "jobsched", "version": jobsched.__version__,
+            "title": "jobsched", "version": __version__,
             "description": "Fair scheduling of many customers' jobs. Every path also answers under /website, with or "
                            "without a trailing slash; browsers get pages where clients get JSON. Unknown fields and "
                            "unknown parameters of a query are refused. An empty field of a form is an empty text, or "

@@ -12,7 +12,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobsched.domain import FieldError, Invalid
-from jobsched.web.body import MOST_INTEGER
+from jobsched.web.http.body import MOST_INTEGER
 from jobsched.web.schemas import ListQuery
 
 

@@ -21,9 +21,10 @@ from jobsched.intake import controls
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES
-from jobsched.web import body, current, negotiate, validation
-from jobsched.web.openapi import Operation
-from jobsched.web.problems import Problem
+from jobsched.web import current
+from jobsched.web.api.openapi import Operation
+from jobsched.web.http import body, negotiate, validation
+from jobsched.web.http.problems import Problem
 from jobsched.web.schemas import LaneOut, PolicyIn, PolicyOut, PolicyRow
 
 

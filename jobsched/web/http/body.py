@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from jobsched.domain import MOST_NESTING, FieldError, is_deeper_than
-from jobsched.web.problems import Problem
+from jobsched.web.http.problems import Problem
 
 #: The most bytes of a body.
 MOST_BYTES = 8 * 1024 * 1024

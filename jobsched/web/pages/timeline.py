@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from jobsched.domain import Status
-from jobsched.web.presentation import parse
+from jobsched.web.pages.presentation import parse
 
 #: What a job in this status does now; the others have ended.
 _NOW = {

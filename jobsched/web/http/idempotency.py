@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from jobsched.domain import FieldError
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import IdempotencyKey, utcnow
-from jobsched.web import body
-from jobsched.web.problems import Problem
+from jobsched.web.http import body
+from jobsched.web.http.problems import Problem
 
 HEADER = "Idempotency-Key"
 #: Says of an answer that it is a first one, given again.

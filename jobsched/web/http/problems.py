@@ -18,7 +18,8 @@ from jobsched.base.database_errors import Kind
 from jobsched.base.jsontext import dumps
 from jobsched.domain import BoardLost, Conflict, FieldError, Invalid, NotFound, TooManyPending
 from jobsched.ledger import database, schema
-from jobsched.web import current, negotiate
+from jobsched.web import current
+from jobsched.web.http import negotiate
 
 log = logging.getLogger(__name__)
 

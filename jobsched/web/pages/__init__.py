@@ -1,0 +1,1 @@
+"""What only browsers get: the dashboard, and how values read to people."""
