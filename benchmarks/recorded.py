@@ -26,7 +26,7 @@ class Run(NamedTuple):
 def unfinished(settings: Settings) -> int:
     """How many jobs are not completed yet."""
     with ledger_app(settings).app_context(), reading() as session:
-        count = session.scalar(select(func.count()).where(Job.status != Status.COMPLETED.value))
+        count = session.scalar(select(func.count()).where(Job.status != Status.COMPLETED))
         return int(count or 0)
 
 

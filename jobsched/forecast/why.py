@@ -118,7 +118,7 @@ def expected(facts: Facts) -> Expected | None:
 
 def _ended(facts: Facts) -> Reason:
     when = f" at {_clock(facts.finished_at, facts.now)}" if facts.finished_at else ""
-    return Reason(facts.status.value, f"It has ended: {facts.status}{when}.")
+    return Reason(facts.status, f"It has ended: {facts.status}{when}.")
 
 
 def _in_flight(facts: Facts, place: Flying) -> Iterator[Reason]:

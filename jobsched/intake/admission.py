@@ -50,8 +50,7 @@ def bounds(session: Session, sites: Collection[int], *, lock: bool = False) -> d
 
 def _waiting(session: Session, site: int, most: int) -> int:
     """How many jobs of the site wait; ``most`` + 1 stands for any number above."""
-    statuses = [status.value for status in WAITING]
-    some = select(Job.id).where(Job.site_id == site, Job.status.in_(statuses)).limit(most + 1).subquery()
+    some = select(Job.id).where(Job.site_id == site, Job.status.in_(WAITING)).limit(most + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 

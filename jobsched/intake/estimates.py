@@ -24,7 +24,7 @@ LATEST = 100
 QUANTILE = 0.9
 
 #: In the statement's text: a database that sees a parameter here can not tell that the partial indexes hold the rows.
-_COMPLETED = Job.status == bindparam("completed", Status.COMPLETED.value, literal_execute=True)
+_COMPLETED = Job.status == bindparam("completed", Status.COMPLETED, literal_execute=True)
 
 
 @dataclass(frozen=True)

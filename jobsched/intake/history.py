@@ -17,8 +17,8 @@ from jobsched.ledger.models import Job
 #: Jobs that one transaction deletes. SQLite's other writers wait for it: some 30 ms on a slow machine.
 PORTION = 1_000
 
-ENDED = Job.status.in_([status.value for status in TERMINAL])
-_UNFINISHED = Job.status.in_([status.value for status in Status if status not in TERMINAL])
+ENDED = Job.status.in_(TERMINAL)
+_UNFINISHED = Job.status.in_([status for status in Status if status not in TERMINAL])
 
 
 def refuse_unfinished(session: Session, jobs: Sequence[ColumnElement[bool]], who_has: str) -> None:

@@ -148,7 +148,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
     del row["submitted_at"], row["max_attempts"]
     statement = (
         update(Job)
-        .where(Job.id == job_id, Job.attempt == job.attempt, Job.status.in_([s.value for s in WAITING]))
+        .where(Job.id == job_id, Job.attempt == job.attempt, Job.status.in_(WAITING))
         .values(**row)
         .returning(Job)
     )
@@ -163,7 +163,7 @@ def remove(session: Session, board: Board, job_id: int) -> None:
     job = _waiting(session, job_id)
     _take_aside(board, job)
     statement = delete(Job).where(
-        Job.id == job_id, Job.attempt == job.attempt, Job.status.in_([s.value for s in WAITING])
+        Job.id == job_id, Job.attempt == job.attempt, Job.status.in_(WAITING)
     )
     if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
         raise Conflict(f"job {job_id} does not wait any more")
@@ -182,7 +182,7 @@ def retry(session: Session, job_id: int, settings: Settings) -> None:
     Raises NotFound, Conflict or TooManyPending.
     """
     job = lookup.find(session, Job, job_id)
-    if Status(job.status) in TERMINAL:
+    if job.status in TERMINAL:
         admission.admit(session, {"": job.site_id})
     if not moves.retry(session, job_id, settings.max_attempts):
         raise Conflict(f"job {job_id} is {job.status}: only a failed or cancelled job can be retried")
@@ -190,8 +190,8 @@ def retry(session: Session, job_id: int, settings: Settings) -> None:
 
 def place(board: Board, jobs: Collection[Job]) -> None:
     """Put the pending ones of new jobs on the board, and ask for a wake for the scheduled ones."""
-    pending = [waiting_job(job) for job in jobs if job.status == Status.PENDING.value]
-    moments = {job.run_at for job in jobs if job.status == Status.SCHEDULED.value and job.run_at}
+    pending = [waiting_job(job) for job in jobs if job.status == Status.PENDING]
+    moments = {job.run_at for job in jobs if job.status == Status.SCHEDULED and job.run_at}
     with if_redis_answers("place jobs"):
         failpoint("submit.committed", effect="sql")
         schedule.wake_at(board.redis, moments)
@@ -230,7 +230,7 @@ def _no_history(task: str) -> str:
 
 def _waiting(session: Session, job_id: int) -> Job:
     job = lookup.find(session, Job, job_id)
-    if Status(job.status) not in WAITING:
+    if job.status not in WAITING:
         raise Conflict(f"job {job_id} is {job.status}: it can be changed only while it waits")
     return job
 
@@ -256,7 +256,7 @@ def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:
         "estimated": draft.estimated,
         "overruns": 0,
         "band": settings.bands.holding(draft.execution_time).name,
-        "status": (Status.SCHEDULED if later else Status.PENDING).value,
+        "status": Status.SCHEDULED if later else Status.PENDING,
         "run_at": draft.run_at,
         "max_attempts": settings.max_attempts,
         "submitted_at": now,

@@ -64,6 +64,19 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class StatusText(TypeDecorator[Status]):
+    """A status in a column of text: the word itself. Raises ValueError for any other word."""
+
+    impl = String(12)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else Status(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:
+        return None if value is None else Status(value)
+
+
 #: A JSON value that comes back as it was; None is NULL.
 Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")
 
@@ -71,7 +84,7 @@ Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")
 class Base(DeclarativeBase):
     # Flask-SQLAlchemy copies this class, and a copy that holds both a registry and a map of its own is refused.
     registry = orm.registry(type_annotation_map={
-        datetime: Utc, dict[str, Any]: Json,
+        datetime: Utc, dict[str, Any]: Json, Status: StatusText,
         float: Double(),  # what SQLAlchemy 2.1 takes by itself, and 2.0 does not
     })
 
@@ -190,7 +203,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     estimated: Mapped[bool] = mapped_column(default=False)
     overruns: Mapped[int] = mapped_column(default=0)
     band: Mapped[str] = mapped_column(String(20))
-    status: Mapped[str] = mapped_column(String(12), default=Status.PENDING.value)
+    status: Mapped[Status] = mapped_column(default=Status.PENDING)
     attempt: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     run_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -78,7 +78,7 @@ class Outcome:
 def move(source: Status, target: Status) -> Update:
     """An UPDATE of jobs from one status to another. Raises ValueError for a step that TRANSITIONS does not hold."""
     _allow(source, target)
-    return update(Job).where(Job.status == source.value).values(status=target.value)
+    return update(Job).where(Job.status == source).values(status=target)
 
 
 def start(session: Session, slice_: Slice, known: Collection[str] | None = None) -> list[StartedJob]:
@@ -103,7 +103,7 @@ def start(session: Session, slice_: Slice, known: Collection[str] | None = None)
 def unknown(session: Session, slice_: Slice, known: Collection[str]) -> dict[int, str]:
     """The slice's jobs that still wait at their attempt, but whose task is not among the ``known`` ones, and it."""
     rows = session.execute(select(Job.id, Job.task).where(
-        Job.status == Status.PENDING.value, _at_their_attempts(slice_), Job.task.not_in(known)))
+        Job.status == Status.PENDING, _at_their_attempts(slice_), Job.task.not_in(known)))
     return {row.id: row.task for row in rows}
 
 
@@ -137,7 +137,7 @@ def give_back(session: Session, fences: Sequence[Fence], why: str) -> tuple[int,
 def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
     """Make up to ``limit`` scheduled jobs that are due pending, oldest first; they wait from when they were due."""
     due = (
-        select(Job.id).where(Job.status == Status.SCHEDULED.value, Job.run_at <= now).order_by(Job.run_at).limit(limit)
+        select(Job.id).where(Job.status == Status.SCHEDULED, Job.run_at <= now).order_by(Job.run_at).limit(limit)
         .with_for_update(skip_locked=True)  # two wakes at once would lock each other's rows in different orders
         .cte("due")  # PostgreSQL may run a subquery with a limit once for each row
     )
@@ -189,7 +189,7 @@ def assign_bands(session: Session, bands: Bands) -> int:
         demoted = and_(Job.overruns > 0, Job.band.in_([longer.name for longer in bands[i + 1 :]]))
         moved += _count(session.execute(
             update(Job)
-            .where(Job.status.in_([s.value for s in WAITING]), Job.execution_time > low, fits)
+            .where(Job.status.in_(WAITING), Job.execution_time > low, fits)
             .where(Job.band != band.name, not_(demoted))
             .values(band=band.name)
         ))
@@ -200,7 +200,7 @@ def assign_bands(session: Session, bands: Bands) -> int:
 def running_in(session: Session, slice_id: str, jobs: Iterable[int]) -> list[Fence]:
     """Those of ``jobs`` that run as part of a slice."""
     statement = select(Job.id, Job.attempt).where(
-        Job.id.in_(list(jobs)), Job.status == Status.RUNNING.value, Job.slice == slice_id
+        Job.id.in_(list(jobs)), Job.status == Status.RUNNING, Job.slice == slice_id
     )
     return [Fence(job, attempt) for job, attempt in session.execute(statement)]
 
@@ -213,7 +213,7 @@ def running(session: Session, started_before: datetime, limit: int) -> list[Fenc
     ahead = utcnow() + AHEAD
     statement = (
         select(Job.id, Job.attempt)
-        .where(Job.status == Status.RUNNING.value, or_(Job.started_at < started_before, Job.started_at > ahead))
+        .where(Job.status == Status.RUNNING, or_(Job.started_at < started_before, Job.started_at > ahead))
         .order_by(Job.started_at)
         .limit(limit)
     )
@@ -226,7 +226,7 @@ def _end(session: Session, outcomes: Sequence[Outcome]) -> int:
         status=bindparam("b_status"), finished_at=bindparam("b_finished_at"), result=bindparam("b_result"),
         run_at=func.coalesce(bindparam("b_run_at", type_=Job.run_at.type), Job.run_at)
     ), [
-        {**_row(o), "b_status": o.status.value, "b_finished_at": o.finished_at, "b_result": o.result,
+        {**_row(o), "b_status": o.status, "b_finished_at": o.finished_at, "b_result": o.result,
          "b_run_at": o.run_at and o.run_at + behind}
         for o in outcomes
     ])
@@ -242,7 +242,7 @@ def _behind(session: Session) -> timedelta:
 
 def _demote(session: Session, outcomes: Sequence[Outcome]) -> int:
     return _write(session, _finish().values(
-        status=Status.PENDING.value, band=bindparam("b_band"), enqueued_at=bindparam("b_finished_at"),
+        status=Status.PENDING, band=bindparam("b_band"), enqueued_at=bindparam("b_finished_at"),
         overruns=Job.overruns + 1, max_attempts=Job.max_attempts + bindparam("b_more", type_=Job.max_attempts.type)
     ), [{**_row(o), "b_band": o.band, "b_finished_at": o.finished_at, "b_more": int(not o.counts)} for o in outcomes])
 
@@ -250,7 +250,7 @@ def _demote(session: Session, outcomes: Sequence[Outcome]) -> int:
 def _finish() -> Update:
     return (
         update(Job)
-        .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING.value)
+        .where(Job.id == bindparam("b_id"), Job.attempt == bindparam("b_attempt"), Job.status == Status.RUNNING)
         .values(started_at=bindparam("b_started_at"), run_time=bindparam("b_run_time"), error=bindparam("b_error"))
     )
 
@@ -283,7 +283,7 @@ def _at_their_attempts(slice_: Slice) -> ColumnElement[bool]:
 
 
 def _pending() -> Any:
-    return select(*_WAITING_COLUMNS).where(Job.status == Status.PENDING.value)
+    return select(*_WAITING_COLUMNS).where(Job.status == Status.PENDING)
 
 
 def _count(result: Any) -> int:

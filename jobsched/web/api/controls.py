@@ -120,7 +120,7 @@ def _lane(band: Band, count: LaneCount | None, backlog_s: float | None, pending:
 
 
 def _pending(session: Session) -> dict[str, int]:
-    rows = select(Job.band, func.count()).where(Job.status == Status.PENDING.value).group_by(Job.band)
+    rows = select(Job.band, func.count()).where(Job.status == Status.PENDING).group_by(Job.band)
     return {band: int(n) for band, n in session.execute(rows)}
 
 

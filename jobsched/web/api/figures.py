@@ -19,7 +19,7 @@ from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web.schemas.outgoing import Hold
 
-_PENDING = Job.status == Status.PENDING.value
+_PENDING = Job.status == Status.PENDING
 
 
 @dataclass(frozen=True)

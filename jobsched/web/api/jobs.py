@@ -40,7 +40,7 @@ class Jobs(Resource[JobIn, JobQuery]):
         for column, value in ((Job.site_id, query.site), (Job.user_id, query.user)):
             rows = rows if value is None else rows.where(column == value)
         if query.status is not None:
-            rows = rows.where(Job.status == query.status.value)
+            rows = rows.where(Job.status == query.status)
         return rows if query.band is None else rows.where(Job.band == _band_name(query.band))
 
     def faults(self, session: Session, drafts: Mapping[str, JobIn]) -> list[FieldError]:
@@ -147,7 +147,7 @@ def _show(job: Job, user_name: str, site_name: str, label: str, root: str) -> Jo
         "estimated": job.estimated,
         "task_type": job.band,
         "band": label,
-        "status": Status(job.status),
+        "status": job.status,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
         "overruns": job.overruns,
@@ -169,10 +169,9 @@ def _show(job: Job, user_name: str, site_name: str, label: str, root: str) -> Jo
 def _links(job: Job, root: str) -> dict[str, str]:
     here = f"{root}/jobs/{job.id}"
     links = {"self": here, "user": f"{root}/user-records/{job.user_id}", "site": f"{root}/sites/{job.site_id}"}
-    status = Status(job.status)
-    if status in WAITING:
+    if job.status in WAITING:
         links["cancel"] = f"{here}/cancel"
-    if status in TERMINAL and status is not Status.COMPLETED:
+    if job.status in TERMINAL and job.status is not Status.COMPLETED:
         links["retry"] = f"{here}/retry"
     return links
 

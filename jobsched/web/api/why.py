@@ -73,9 +73,9 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
     """All that is known of a job; without Redis what SQL knows. Raises NotFound."""
     job = lookup.find(session, Job, id_)
     site = session.get_one(Site, job.site_id)
-    told = _ask(board, job, settings) if Status(job.status) in (Status.PENDING, Status.SCHEDULED) else _Told()
+    told = _ask(board, job, settings) if job.status in (Status.PENDING, Status.SCHEDULED) else _Told()
     return Facts(
-        now=utcnow(), status=Status(job.status), label=settings.bands.label(job.band), attempt=job.attempt,
+        now=utcnow(), status=job.status, label=settings.bands.label(job.band), attempt=job.attempt,
         max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
         site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
         trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,

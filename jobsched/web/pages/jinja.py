@@ -42,8 +42,7 @@ def install(app: Flask) -> None:
     env.filters["timeline"] = _timeline
     env.filters["why"] = why.explain
     env.globals |= {
-        "to": to, "choices": Choices(), "WAITING": [status.value for status in WAITING],
-        "TERMINAL": [status.value for status in TERMINAL],
+        "to": to, "choices": Choices(), "WAITING": WAITING, "TERMINAL": TERMINAL,
     }
 
 

@@ -251,12 +251,12 @@ def _warnings(redis: Redis) -> tuple[str, ...]:
 
 def count_by_status(session: Session) -> dict[Status, int]:
     """How many jobs have each status; one walk over an index."""
-    found = {Status(status): n for status, n in session.execute(select(Job.status, func.count()).group_by(Job.status))}
+    found = dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples())
     return {status: found.get(status, 0) for status in Status}
 
 
 def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) -> tuple[Lane, ...]:
-    is_running = Job.status == Status.RUNNING.value
+    is_running = Job.status == Status.RUNNING
     counted = session.execute(select(Job.band, func.count()).where(is_running).group_by(Job.band))
     running = {band: int(n) for band, n in counted}
     paused = controls.paused_lanes(session)
@@ -301,7 +301,7 @@ def standings(ranking: Sequence[Ranked], names: Mapping[int, str], ages: float) 
 
 def _running(session: Session, slices: Iterable[str]) -> dict[str, list[int]]:
     """The jobs that run now, by the slice that carries them."""
-    is_running = Job.status == Status.RUNNING.value
+    is_running = Job.status == Status.RUNNING
     rows = session.execute(select(Job.slice, Job.id).where(is_running, Job.slice.in_(list(slices))).order_by(Job.id))
     jobs: dict[str, list[int]] = {}
     for slice_id, job in rows:
@@ -321,7 +321,7 @@ def _latest(session: Session, bands: Bands, now: datetime) -> tuple[LatestJob, .
 
 
 def _latest_job(row: Any, band: str, now: datetime) -> LatestJob:
-    status = Status(row.status)
+    status: Status = row.status
     # A job that waits again after a start still carries the times of that start.
     started = row.started_at if status in (Status.RUNNING, Status.COMPLETED, Status.FAILED) else None
     waited = ((started or row.finished_at or now) - row.enqueued_at).total_seconds()

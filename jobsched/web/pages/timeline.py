@@ -69,7 +69,7 @@ def _steps(status: Status, at: Mapping[str, datetime | None]) -> tuple[Step, ...
         ("enqueued", "In line", ""),
         ("dispatched", "Handed to a worker's queue", ""),
         ("started", "Started", ""),
-        ("finished", _ENDS.get(status, ""), status.value),
+        ("finished", _ENDS.get(status, ""), status),
     ]
     steps: list[Step] = []
     for name, label, kind in labelled:
