@@ -21,11 +21,11 @@ from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import Fence, Slice
 from jobsched.intake import submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, Site, UserRecord, db
 from jobsched.work import runner
-from tests.support import eventually
+from tests.support import eventually, unheard
 
 ROOT = Path(__file__).parent.parent
 TASKS = "tests.engine_tasks"
@@ -48,16 +48,15 @@ def drafts(*jobs: JobDraft) -> dict[str, JobDraft]:
 
 def insert(settings: Settings, *jobs: JobDraft) -> list[int]:
     """Commit jobs without telling the board; their ids."""
-    with writing() as session:
-        return [job.id for job in submit.insert_jobs(session, drafts(*jobs), settings)]
+    with unheard() as session:
+        return [job.id for job in submit.insert_jobs(session, Board(connect(settings.redis_url)), drafts(*jobs),
+                                                     settings)]
 
 
 def post(settings: Settings, board: Board, *jobs: JobDraft) -> list[int]:
     """Submit jobs as the web does; their ids."""
     with writing() as session:
-        rows = submit.insert_jobs(session, drafts(*jobs), settings)
-    submit.place(board, rows)
-    return [row.id for row in rows]
+        return [job.id for job in submit.insert_jobs(session, board, drafts(*jobs), settings)]
 
 
 def draft(task: str = "echo", *, site: int = 1, user: int = 1, execution_time: float = 0.001,

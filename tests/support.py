@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, TypeVar
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
 
 from jobsched.board import Board
 from jobsched.domain import Band, Bands, Slice, Tier, WaitingJob, tiers_of
@@ -36,6 +38,14 @@ def eventually(predicate: Callable[[], T], deadline_s: float = 20.0, *, every_s:
         if time.monotonic() > give_up:
             raise AssertionError(f"not within {deadline_s:g} s: {predicate!r} is {value!r}")
         time.sleep(every_s)
+
+
+@contextmanager
+def unheard() -> Iterator[Session]:
+    """A transaction of which the board does not hear, as when the process dies just after the commit."""
+    with writing() as session:
+        yield session
+        session.info["after_commit"].clear()
 
 
 def create_tables() -> None:

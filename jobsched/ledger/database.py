@@ -158,9 +158,27 @@ def refuse_unfit(settings: Settings) -> None:
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """One write transaction on the ledger: committed at the end of the block, rolled back when it raises."""
-    with Session(db.engine.execution_options(jobsched_writes=True), expire_on_commit=False) as session, session.begin():
+    """One write transaction on the ledger: committed at the end of the block, rolled back when it raises.
+
+    Then come the calls that :func:`after_commit` was given, in their order.
+    """
+    engine, calls = db.engine.execution_options(jobsched_writes=True), list[Callable[[], object]]()
+    with Session(engine, expire_on_commit=False, info={_AFTER_COMMIT: calls}) as session, session.begin():
         yield session
+    for call in calls:
+        call()
+
+
+def after_commit(session: Session, call: Callable[[], object]) -> None:
+    """Have :func:`writing`, which made ``session``, do ``call`` once it has committed; never where it rolls back.
+
+    What ``call`` raises, the block of :func:`writing` raises; what it has committed stays.
+    """
+    session.info[_AFTER_COMMIT].append(call)
+
+
+#: Under this name a session of :func:`writing` holds the calls that follow its commit.
+_AFTER_COMMIT = "after_commit"
 
 
 def patiently(write: Callable[[], T], patience_s: float = PATIENCE_S) -> T:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from jobsched.board import OLDER, PREFIX
 from jobsched.domain import Bands, tiers_of
 from jobsched.intake import controls, submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger import moves
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job, Site, UserRecord, utcnow
 from jobsched.policy import POLICIES
 from jobsched.queues import lanes
 from tests.failpoints.system import System
-from tests.support import eventually
+from tests.support import eventually, unheard
 
 Play = Callable[[System], None]
 
@@ -69,8 +70,7 @@ def cancel(system: System) -> None:
 def retry(system: System) -> None:
     job, _ = _post(system, 2)
     with writing() as session:
-        submit.cancel(session, job)
-    submit.drop(system.board, [job])
+        submit.cancel(session, system.board, job)
     system.ask("POST", f"/jobs/{job}/retry")
 
 
@@ -254,9 +254,8 @@ def change_the_rules(system: System) -> None:
     system.board.wipe()
     system.board.install(POLICIES["fifo"], Bands.of([0.01, 60]), tiers_of([3, 7]))
     with writing() as session:
-        jobs = submit.insert_jobs(session, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
+        jobs = submit.insert_jobs(session, system.board, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
         jobs[0].band = "task_02"
-    submit.place(system.board, jobs)
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 
@@ -349,8 +348,8 @@ def keep_jobs_from_the_board(system: System) -> None:
 @comes_to("repair.stale_dropped")
 def cancel_behind_the_boards_back(system: System) -> None:
     job, _ = _post(system, 2)
-    with writing() as session:
-        submit.cancel(session, job)
+    with unheard() as session:
+        submit.cancel(session, system.board, job)
     system.ends[job] = "cancelled"
     system.dispatcher(armed=True)
     _wait_until_fired(system)
@@ -402,20 +401,19 @@ def _wait_until_fired(system: System) -> None:
 
 
 def _insert(system: System, count: int, **payload: Any) -> list[int]:
-    return [job.id for job in _rows(system, count, **payload)]
+    with unheard() as session:
+        return _rows(session, system, count, **payload)
 
 
 def _post(system: System, count: int, **wish: Any) -> list[int]:
-    jobs = _rows(system, count, **wish)
-    submit.place(system.board, jobs)
-    return [job.id for job in jobs]
-
-
-def _rows(system: System, count: int, *, site: int = 1, execution_time: float = 0.001, task: str = "noted",
-          **payload: Any) -> Sequence[Job]:
-    draft = JobDraft(1, site, execution_time, task, payload)
     with writing() as session:
-        return submit.insert_jobs(session, {f"/{i}": draft for i in range(count)}, system.settings)
+        return _rows(session, system, count, **wish)
+
+
+def _rows(session: Session, system: System, count: int, *, site: int = 1, execution_time: float = 0.001,
+          task: str = "noted", **payload: Any) -> list[int]:
+    drafts = {f"/{i}": JobDraft(1, site, execution_time, task, payload) for i in range(count)}
+    return [job.id for job in submit.insert_jobs(session, system.board, drafts, system.settings)]
 
 
 def _due(system: System) -> None:

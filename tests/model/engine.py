@@ -18,7 +18,7 @@ from jobsched.base.connections import connect
 from jobsched.board import PREFIX, Board, Flying
 from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Band, BoardLost, Conflict, Fence, Slice, Status
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Control, Job, Site, db
 from jobsched.ledger.moves import Outcome, StartedJob
@@ -103,10 +103,6 @@ class Engine:
             carried = {job for _, jobs in self.board.flying().values() for job in jobs}
             return {job for job in carried if isinstance(self.board.why(job), Flying)}
         return set()
-
-    def row(self, id_: int) -> Job:
-        with reading() as session:
-            return session.get_one(Job, id_)
 
     # Dispatchers
 

@@ -26,6 +26,7 @@ from tests.model.clock import Clock
 from tests.model.engine import Engine, Worker
 from tests.model.ledger_model import ModelJob
 from tests.promise.stage import SITES, USERS, Stage
+from tests.support import unheard
 
 #: Any of what there is: jobs, workers.
 WHICH = st.integers(0, 20)
@@ -55,14 +56,12 @@ class Machine(RuleBasedStateMachine):
     def submit(self, site: int, user: int, seconds: float, later_s: float, copies: int, heard: bool) -> None:
         engine = self.engine
         draft = engine.draft(site, user, seconds, later_s)
-        with writing() as session:
-            rows = submit.insert_jobs(session, {f"/{i}": draft for i in range(copies)}, engine.settings)
+        with (writing if heard else unheard)() as session:
+            rows = submit.insert_jobs(session, engine.board, {f"/{i}": draft for i in range(copies)}, engine.settings)
         job = ModelJob("scheduled" if later_s else "pending", 0, engine.settings.max_attempts, draft.run_at,
                        engine.settings.bands.holding(seconds).name)
         for row in rows:
             engine.model.add(row.id, job)
-        if heard:
-            submit.place(engine.board, rows)
 
     @some_jobs
     @rule(which=WHICH, heard=HEARD)
@@ -70,13 +69,11 @@ class Machine(RuleBasedStateMachine):
         job = self.engine.some_job(which)
 
         def write() -> None:
-            with writing() as session:
-                submit.cancel(session, job)
+            with (writing if heard else unheard)() as session:
+                submit.cancel(session, self.engine.board, job)
 
         if self.engine.asked(job, write, self.engine.model.jobs[job].waits):
             self.engine.put(job, status="cancelled")
-            if heard:
-                submit.drop(self.engine.board, [job])
 
     @precondition(lambda self: any(job.can_be_retried for job in self.engine.model.jobs.values()))
     @rule(which=WHICH, any_job=st.booleans(), heard=HEARD)
@@ -86,13 +83,11 @@ class Machine(RuleBasedStateMachine):
         was = engine.model.jobs[job]
 
         def write() -> None:
-            with writing() as session:
-                submit.retry(session, job, engine.settings)
+            with (writing if heard else unheard)() as session:
+                submit.retry(session, engine.board, job, engine.settings)
 
         if engine.asked(job, write, was.can_be_retried):
             engine.put(job, status="pending", run_at=None, max_attempts=was.attempt + engine.settings.max_attempts)
-            if heard:
-                submit.replace(engine.board, engine.row(job))
 
     @some_jobs
     @rule(which=WHICH, site=SITE, user=USER, seconds=SECONDS, later_s=LATER_S, heard=HEARD)
@@ -101,15 +96,13 @@ class Machine(RuleBasedStateMachine):
         draft = engine.draft(site, user, seconds, later_s)
 
         def write(job: int) -> None:
-            with writing() as session:
+            with (writing if heard else unheard)() as session:
                 submit.change(session, engine.board, job, draft, engine.settings)
 
         job = self._rewritten(which, write)
         if job is not None:
             engine.put(job, status="scheduled" if later_s else "pending", run_at=draft.run_at,
                        band=engine.settings.bands.holding(seconds).name)
-            if heard:
-                submit.replace(engine.board, engine.row(job))
 
     @some_jobs
     @rule(which=WHICH, really=st.sampled_from([True, False, False]))

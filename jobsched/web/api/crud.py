@@ -63,16 +63,13 @@ class Views:
 
     def create(self) -> Response:
         sent = body.read()
-        made: dict[str, Any] = {}  # rows by their JSON pointers; stays empty when the answer is a first one, repeated
         try:
             drafts = self._drafts(sent)
-            answer = idempotency.once(lambda session: self._insert(session, drafts, made))
+            answer = idempotency.once(lambda session: self._insert(session, drafts))
         except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
                 return refused_form(refused, self._list, sent)
             raise
-        if made:
-            self._resource.tell(list(made.values()))
         return done(answer, otherwise=self._address())
 
     def show(self, id: int) -> Response:
@@ -88,7 +85,6 @@ class Views:
         deleted = self._resource.clear(id)
         with part_is_gone(deleted), writing() as session:
             self._resource.remove(session, id)
-        self._resource.forget(id)
         return negotiate.see_other(self._address()) if negotiate.wants_html() else negotiate.no_content()
 
     def form(self, id: int) -> Response:
@@ -114,10 +110,8 @@ class Views:
         more = [error for error in self._resource.faults(session, drafts) if error.pointer not in found]
         raise Invalid(sorted([*errors, *more], key=_index) if of_list else [*errors, *more])
 
-    def _insert(self, session: Session, drafts: Mapping[str, Any], made: dict[str, Any]) -> Answer:
-        rows = self._resource.insert(session, drafts)
-        made.update(zip(drafts, rows, strict=True))
-        items = self._resource.show(session, rows)
+    def _insert(self, session: Session, drafts: Mapping[str, Any]) -> Answer:
+        items = self._resource.show(session, self._resource.insert(session, drafts))
         location = str(items[0]["links"]["self"]) if len(items) == 1 else None
         return Answer(201, dumps(items[0] if "" in drafts else items), location)
 
@@ -129,12 +123,11 @@ class Views:
                 drafts, errors = validation.one(self._resource.draft, sent, fields if is_patch else None)
                 if errors:
                     self._refuse(session, drafts, errors, of_list=False)
-                row = self._resource.change(session, id, drafts[""])
+                self._resource.change(session, id, drafts[""])
         except (Invalid, TooManyPending) as refused:
             if sent.is_form and negotiate.wants_html():
                 return refused_form(refused, partial(self._show, id), sent)
             raise
-        self._resource.tell_changed(row)
         if negotiate.wants_html():
             return negotiate.see_other(negotiate.back(self._address(id)))
         return self._show(id)

@@ -14,7 +14,7 @@ from jobsched.base.jsontext import dumps
 from jobsched.board import Board
 from jobsched.domain import TERMINAL, WAITING, FieldError, Invalid, Status
 from jobsched.intake import submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft, find_faults
 from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current
@@ -44,10 +44,10 @@ class Jobs(Resource[JobIn, JobQuery]):
         return rows if query.band is None else rows.where(Job.band == _band_name(query.band))
 
     def faults(self, session: Session, drafts: Mapping[str, JobIn]) -> list[FieldError]:
-        return submit.faults(session, _wishes(drafts), current.settings(), _elsewhere(drafts))
+        return find_faults(session, current.board(), _wishes(drafts), current.settings())
 
     def insert(self, session: Session, drafts: Mapping[str, JobIn]) -> Sequence[Job]:
-        return submit.insert_jobs(session, _wishes(drafts), current.settings(), _elsewhere(drafts))
+        return submit.insert_jobs(session, current.board(), _wishes(drafts), current.settings())
 
     def show(self, session: Session, rows: Sequence[Job], board: Board | None = None) -> list[JobOut]:
         return show_jobs(session, rows)
@@ -62,32 +62,25 @@ class Jobs(Resource[JobIn, JobQuery]):
             "execution_time": None if job.estimated else job.execution_time, "run_at": stamp_or_none(job.run_at),
         }
 
-    def change(self, session: Session, id_: int, draft: JobIn) -> Job:
+    def change(self, session: Session, id_: int, draft: JobIn) -> None:
         job = lookup.find(session, Job, id_)
         wish = _wish(draft)
         if wish.execution_time is None and job.estimated and (wish.site, wish.task) == (job.site_id, job.task):
             wish = replace(wish, execution_time=job.execution_time, estimated=True)  # its history may be gone
-        return submit.change(session, current.board(), id_, wish, current.settings())
+        submit.change(session, current.board(), id_, wish, current.settings())
 
     def remove(self, session: Session, id_: int) -> None:
         submit.remove(session, current.board(), id_)
 
-    def tell(self, rows: Sequence[Job]) -> None:
-        submit.place(current.board(), rows)
-
-    def tell_changed(self, row: Job) -> None:
-        submit.replace(current.board(), row)
-
 
 def cancel(id: int) -> Response:
     """Cancel a waiting job."""
-    return _move(id, lambda session: submit.cancel(session, id), lambda job: submit.drop(current.board(), [job.id]))
+    return _move(id, lambda session: submit.cancel(session, current.board(), id))
 
 
 def retry(id: int) -> Response:
     """Make a failed or cancelled job pending."""
-    return _move(id, lambda session: submit.retry(session, id, current.settings()),
-                 lambda job: submit.replace(current.board(), job))
+    return _move(id, lambda session: submit.retry(session, current.board(), id, current.settings()))
 
 
 def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
@@ -100,27 +93,13 @@ def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
     ]
 
 
-def _move(id_: int, write: Callable[[Session], None], then: Callable[[Job], None]) -> Response:
-    moved: list[Job] = []
-
-    def do(session: Session) -> Answer:
-        write(session)
-        job = session.get_one(Job, id_, populate_existing=True)
-        moved.append(job)
-        return Answer(200, dumps(show_jobs(session, [job])[0]))
-
-    answer = idempotency.once(do)
-    for job in moved:
-        then(job)
+def _move(id_: int, move: Callable[[Session], Job]) -> Response:
+    answer = idempotency.once(lambda session: Answer(200, dumps(show_jobs(session, [move(session)])[0])))
     return done(answer, otherwise=f"{request.script_root}/jobs/{id_}")
 
 
 def _wishes(drafts: Mapping[str, JobIn]) -> dict[str, JobDraft]:
     return {pointer: _wish(draft) for pointer, draft in drafts.items()}
-
-
-def _elsewhere(drafts: Mapping[str, JobIn]) -> set[str]:
-    return submit.known_elsewhere(current.board(), {draft.task for draft in drafts.values()})
 
 
 def _wish(draft: JobIn) -> JobDraft:

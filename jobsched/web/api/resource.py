@@ -21,8 +21,8 @@ Query = TypeVar("Query", bound=ListQuery)
 class Resource(ABC, Generic[Draft, Query]):
     """One collection. Its methods raise the errors of :mod:`jobsched.domain`; sessions are their callers'.
 
-    What writes runs inside one transaction; ``tell`` and ``forget`` come after its commit, and never fail because
-    Redis does.
+    A method that writes runs inside one transaction of :func:`jobsched.ledger.database.writing`, and has that tell the
+    board after its commit. That never fails because Redis does.
     """
 
     #: The path of the collection, and the name of its endpoints.
@@ -63,8 +63,8 @@ class Resource(ABC, Generic[Draft, Query]):
         """What a draft of the row as it is would hold; locks the row. Raises NotFound."""
 
     @abstractmethod
-    def change(self, session: Session, id_: int, draft: Draft) -> Any:
-        """Rewrite a row and return it. Raises NotFound, Invalid or Conflict."""
+    def change(self, session: Session, id_: int, draft: Draft) -> None:
+        """Rewrite a row. Raises NotFound, Invalid or Conflict."""
 
     def clear(self, id_: int) -> int:
         """Delete, in transactions of its own, the ended jobs that go with a row; returns how many.
@@ -76,13 +76,3 @@ class Resource(ABC, Generic[Draft, Query]):
     @abstractmethod
     def remove(self, session: Session, id_: int) -> None:
         """Delete a row. Raises NotFound or Conflict."""
-
-    def tell(self, rows: Sequence[Any]) -> None:
-        """Tell the board of new rows."""
-
-    def tell_changed(self, row: Any) -> None:
-        """Tell the board of a changed row."""
-        self.tell([row])
-
-    def forget(self, id_: int) -> None:
-        """Tell the board of a deleted row."""

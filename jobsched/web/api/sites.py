@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
 from flask import request
@@ -17,6 +18,7 @@ from jobsched.domain import FieldError
 from jobsched.intake import estimates
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.ledger import lookup
+from jobsched.ledger.database import after_commit
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current
 from jobsched.web.api import figures
@@ -42,6 +44,7 @@ class Sites(Resource[SiteIn, SiteQuery]):
         sites = [Site(**draft.model_dump()) for draft in drafts.values()]
         session.add_all(sites)
         session.flush()
+        after_commit(session, partial(_tell, sites))
         return sites
 
     def show(self, session: Session, rows: Sequence[Site], board: Board | None = None) -> list[SiteOut]:
@@ -56,12 +59,12 @@ class Sites(Resource[SiteIn, SiteQuery]):
         site = lookup.find(session, Site, id_, lock=True)
         return {name: getattr(site, name) for name in SiteIn.model_fields}
 
-    def change(self, session: Session, id_: int, draft: SiteIn) -> Site:
+    def change(self, session: Session, id_: int, draft: SiteIn) -> None:
         site = lookup.find(session, Site, id_)
         for name, value in draft.model_dump().items():
             setattr(site, name, value)
         session.flush()
-        return site
+        after_commit(session, partial(_tell, [site]))
 
     def clear(self, id_: int) -> int:
         return delete_ended(_jobs(id_), lambda session: _check(session, id_))
@@ -72,18 +75,21 @@ class Sites(Resource[SiteIn, SiteQuery]):
             session.execute(delete(Job).where(jobs, ENDED))
         session.execute(delete(UserRecord).where(UserRecord.site_id == id_))
         session.delete(site)
+        after_commit(session, partial(_forget, id_))
 
-    def tell(self, rows: Sequence[Site]) -> None:
-        with if_redis_answers("tell the board of sites"):
-            failpoint("web.sites_committed", effect="sql")
-            current.board().tell_sites(site.facts for site in rows)
-            failpoint("web.sites_told")
 
-    def forget(self, id_: int) -> None:
-        with if_redis_answers("have the board forget a site"):
-            failpoint("web.site_deleted", effect="sql")
-            current.board().forget_site(id_)
-            failpoint("web.site_forgotten")
+def _tell(sites: Sequence[Site]) -> None:
+    with if_redis_answers("tell the board of sites"):
+        failpoint("web.sites_committed", effect="sql")
+        current.board().tell_sites(site.facts for site in sites)
+        failpoint("web.sites_told")
+
+
+def _forget(site: int) -> None:
+    with if_redis_answers("have the board forget a site"):
+        failpoint("web.site_deleted", effect="sql")
+        current.board().forget_site(site)
+        failpoint("web.site_forgotten")
 
 
 def _jobs(site: int) -> list[ColumnElement[bool]]:

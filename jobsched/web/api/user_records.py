@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flask import request
@@ -15,6 +16,7 @@ from jobsched.board.absence import if_redis_answers
 from jobsched.domain import FieldError, Invalid, tier_of
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.ledger import lookup
+from jobsched.ledger.database import after_commit
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current
 from jobsched.web.api import figures
@@ -51,6 +53,7 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         users = [UserRecord(**_columns(draft)) for draft in drafts.values()]
         session.add_all(users)
         session.flush()
+        after_commit(session, partial(_tell, users))
         return users
 
     def show(self, session: Session, rows: Sequence[UserRecord], board: Board | None = None) -> list[UserRecordOut]:
@@ -67,14 +70,14 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         user = lookup.find(session, UserRecord, id_, lock=True)
         return {name: user.site_id if name == "site" else getattr(user, name) for name in UserRecordIn.model_fields}
 
-    def change(self, session: Session, id_: int, draft: UserRecordIn) -> UserRecord:
+    def change(self, session: Session, id_: int, draft: UserRecordIn) -> None:
         user = lookup.find(session, UserRecord, id_)
         if errors := self.faults(session, {"": draft}):
             raise Invalid(errors)
         for name, value in _columns(draft).items():
             setattr(user, name, value)
         session.flush()
-        return user
+        after_commit(session, partial(_tell, [user]))
 
     def clear(self, id_: int) -> int:
         return delete_ended([Job.user_id == id_], lambda session: _check(session, id_))
@@ -84,11 +87,12 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
         session.execute(delete(Job).where(Job.user_id == id_, ENDED))  # one that waits again keeps the user record
         session.delete(user)
 
-    def tell(self, rows: Sequence[UserRecord]) -> None:
-        with if_redis_answers("tell the board of users"):
-            failpoint("web.users_committed", effect="sql")
-            current.board().tell_users((user.id, user.is_active) for user in rows)
-            failpoint("web.users_told")
+
+def _tell(users: Sequence[UserRecord]) -> None:
+    with if_redis_answers("tell the board of users"):
+        failpoint("web.users_committed", effect="sql")
+        current.board().tell_users((user.id, user.is_active) for user in users)
+        failpoint("web.users_told")
 
 
 def _columns(draft: UserRecordIn) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from jobsched.dispatch import repair
 from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Slice, Status
 from jobsched.intake import controls
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, Site, UserRecord, utcnow

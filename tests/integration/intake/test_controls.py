@@ -17,7 +17,7 @@ from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Bands
 from jobsched.intake import controls, submit
 from jobsched.ledger.database import reading, writing
-from jobsched.ledger.models import Control, Job, Site
+from jobsched.ledger.models import Control, Site
 from jobsched.policy import POLICIES
 from jobsched.queues import lanes
 from tests.engine import draft, insert, people, post
@@ -372,8 +372,7 @@ def test_a_dispatcher_that_meets_a_board_of_a_former_version_builds_it_again(
 
 @pytest.mark.parametrize("wish", [
     lambda settings, board, job: post(settings, board, draft(execution_time=1.0)),
-    lambda settings, board, job: submit.drop(board, [job]),
-    lambda settings, board, job: submit.place(board, insert_rows(settings)),
+    lambda settings, board, job: cancel(board, job),
 ])
 @on_sqlite
 def test_clients_are_served_while_the_board_is_of_a_former_version(
@@ -387,9 +386,9 @@ def test_clients_are_served_while_the_board_is_of_a_former_version(
     assert redis.hgetall(f"{PREFIX}jobs") == before
 
 
-def insert_rows(settings: Settings) -> list[Job]:
+def cancel(board: Board, job: int) -> None:
     with writing() as session:
-        return list(submit.insert_jobs(session, {"": draft(execution_time=1.0)}, settings))
+        submit.cancel(session, board, job)
 
 
 @on_sqlite

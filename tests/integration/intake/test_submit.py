@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from sqlalchemy.orm import Session
 
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import Conflict, Invalid, NotFound, Status, WaitingJob
 from jobsched.intake import submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import Job, UserRecord, utcnow
@@ -59,24 +60,24 @@ def test_a_job_is_a_row_and_a_place_on_the_board(settings: Settings, board: Boar
     assert board.known([first, second]) == {first, second}
 
 
-def test_rows_come_back_in_the_order_of_the_drafts(settings: Settings) -> None:
+def test_rows_come_back_in_the_order_of_the_drafts(settings: Settings, board: Board) -> None:
     times = [0.001 * i for i in range(1, 300)]
 
     with writing() as session:
-        rows = submit.insert_jobs(session, drafts(*(draft(execution_time=t) for t in times)), settings)
+        rows = submit.insert_jobs(session, board, drafts(*(draft(execution_time=t) for t in times)), settings)
 
     assert [row.execution_time for row in rows] == times
     assert [row.id for row in rows] == sorted(row.id for row in rows)
 
 
-def test_one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer(settings: Settings) -> None:
+def test_one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer(settings: Settings, board: Board) -> None:
     wishes = drafts(
         draft(), draft(user=77), draft(site=88), draft(execution_time=10.001), draft("no_such_task"),
         draft("neither", user=77, site=88, execution_time=1e9),
     )
 
     with pytest.raises(Invalid) as faults, writing() as session:
-        submit.insert_jobs(session, wishes, settings)
+        submit.insert_jobs(session, board, wishes, settings)
 
     assert [error.pointer for error in faults.value.errors] == [
         "/1/user", "/2/site", "/3/execution_time", "/4/task", "/5/user", "/5/site", "/5/execution_time", "/5/task",
@@ -86,9 +87,9 @@ def test_one_faulty_draft_keeps_all_out_and_every_fault_has_its_pointer(settings
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf, -math.inf])
-def test_an_execution_time_that_is_no_time_is_a_fault(settings: Settings, seconds: float) -> None:
+def test_an_execution_time_that_is_no_time_is_a_fault(settings: Settings, board: Board, seconds: float) -> None:
     with pytest.raises(Invalid) as faults, writing() as session:
-        submit.insert_jobs(session, drafts(draft(execution_time=seconds)), settings)
+        submit.insert_jobs(session, board, drafts(draft(execution_time=seconds)), settings)
 
     assert [error.pointer for error in faults.value.errors] == ["/0/execution_time"]
 
@@ -127,12 +128,12 @@ def test_an_estimate_beyond_the_last_band_is_cut_to_its_bound(settings: Settings
     assert (job(id_).execution_time, job(id_).band) == (10.0, "task_05")
 
 
-def test_without_history_the_time_is_needed_and_nothing_is_created(settings: Settings) -> None:
+def test_without_history_the_time_is_needed_and_nothing_is_created(settings: Settings, board: Board) -> None:
     completed(0.1)
 
     with pytest.raises(Invalid) as faults, writing() as session:
-        submit.insert_jobs(session, drafts(unsaid(), unsaid("tally"), unsaid("no_such_task"), unsaid(site=88)),
-                           settings)
+        submit.insert_jobs(session, board, drafts(unsaid(), unsaid("tally"), unsaid("no_such_task"),
+                                                   unsaid(site=88)), settings)
 
     assert [error.pointer for error in faults.value.errors] == ["/1/execution_time", "/2/task", "/3/site"]
     assert "no job of task 'tally' has completed yet" in faults.value.errors[0].detail
@@ -145,7 +146,6 @@ def test_a_changed_job_without_a_time_is_estimated_anew(settings: Settings, boar
 
     with writing() as session:
         changed = submit.change(session, board, id_, unsaid(), settings)
-    submit.replace(board, changed)
 
     assert (changed.execution_time, changed.estimated, changed.band) == (0.02, True, "task_03")
     assert board.standing(1).pending == {"task_03": 1}
@@ -161,9 +161,9 @@ def test_a_changed_job_that_says_its_time_is_not_estimated_any_more(settings: Se
     assert (changed.execution_time, changed.estimated) == (0.5, False)
 
 
-def test_nothing_to_create_is_nothing(settings: Settings) -> None:
+def test_nothing_to_create_is_nothing(settings: Settings, board: Board) -> None:
     with writing() as session:
-        assert submit.insert_jobs(session, {}, settings) == []
+        assert submit.insert_jobs(session, board, {}, settings) == []
 
 
 def test_a_job_for_later_is_scheduled_with_a_wake_and_not_on_the_board(
@@ -207,9 +207,7 @@ def test_with_the_board_lost_a_job_is_committed_all_the_same(settings: Settings,
 
 def change(settings: Settings, board: Board, id_: int, wish: JobDraft) -> Job:
     with writing() as session:
-        changed = submit.change(session, board, id_, wish, settings)
-    submit.replace(board, changed)
-    return changed
+        return submit.change(session, board, id_, wish, settings)
 
 
 def test_a_changed_execution_time_moves_a_job_to_its_new_lane(settings: Settings, board: Board) -> None:
@@ -283,8 +281,8 @@ def test_a_change_that_is_refused_leaves_the_job_where_it_waits(settings: Settin
 def test_what_is_not_there_can_not_be_touched(settings: Settings, board: Board) -> None:
     with pytest.raises(NotFound, match="no job 99"):
         change(settings, board, 99, draft())
-    for call in (lambda s: submit.remove(s, board, 99), lambda s: submit.cancel(s, 99),
-                 lambda s: submit.retry(s, 99, settings)):
+    for call in (lambda s: submit.remove(s, board, 99), lambda s: submit.cancel(s, board, 99),
+                 lambda s: submit.retry(s, board, 99, settings)):
         with pytest.raises(NotFound, match="no job 99"), writing() as session:
             call(session)
 
@@ -316,13 +314,11 @@ def test_a_cancelled_job_leaves_the_board_and_comes_back_when_it_is_retried(sett
     (id_,) = post(settings, board, draft())
 
     with writing() as session:
-        submit.cancel(session, id_)
-    submit.drop(board, [id_])
+        submit.cancel(session, board, id_)
     assert (job(id_).status, board.known([id_])) == ("cancelled", set())
 
     with writing() as session:
-        submit.retry(session, id_, settings)
-    submit.replace(board, job(id_))
+        submit.retry(session, board, id_, settings)
     assert (job(id_).status, board.known([id_])) == ("pending", {id_})
 
 
@@ -331,8 +327,7 @@ def test_a_job_in_flight_can_be_cancelled_and_is_then_not_started(settings: Sett
     (slice_,) = cut(board, "task_01")
 
     with writing() as session:
-        submit.cancel(session, id_)
-    submit.drop(board, [id_])
+        submit.cancel(session, board, id_)
 
     with writing() as session:
         assert moves.start(session, slice_) == []
@@ -343,17 +338,25 @@ def test_a_job_in_flight_can_be_cancelled_and_is_then_not_started(settings: Sett
     (Status.SCHEDULED, "cancel"), (Status.PENDING, "cancel"), (Status.RUNNING, None), (Status.COMPLETED, None),
     (Status.FAILED, "retry"), (Status.CANCELLED, "retry"),
 ])
-def test_cancel_and_retry_say_in_which_state_a_job_is(settings: Settings, status: Status, may: str | None) -> None:
-    for what, after, text in (("cancel", "cancelled", "only a waiting"), ("retry", "pending", "only a failed")):
+def test_cancel_and_retry_say_in_which_state_a_job_is(
+    settings: Settings, board: Board, status: Status, may: str | None
+) -> None:
+    def cancel(session: Session) -> Job:
+        return submit.cancel(session, board, id_)
+
+    def retry(session: Session) -> Job:
+        return submit.retry(session, board, id_, settings)
+
+    for move, after, text in ((cancel, "cancelled", "only a waiting"), (retry, "pending", "only a failed")):
         (id_,) = insert(settings, draft())
         end(id_, status)
         with writing() as session:
-            if what == may:
-                submit.cancel(session, id_) if what == "cancel" else submit.retry(session, id_, settings)
+            if move.__name__ == may:
+                assert move(session).status == after
             else:
                 with pytest.raises(Conflict, match=f"job {id_} is {status}: {text}"):
-                    submit.cancel(session, id_) if what == "cancel" else submit.retry(session, id_, settings)
-        assert job(id_).status == (after if what == may else status)
+                    move(session)
+        assert job(id_).status == (after if move.__name__ == may else status)
 
 
 def test_a_retried_job_that_a_worker_still_holds_is_placed_by_its_new_attempt(settings: Settings, board: Board) -> None:
@@ -365,8 +368,7 @@ def test_a_retried_job_that_a_worker_still_holds_is_placed_by_its_new_attempt(se
     end(id_, Status.FAILED)
 
     with writing() as session:
-        submit.retry(session, id_, settings)
-    submit.replace(board, job(id_))
+        submit.retry(session, board, id_, settings)
     board.settle(slice_.id, 0.001)
 
     with reading() as session:
@@ -385,8 +387,7 @@ def test_a_replaced_job_carries_its_new_attempt(settings: Settings, board: Board
     end(id_, Status.FAILED)
 
     with writing() as session:
-        submit.retry(session, id_, settings)
-    submit.replace(board, job(id_))
+        submit.retry(session, board, id_, settings)
 
     (slice_,) = cut(board, "task_01")
     assert [fence.attempt for fence in slice_.jobs] == [1]

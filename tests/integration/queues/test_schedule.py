@@ -11,7 +11,7 @@ from rq.exceptions import NoSuchJobError
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import IdempotencyKey, db, utcnow
 from jobsched.queues import schedule

@@ -22,7 +22,7 @@ from jobsched.config import Settings
 from jobsched.domain import Status
 from jobsched.host.embedded import free_port
 from jobsched.intake import submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger import models
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job, utcnow
@@ -86,7 +86,7 @@ def test_a_job_is_submitted_when_the_database_says_so(
     begun = utcnow()
     with writing() as session:
         now, soon, long_ago = submit.insert_jobs(
-            session, drafts(draft("echo"), later(30), later(-30)), settings)
+            session, board, drafts(draft("echo"), later(30), later(-30)), settings)
     assert (now.status, soon.status, long_ago.status) == ("pending", "scheduled", "pending")
     assert all(abs(row.submitted_at - begun) < HOUR / 2 for row in (now, soon, long_ago))
 

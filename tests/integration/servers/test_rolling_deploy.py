@@ -18,7 +18,7 @@ from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Invalid, SiteFacts
 from jobsched.forecast.why import Reason, expected, reasons
 from jobsched.intake import submit
-from jobsched.intake.submit import JobDraft
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import utcnow
 from jobsched.queues import lanes
@@ -223,15 +223,11 @@ def test_what_was_set_aside_can_be_changed_as_what_waits(
 
     with writing() as session:
         if what == "cancel":
-            submit.cancel(session, id_)
+            submit.cancel(session, board, id_)
         elif what == "delete":
             submit.remove(session, board, id_)
         else:
-            row = submit.change(session, board, id_, draft("echo", execution_time=1.0), settings)
-    if what == "cancel":
-        submit.drop(board, [id_])
-    elif what == "change":
-        submit.replace(board, row)
+            submit.change(session, board, id_, draft("echo", execution_time=1.0), settings)
 
     assert board.asides() == []
     assert not board.redis.exists(f"{PREFIX}aside", f"{PREFIX}turns:task_01 new_task")
@@ -284,10 +280,10 @@ def test_a_task_that_only_workers_know_is_taken(settings: Settings, ledger: obje
     wish = {"": JobDraft(1, 1, 0.5, "new_task")}
     with without_new_task(), writing() as session:
         with pytest.raises(Invalid, match="no task 'new_task'"):
-            submit.insert_jobs(session, wish, settings, submit.known_elsewhere(board, ["new_task"]))
+            submit.insert_jobs(session, board, wish, settings)
 
         say(board, ("new", ["new_task"]))
-        (row,) = submit.insert_jobs(session, wish, settings, submit.known_elsewhere(board, ["new_task"]))
+        (row,) = submit.insert_jobs(session, board, wish, settings)
 
     assert row.status == "pending"
 
@@ -349,11 +345,9 @@ def test_retried_and_scheduled_jobs_wait_for_who_knows_their_task_as_well(
         wish = JobDraft(1, 1, 0.001, "new_task", {"book": str(book)}, run_at=utcnow())
         ids = post(settings, board, wish, draft("new_task", book=str(book)))
         with writing() as session:
-            submit.cancel(session, ids[1])
-        submit.drop(board, [ids[1]])
+            submit.cancel(session, board, ids[1])
         with writing() as session:
-            submit.retry(session, ids[1], settings)
-        submit.replace(board, job(ids[1]))
+            submit.retry(session, board, ids[1], settings)
         eventually(lambda: len([id_ for id_ in ids if isinstance(board.why(id_), Aside)]) == 2, 30)
 
         stack.enter_context(engine(settings, tmp_path / "newer", ("worker",), JOBSCHED_WORKERS="1",

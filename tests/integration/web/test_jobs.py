@@ -207,7 +207,7 @@ def test_a_job_of_a_band_that_is_gone_is_still_shown(client: FlaskClient) -> Non
 
 
 def test_a_user_who_is_deleted_meanwhile_is_a_conflict(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsched.intake.submit._look", lambda *_: ([], {}))
+    monkeypatch.setattr("jobsched.intake.drafts._look", lambda *_: ([], {}))
     for headers in ({}, {"Idempotency-Key": "a"}):
         problem(client.post("/jobs", json={"user": 99, "site": 1, "execution_time": 1}, headers=headers), 409)
     assert client.get("/jobs").json == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsched.intake import submit
+from jobsched.intake.drafts import JobDraft
 from tests.engine import draft
 
 TASKS = "tests.engine_tasks,tests.rough_tasks"
@@ -17,5 +17,5 @@ def variables() -> dict[str, str]:
     return {"JOBSCHED_TASKS": TASKS, "JOBSCHED_OVERRUN_GRACE": "1500"}  # to fork may take its time
 
 
-def tallied(tmp_path: Path) -> submit.JobDraft:
+def tallied(tmp_path: Path) -> JobDraft:
     return draft("tally", book=str(tmp_path / "book"))

@@ -13,7 +13,7 @@ from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings, load
-from jobsched.intake import submit
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.models import Job
 from jobsched.work.runner import run_slice
 from tests.engine import as_arguments, cut, environment, job, people, post, runtime
@@ -40,7 +40,7 @@ def board(redis: Redis) -> Board:
 def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
     """Submit jobs, take them as one slice, run it, and return their rows."""
 
-    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
+    def submit_and_run(*wishes: JobDraft) -> list[Job]:
         ids = post(settings, board, *wishes)
         (slice_,) = cut(board, "task_01", budget_s=10)
         assert [fence.job for fence in slice_.jobs] == ids

@@ -11,7 +11,7 @@ import pytest
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.intake import submit
+from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.models import Job
 from jobsched.work.errors import ERROR_BYTES
 from jobsched.work.runner import run_slice
@@ -41,7 +41,7 @@ def run(settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch, tmp_p
     """Submit jobs, take them as one slice, run it, and return their rows."""
     monkeypatch.chdir(tmp_path)
 
-    def submit_and_run(*wishes: submit.JobDraft) -> list[Job]:
+    def submit_and_run(*wishes: JobDraft) -> list[Job]:
         ids = post(settings, board, *wishes)
         (slice_,) = cut(board, "task_05", budget_s=1_000)
         assert [fence.job for fence in slice_.jobs] == ids

@@ -213,8 +213,7 @@ def test_a_job_that_was_cancelled_in_flight_does_not_run(settings: Settings, boa
     first, second = post(settings, board, *(draft("tally", book=str(book)) for _ in range(2)))
     (slice_,) = cut(board, "task_01")
     with writing() as session:
-        submit.cancel(session, first)
-    submit.drop(board, [first])
+        submit.cancel(session, board, first)
 
     run_slice(*as_arguments(slice_))
 
@@ -319,7 +318,7 @@ def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
             redis.flushall()
             install(board, "balanced")
             # A sweep that read SQL before the start puts the job on the board a second time.
-            board.place([submit.waiting_job(job(held))])
+            board.place([moves.waiting_job(job(held))])
             eventually(lambda: board.holds(slice_.id))
             assert board.flying() == {slice_.id: ("task_05", [held])}
             assert board.standing(1).pending == {}
