@@ -18,7 +18,7 @@ from jobsched.base import aside, ours, redis_errors
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
-from jobsched.domain import Band, Bands, BoardBroken, BoardLost, Status
+from jobsched.domain import Band, BoardBroken, BoardLost, Status
 from jobsched.intake import controls
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.policy import POLICIES, Policy
@@ -26,14 +26,14 @@ from jobsched.queues import redis_state
 from jobsched.queues.lanes import key_of
 from jobsched.queues.registered import Worker, crew
 from jobsched.web.api import figures
+from jobsched.web.pages.latest import LatestJob, latest_jobs
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: How many sites of a lane's order, and how many of the newest jobs, are shown.
+#: How many sites of a lane's order are shown.
 SITES_A_LANE = 5
-LATEST_JOBS = 12
 
 _REDIS_AWAY = "Redis does not answer: jobs are accepted and kept, and go on when it is back."
 _BOARD_BROKEN = "The board holds what can not be read: a dispatcher builds it again, from the database."
@@ -91,25 +91,6 @@ class Order:
         """How many decimals tell its scores apart."""
         most = max(abs(part) for row in self.standings for part in (row.boost, row.share, row.age, row.size))
         return next((digits for digits, least in ((0, 1000), (1, 100), (2, 1), (3, 0.1)) if most >= least), 4)
-
-
-@dataclass(frozen=True)
-class LatestJob:
-    """A job in the list of the newest. ``waited_s`` still grows while it is pending, ``ran_s`` while it runs."""
-
-    id: int
-    site: int
-    site_name: str
-    user: int
-    user_name: str
-    task: str
-    band: str
-    execution_time: float
-    status: Status
-    attempt: int
-    submitted_at: datetime
-    waited_s: float | None
-    ran_s: float | None
 
 
 @dataclass(frozen=True)
@@ -225,7 +206,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         others=beat.others,
         set_aside=beat.set_aside,
         running=_running(session, [worker.slice for worker in beat.workers or () if worker.slice]),
-        latest=_latest(session, bands, now),
+        latest=latest_jobs(session, bands, now),
         has_sites=session.scalar(select(Site.id).limit(1)) is not None,
         has_users=session.scalar(select(UserRecord.id).limit(1)) is not None,
         note=beat.note,
@@ -307,29 +288,3 @@ def _running(session: Session, slices: Iterable[str]) -> dict[str, list[int]]:
     for slice_id, job in rows:
         jobs.setdefault(slice_id or "", []).append(job)
     return jobs
-
-
-def _latest(session: Session, bands: Bands, now: datetime) -> tuple[LatestJob, ...]:
-    rows = session.execute(
-        select(Job.id, Job.site_id, Site.name.label("site_name"), Job.user_id, UserRecord.name.label("user_name"),
-               Job.task, Job.band, Job.execution_time, Job.status, Job.attempt, Job.submitted_at, Job.enqueued_at,
-               Job.started_at, Job.finished_at, Job.run_time)
-        .join(Site, Site.id == Job.site_id).join(UserRecord, UserRecord.id == Job.user_id)
-        .order_by(Job.id.desc()).limit(LATEST_JOBS)
-    )
-    return tuple(_latest_job(row, bands.label(row.band), now) for row in rows)
-
-
-def _latest_job(row: Any, band: str, now: datetime) -> LatestJob:
-    status: Status = row.status
-    # A job that waits again after a start still carries the times of that start.
-    started = row.started_at if status in (Status.RUNNING, Status.COMPLETED, Status.FAILED) else None
-    waited = ((started or row.finished_at or now) - row.enqueued_at).total_seconds()
-    ran = row.run_time if started else None
-    if ran is None and started is not None:
-        ran = ((row.finished_at or now) - started).total_seconds()
-    return LatestJob(
-        id=row.id, site=row.site_id, site_name=row.site_name, user=row.user_id, user_name=row.user_name, task=row.task,
-        band=band, execution_time=row.execution_time, status=status, attempt=row.attempt,
-        submitted_at=row.submitted_at, waited_s=None if status is Status.SCHEDULED else max(0.0, waited), ran_s=ran,
-    )

@@ -110,7 +110,7 @@ def test_the_latest_jobs_come_first_and_times_of_an_earlier_start_are_left_out(
     set_status(client, second, Status.PENDING, enqueued_at=now, started_at=now - timedelta(seconds=9), run_time=0.5)
     set_status(client, third, Status.SCHEDULED, enqueued_at=now + timedelta(hours=1))
     latest = _taken(client, settings, redis, seconds=7).latest
-    assert [(job.id, job.ran_s) for job in latest] == [(third, None), (second, None), (first, 0.9)]
+    assert [(job.id, job.run_time) for job in latest] == [(third, None), (second, None), (first, 0.9)]
     assert [job.waited_s and round(job.waited_s) for job in latest] == [None, 7, 2]
 
 
