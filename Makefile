@@ -51,7 +51,7 @@ lint: ## Check style and types with ruff and mypy
 	@exec $(PYTHON_IN) -m ruff check --quiet .
 	@exec $(PYTHON_IN) -m mypy --no-error-summary
 
-map: ## Redraw the generated parts of docs/architecture.md: which package imports which, and the worked example
+map: ## Redraw the generated parts of docs/: which package imports which, the worked example, the settings
 	@exec scripts/venv requirements-dev.txt
 	@exec $(PYTHON_IN) -m tests.architecture
 

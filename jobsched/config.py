@@ -1,232 +1,158 @@
-"""Settings: reads them once from the environment, and reports all faults together."""
+"""Settings: declares each of them once, reads them from the environment, and reports all faults together."""
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import secrets
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from jobsched.base.addresses import database_url, redacted, redis_url, sqlite_url
+from jobsched.base.addresses import database_url, redis_url, sqlite_url
+from jobsched.base.variables import (
+    Kind,
+    Variable,
+    digits,
+    listed,
+    number,
+    one_of,
+    path,
+    seconds,
+    some_of,
+    whole,
+)
 from jobsched.domain import Bands, ConfigError, Tier, tiers_of
 from jobsched.policy import POLICIES
 
 T = TypeVar("T")
 
-#: The variables that are read, besides those whose names begin with JOBSCHED_.
-_UNPREFIXED = frozenset({"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "PORT"})
-#: The variables of ours and of RQ's that hold a password or a key; tasks do not get them.
+#: The variables, jobsched's and RQ's, that hold a password or a key. Tasks do not get them.
 SECRETS = ("DATABASE_URL", "REDIS_URL", "RQ_REDIS_PASSWORD", "RQ_REDIS_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
-#: The longest time that a setting may name: with much longer ones, sums of times overflow.
-_DAY_S = 86_400.0
-#: How much of a wrong value a fault shows, in characters.
-LONGEST_SHOWN = 200
-#: What may become of a start that outlasts the bound of its band.
+#: The longest time that a setting may name: sums of much longer times overflow.
+_DAY_S = 86_400
+#: What may become of a start that outlasts the bound of its lane.
 OVERRUN = {
-    "demote": "stopped, and put into the next lane",
-    "fail": "stopped, and failed for good, whatever retries are left",
-    "allow": "let run",
+    "demote": "stops it, and puts the job into the next lane",
+    "fail": "stops it, and fails the job for good, whatever retries its task has left",
+    "allow": "lets it run, up to the time limit of its task",
 }
+
+_KEY = Kind(str, "a long random text")
+_FOLDER = Kind(path, "a folder; a `~` is understood", keeps_space=True)
+_BANDS = Kind(lambda text: Bands.of([seconds(bound) for bound in text.split(",")]),
+              "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
+_TIERS = Kind(lambda text: tiers_of([digits(border) for border in text.split(",")]),
+              "two ascending counts of pending jobs, as 5,10")
+_REDIS = Kind(redis_url, "`redis://`, `rediss://`, `unix://`, `host:port`, or the absolute path of a socket",
+              explains=True)
+_DATABASE = Kind(database_url, "`postgresql://` (always by psycopg), `sqlite:///`, or the path of a file, as `jobs.db`",
+                 explains=True)
+
+
+def _setting(name: str, kind: Kind[T], default: str | Callable[[Mapping[str, Any]], str], meaning: str,
+             shown: str = "") -> T:
+    """A field of Settings that the variable ``name`` sets. A secret stays out of the repr."""
+    variable = Variable(name, kind, default, meaning, shown)
+    return cast(T, field(repr=name not in SECRETS, metadata={"variable": variable}))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that may differ between two installations. Times are in seconds unless the name says else."""
+    """Everything that may differ between two installations. A setting is declared here and nowhere else.
 
-    #: State of the embedded stack: its Redis, its SQLite file, its secret key.
-    home: Path
-    #: The Redis that holds the board and RQ's queues.
-    redis_url: str = field(repr=False)
-    #: The ledger, as a URL of :mod:`jobsched.base.addresses`.
-    database_url: str = field(repr=False)
-    #: Signs what the web hands to browsers.
-    secret_key: str = field(repr=False)
-    #: Keys that were the secret key before: what they signed is still good.
-    secret_key_fallbacks: tuple[str, ...] = field(repr=False)
-    #: Where the web listens.
-    host: str
-    port: int
-    #: The name of a row of ``policy.POLICIES``.
-    policy: str
-    bands: Bands
-    tiers: tuple[Tier, ...]
-    #: Worker processes that ``worker.py`` starts on this host.
-    workers: int
-    #: Modules that register tasks.
-    tasks: tuple[str, ...]
-    #: Names of ``SECRETS`` that tasks get all the same.
-    task_env: tuple[str, ...]
-    #: Starts that a job gets before an expired lease fails it.
-    max_attempts: int
-    #: Estimated work that one slice may carry.
-    slice_budget_ms: float
-    #: What becomes of a start that outlasts its band: a name of ``OVERRUN``.
-    overrun: str
-    #: How much longer than its band's bound a start may take before that.
-    overrun_grace_ms: float
-    #: How long a dispatched slice may stay silent before it is taken back.
-    lease_s: float
-    #: How often a dispatcher sweeps for what went astray.
-    repair_every_s: float
+    :func:`load` reads each field as declared, and ``make map`` draws the table in docs/operations.md from them. Times
+    are in seconds, unless the name of the field says otherwise.
+    """
+
+    port: int = _setting("PORT", whole(1, 65535, "a port"), "8000", "where the web listens")
+    host: str = _setting("HOST", Kind(str, "`127.0.0.1` or `localhost`"), "127.0.0.1",
+                         "where the web listens: only on this machine, until there are access keys")
+    web_processes: int = _setting("WEB_CONCURRENCY", whole(1, 1024), "2", "web processes, of eight threads each")
+    home: Path = _setting("JOBSCHED_HOME", _FOLDER, "var",  # noqa: RUF009 - it makes a field
+                          "the state of the embedded stack: its Redis, its SQLite file, its secret key")
+    redis_url: str = _setting("REDIS_URL", _REDIS, "redis://127.0.0.1:6379/0",
+                              "the Redis, 6.2 or later, that holds the board and RQ's queues", "an embedded server")
+    database_url: str = _setting("DATABASE_URL", _DATABASE, lambda read: sqlite_url(read["home"] / "jobsched.db"),
+                                 "the ledger", "SQLite in `JOBSCHED_HOME`")
+    secret_key: str = _setting("SECRET_KEY", _KEY, lambda read: secrets.token_hex(32),
+                               "signs what the web hands to browsers, and seals what is put into RQ's queues: the same"
+                               " for all processes of all hosts", "made, and kept in `JOBSCHED_HOME`")
+    secret_key_fallbacks: tuple[str, ...] = _setting("SECRET_KEY_FALLBACKS", Kind(listed, "keys, with commas"), "",
+                                                     "other keys whose signatures and seals are believed")
+    policy: str = _setting("JOBSCHED_POLICY", one_of(POLICIES), "balanced", "the rule by which sites are ranked")
+    bands: Bands = _setting("JOBSCHED_BANDS", _BANDS, "0.001,0.01,0.1,1,10",  # noqa: RUF009 - as above
+                            "the bands of jobs by their estimated execution time")
+    tiers: tuple[Tier, ...] = _setting("JOBSCHED_TIERS", _TIERS, "5,10",
+                                       "from how many pending jobs on a user is VeryActive, HyperActive")
+    workers: int = _setting("JOBSCHED_WORKERS", whole(1, 1024), "4", "worker processes on this host")
+    tasks: tuple[str, ...] = _setting("JOBSCHED_TASKS", Kind(listed, "names of modules, with commas"), "",
+                                      "the modules that register tasks")
+    task_env: tuple[str, ...] = _setting("JOBSCHED_TASK_ENV", some_of(SECRETS), "",
+                                         "the secrets that tasks find in their environment all the same")
+    max_attempts: int = _setting("JOBSCHED_MAX_ATTEMPTS", whole(1, 100), "3",
+                                 "how often a job may start before an expired lease fails it")
+    slice_budget_ms: float = _setting("JOBSCHED_SLICE_BUDGET", number(0.001, 1000 * _DAY_S, "milliseconds"), "100",
+                                      "how much estimated work a slice may carry")
+    overrun: str = _setting("JOBSCHED_OVERRUN", one_of(OVERRUN), "demote",
+                            "what becomes of a start that outlasts the bound of its lane: "
+                            + "; ".join(f"`{name}` {what}" for name, what in OVERRUN.items()))
+    overrun_grace_ms: float = _setting("JOBSCHED_OVERRUN_GRACE", number(0.001, 1000 * _DAY_S, "milliseconds"), "250",
+                                       "how much longer than that bound a start may take")
+    lease_s: float = _setting("JOBSCHED_LEASE", number(0.1, _DAY_S, "seconds"), "8",
+                              "how long a slice in flight may stay silent before it is taken back")
+    repair_every_s: float = _setting("JOBSCHED_REPAIR_EVERY", number(0.1, _DAY_S, "seconds"), "3",
+                                     "how often a dispatcher sweeps for what went astray")
+
+
+#: The variable that sets each field, in the order in which they are read.
+VARIABLES: Mapping[str, Variable[Any]] = {each.name: each.metadata["variable"] for each in fields(Settings)}
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of ``environ`` (default: the process's own).
 
-    Space around a value is no part of it, and a blank one counts as unset. Raises ConfigError with every fault, each
-    naming its variable and what would be right, and none showing a password.
+    Space around a value is ignored, and a blank variable counts as unset. Raises ConfigError with every fault. Each
+    fault names its variable and says what would be right; none shows a password.
     """
     env = os.environ if environ is None else environ
+    read: dict[str, Any] = {}
     faults: list[str] = []
-
-    def read(name: str, default: str, parse: Callable[[str], T], right: str = "") -> T:
-        raw = env.get(name, "").strip() or default
+    for name, variable in VARIABLES.items():
         try:
-            return parse(raw)
-        except ValueError as error:
-            faults.append(f"{name}={_shown(raw)!r}: {f'must be {right}' if right else error}")
-            return parse(default)
-
-    home = home_of(env)
-    port = read("PORT", "8000", _whole(1, 65535), "a port, 1 to 65535")
-    policy = read("JOBSCHED_POLICY", "balanced", _one_of(POLICIES), f"one of {', '.join(POLICIES)}")
-    bands = read("JOBSCHED_BANDS", "0.001,0.01,0.1,1,10", lambda raw: Bands.of([_seconds(b) for b in raw.split(",")]),
-                 "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
-    tiers = read("JOBSCHED_TIERS", "5,10", lambda raw: tiers_of([_integer(b) for b in raw.split(",")]),
-                 "two ascending counts of pending jobs, as 5,10")
-    workers = read("JOBSCHED_WORKERS", "4", _whole(1, 1024), "a whole number, 1 to 1024")
-    max_attempts = read("JOBSCHED_MAX_ATTEMPTS", "3", _whole(1, 100), "a whole number, 1 to 100")
-    slice_budget_ms = read("JOBSCHED_SLICE_BUDGET", "100", _number(0.001, 1000 * _DAY_S),
-                           "milliseconds, 0.001 to 86400000")
-    overrun = read("JOBSCHED_OVERRUN", "demote", _one_of(OVERRUN), f"one of {', '.join(OVERRUN)}")
-    overrun_grace_ms = read("JOBSCHED_OVERRUN_GRACE", "250", _number(0.001, 1000 * _DAY_S),
-                            "milliseconds, 0.001 to 86400000")
-    lease_s = read("JOBSCHED_LEASE", "8", _number(0.1, _DAY_S), "seconds, 0.1 to 86400")
-    repair_every_s = read("JOBSCHED_REPAIR_EVERY", "3", _number(0.1, _DAY_S), "seconds, 0.1 to 86400")
-    redis = read("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url)
-    database = read("DATABASE_URL", sqlite_url(home / "jobsched.db"), database_url)
-    read("WEB_CONCURRENCY", "2", _whole(1, 1024), "a whole number, 1 to 1024")
-    read("JOBSCHED_TASK_ENV", "", _names_of(SECRETS), f"names of {', '.join(SECRETS)}, with commas")
+            read[name] = variable.read(env, read)
+        except ValueError as fault:
+            faults.append(str(fault))
     if faults:
         raise ConfigError(faults)
-    return Settings(
-        home=home,
-        redis_url=redis,
-        database_url=database,
-        secret_key=env.get("SECRET_KEY", "").strip() or secrets.token_hex(32),
-        secret_key_fallbacks=older_keys(env),
-        host=env.get("HOST", "").strip() or "127.0.0.1",
-        port=port,
-        policy=policy,
-        bands=bands,
-        tiers=tiers,
-        workers=workers,
-        tasks=task_modules(env),
-        task_env=task_env(env),
-        max_attempts=max_attempts,
-        slice_budget_ms=slice_budget_ms,
-        overrun=overrun,
-        overrun_grace_ms=overrun_grace_ms,
-        lease_s=lease_s,
-        repair_every_s=repair_every_s,
-    )
+    return Settings(**read)
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """The folder that keeps the state of the embedded stack."""
-    return _path(environ.get("JOBSCHED_HOME", ""), "var")
+    """The folder that holds the state of the embedded stack."""
+    return cast(Path, VARIABLES["home"].read(environ, {}))
 
 
 def older_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys that were the secret key before, the newest first."""
-    return _list(environ.get("SECRET_KEY_FALLBACKS", ""))
+    """The keys beside SECRET_KEY whose signatures and seals are believed, in the order in which they are named."""
+    return _listed("secret_key_fallbacks", environ)
 
 
 def task_modules(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The modules that register tasks, as ``environ`` names them."""
-    return _list(environ.get("JOBSCHED_TASKS", ""))
+    """The names of the modules that register tasks."""
+    return _listed("tasks", environ)
 
 
 def task_env(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The variables that tasks get although they hold a secret, as ``environ`` names them."""
-    return _list(environ.get("JOBSCHED_TASK_ENV", ""))
+    """The names in JOBSCHED_TASK_ENV, also those that :func:`load` refuses because they are no secrets."""
+    return _listed("task_env", environ)
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of ``environ`` is no setting: for a stack that touches no Redis, database or home but its own."""
-    return {name: value for name, value in environ.items()
-            if name not in _UNPREFIXED and not name.startswith("JOBSCHED_")}
+    """``environ`` without any setting: for a stack that must use its own Redis, database and home."""
+    ours = {variable.name for variable in VARIABLES.values()}
+    return {name: value for name, value in environ.items() if name not in ours and not name.startswith("JOBSCHED_")}
 
 
-def _list(raw: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in raw.split(",") if name.strip())
-
-
-def _path(raw: str, default: str) -> Path:
-    """The absolute path that ``raw`` names; space at its end may be part of a name, a line's end is not."""
-    path = Path(raw.lstrip().rstrip("\r\n") if raw.strip() else default)
-    with suppress(RuntimeError):  # a ~ of nobody is a name like any other
-        path = path.expanduser()
-    return path.absolute()
-
-
-def _integer(raw: str) -> int:
-    """Digits of ASCII only, and not thousands of them: int() takes ``1_0`` and digits of all scripts as well."""
-    if not re.fullmatch(r"[0-9]{1,19}", raw.strip()):
-        raise ValueError(raw)
-    return int(raw)
-
-
-def _shown(raw: str) -> str:
-    """A value as a fault shows it: without a password, and cut where it is long."""
-    told = redacted(raw)
-    return told if len(told) <= LONGEST_SHOWN else f"{told[:LONGEST_SHOWN]}..."
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        value = _integer(raw)
-        if not low <= value <= high:
-            raise ValueError(raw)
-        return value
-
-    return parse
-
-
-def _one_of(names: Mapping[str, object]) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in names:
-            raise ValueError(raw)
-        return raw
-
-    return parse
-
-
-def _names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(raw: str) -> tuple[str, ...]:
-        if not set(names := _list(raw)) <= set(known):
-            raise ValueError(raw)
-        return names
-
-    return parse
-
-
-def _seconds(raw: str) -> float:
-    value = float(raw)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(raw)
-    return value
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
-        if not low <= float(raw) <= high:  # nor is nan
-            raise ValueError(raw)
-        return float(raw)
-
-    return parse
+def _listed(setting: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    return listed(environ.get(VARIABLES[setting].name, ""))

@@ -24,7 +24,7 @@ except (ConfigError, CannotStart) as error:
     sys.exit(2)
 
 bind = f"{_settings.host}:{_settings.port}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+workers = _settings.web_processes
 worker_class = "gthread"
 threads = 8
 graceful_timeout = 5

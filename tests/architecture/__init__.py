@@ -1,1 +1,1 @@
-"""Draws the generated parts of docs/architecture.md (``make map``); a test checks that they are current."""
+"""Draws the generated parts of the documents (``make map``); a test checks that they are current."""

@@ -1,5 +1,6 @@
-"""``python -m tests.architecture`` redraws the generated parts of docs/architecture.md."""
+"""``python -m tests.architecture`` redraws the generated parts of the documents."""
 
-from tests.architecture.document import PATH, redrawn
+from tests.architecture.document import PARTS, redrawn
 
-PATH.write_text(redrawn(PATH.read_text()))
+for path in PARTS:
+    path.write_text(redrawn(path))

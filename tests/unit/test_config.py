@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsched.config import load
+from jobsched.config import VARIABLES, load, without_settings
 from jobsched.domain import ConfigError
 from tests.support import BANDS, TIERS
 
@@ -36,7 +36,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "SECRET_KEY": "s", "HOST": "::1", "PORT": "8123", "JOBSCHED_POLICY": "fair", "JOBSCHED_BANDS": "0.5,60",
         "JOBSCHED_TIERS": "2,3", "JOBSCHED_WORKERS": "7", "JOBSCHED_TASKS": "shop.tasks, mail.tasks,",
         "JOBSCHED_MAX_ATTEMPTS": "5", "JOBSCHED_SLICE_BUDGET": "250", "JOBSCHED_LEASE": "2.5",
-        "JOBSCHED_REPAIR_EVERY": "0.5",
+        "JOBSCHED_REPAIR_EVERY": "0.5", "JOBSCHED_OVERRUN": "fail", "JOBSCHED_OVERRUN_GRACE": "10",
+        "JOBSCHED_TASK_ENV": "REDIS_URL", "SECRET_KEY_FALLBACKS": "older, oldest", "WEB_CONCURRENCY": "6",
     })
     assert (settings.home, settings.redis_url) == (tmp_path, "redis://cache:6380/2")
     assert (settings.database_url, settings.secret_key) == ("sqlite:////srv/other.db", "s")
@@ -46,6 +47,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert (settings.workers, settings.tasks) == (7, ("shop.tasks", "mail.tasks"))
     assert (settings.max_attempts, settings.slice_budget_ms) == (5, 250.0)
     assert (settings.lease_s, settings.repair_every_s) == (2.5, 0.5)
+    assert (settings.overrun, settings.overrun_grace_ms, settings.task_env) == ("fail", 10.0, ("REDIS_URL",))
+    assert (settings.secret_key_fallbacks, settings.web_processes) == (("older", "oldest"), 6)
 
 
 def test_space_around_a_value_is_no_part_of_it() -> None:
@@ -116,6 +119,11 @@ def test_each_start_without_a_secret_key_has_another() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         load({}).port = 1  # type: ignore[misc]
+
+
+def test_another_stack_gets_none_of_our_settings() -> None:
+    ours = {variable.name: "1" for variable in VARIABLES.values()} | {"JOBSCHED_FAILPOINTS": "x"}
+    assert without_settings({**ours, "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
