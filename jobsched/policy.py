@@ -5,7 +5,7 @@
 The site with the highest score of a lane is served. ``tag`` is the site's start tag in start-time fair queueing
 (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM 1996), in seconds of service divided by the site's weight.
 
-Pure. The scripts compute the score by the same formula, in ``board/lua/lib.lua``.
+Pure. The board's scripts compute the score: ``board/lua/shared/score.lua``, the only place that does.
 """
 
 from __future__ import annotations
@@ -60,16 +60,6 @@ POLICIES: Mapping[str, Policy] = {
 }
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Where a site stands in a lane: all that the formula needs."""
-
-    points: int
-    tag: float
-    head_enqueued_at: float
-    head_execution_time: float
-
-
 def points(users_pending: Mapping[int, int], by_band: Mapping[str, int], record_capacity: int,
            tiers: Sequence[Tier], bands: Sequence[Band]) -> int:
     """A site's points: its waiting users' tiers, its waiting jobs' bands, its record capacity.
@@ -79,21 +69,3 @@ def points(users_pending: Mapping[int, int], by_band: Mapping[str, int], record_
     """
     from_users = sum(tier_of(n, tiers).weight for n in users_pending.values())
     return from_users + sum(band.weight * by_band.get(band.name, 0) for band in bands) + record_capacity
-
-
-def score(standing: Standing, weights: Weights) -> float:
-    """The site's score in a lane; higher goes first."""
-    return (
-        weights.boost * min(standing.points, weights.points_cap)
-        - weights.share * standing.tag
-        - weights.age * standing.head_enqueued_at
-        - weights.size * standing.head_execution_time
-    )
-
-
-def line_score(tag: float, enqueued_at: float, execution_time: float, weights: Weights) -> float:
-    """A job's place in its site's line, by the same rule one level down; lower goes first.
-
-    ``tag`` is the start tag of the job's user within the line, set once when the job is placed.
-    """
-    return weights.share * tag + weights.age * enqueued_at + weights.size * execution_time

@@ -111,7 +111,7 @@ class Inspection(Presence):
             case ["aside" | "asides" | "turns", *_]:
                 self._look_at_asides(key, parts, kind, now, found)
             case ["asked", "due"]:
-                found.set_aside += int(self._run("unasked"))
+                found.set_aside += int(self._run("forecast/unasked"))
             case ["jobs"] | ["alive" | "lock", *_]:
                 return
             case _ if kind.type == "hash":
@@ -136,7 +136,7 @@ class Inspection(Presence):
         elif fault:
             raise ValueError(f"in {':'.join(parts)} {fault}")
         elif parts[0] == "asked":
-            found.set_aside += int(self._run("unasked"))
+            found.set_aside += int(self._run("forecast/unasked"))
 
     def _look_at_sites(self, key: bytes, found: Inspected) -> None:
         members: Any = self.redis.zrange(key, 0, -1, withscores=True)

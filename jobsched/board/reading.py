@@ -10,10 +10,10 @@ from typing import Any
 from jobsched.board.answers import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
 from jobsched.board.checked import identity, is_id, number, whole
 from jobsched.board.rules import SHAPE, Rules
-from jobsched.board.scripts import Scripts, batched, readable, text
+from jobsched.board.scripts import Scripts, readable, text
 from jobsched.domain import BoardLost
 
-#: What happened so long ago weighs e times less, in seconds; ``lua/lib.lua`` goes by the same.
+#: What happened so long ago weighs e times less, in seconds; ``lua/shared/load.lua`` goes by the same.
 LATELY_S = 100.0
 #: A lane is not judged by less than this, in seconds.
 LEAST_SEEN_S = 10.0
@@ -93,8 +93,7 @@ class Reading(Scripts):
     @readable
     def why(self, job: int) -> Waiting | Flying | Aside | None:
         """Where a job stands, what holds it, and when it is expected to start; None when it is not on the board."""
-        answer = [text(value) for value in self._run("why", job, self._clock())]
-        told = dict(zip(answer[::2], answer[1::2], strict=True))
+        told = self._told(job)
         if not told:
             return None
         if "aside" in told:
@@ -107,8 +106,8 @@ class Reading(Scripts):
 
         In seconds from now; None where nothing would start it as things are.
         """
-        answer = [number(value) for value in self._run("prospect", site, band, repr(execution_time), self._clock())]
-        return (answer[0], answer[1]) if answer else None
+        told = self._told("", site, band, repr(execution_time))
+        return (number(told["half"]), number(told["most"])) if told else None
 
     @readable
     def standing(self, site: int) -> SiteStanding:
@@ -138,24 +137,12 @@ class Reading(Scripts):
     @readable
     def ranking(self, band: str, limit: int) -> list[Ranked]:
         """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
-        self.rules()
-        found: Any = self.redis.zrange(self._key("lane", band), 0, limit - 1, desc=True, withscores=True)
-        order = [(site, score) for site, score in found if is_id(site)]
-        weights = [number(value) for value in self.redis.hmget(
-            self._key("rules"), [f"{band}:boost", "share", "age", "size", "points_cap"])]
-        with self.redis.pipeline(transaction=False) as pipe:
-            for site, _ in order:
-                pipe.zscore(self._key("points"), site)
-                pipe.hget(self._key("site", text(site)), f"tag:{band}")
-                pipe.zcard(self._key("line", text(site), band))
-                pipe.zrange(self._key("line", text(site), band), 0, 0)
-            rows = list(batched(pipe.execute(), 4))
-        heads = [text(row[3][0])[1:] if row[3] else "" for row in rows]  # without the letter of lib.lua's on_line
-        entries = self.redis.hmget(self._key("jobs"), heads) if heads else []
-        return [
-            _ranked(identity(site), number(score), row, entry, weights)
-            for (site, score), row, entry in zip(order, rows, entries, strict=True)
-        ]
+        rows = ([text(value) for value in row] for row in self._run("ranking", band, limit))
+        return [_ranked(row) for row in rows if is_id(row[0])]
+
+    def _told(self, *whom: object) -> dict[str, str]:
+        answer = [text(value) for value in self._run("forecast/why", self._clock(), *whom)]
+        return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 def _load(row: Sequence[float], now: float) -> LaneLoad:
@@ -198,13 +185,8 @@ def _waiting(told: Mapping[str, str]) -> Waiting:
     )
 
 
-def _ranked(site: int, score: float, row: Sequence[Any], entry: Any, weights: Sequence[float]) -> Ranked:
-    boost, share, age, size, points_cap = weights
-    points, tag, waiting, _ = row
-    fields = text(entry).split() if entry else []
-    seconds, enqueued_at = (number(fields[3]), number(fields[5])) if len(fields) > 5 else (0.0, 0.0)
-    return Ranked(
-        site=site, score=score, waiting=int(waiting), points=whole(points),
-        boost=boost * min(number(points), points_cap), share=-share * number(tag),
-        age=-age * enqueued_at, size=-size * seconds,
-    )
+def _ranked(row: Sequence[str]) -> Ranked:
+    site, score, waiting, points, *terms = row
+    boost, share, age, size = map(number, terms)
+    return Ranked(site=identity(site), score=number(score), waiting=int(waiting), points=whole(points),
+                  boost=boost, share=share, age=age, size=size)

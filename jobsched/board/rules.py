@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from jobsched.domain import Band, Tier
 from jobsched.policy import Policy
 
-#: The shape of what the scripts keep in Redis, as in ``lua/lib.lua``. It is part of the name of every key, so that
-#: versions of different shapes work side by side during an upgrade, each on a board of its own (``older.py``).
+#: The shape of what the scripts keep in Redis, as in ``lua/shared/rules.lua``. It is part of the name of every key, so
+#: that versions of different shapes work side by side during an upgrade, each on a board of its own (``older.py``).
 #: Whoever adds a kind of key, or a field that the other version would not read, gives the shape a new number.
 SHAPE = "3"
 

@@ -67,7 +67,7 @@ class Ruling(Reading):
         failpoint("rescore.lines_scored")
         changed += self._rescore("sites", "points")
         failpoint("rescore.lanes_scored")
-        self._run("rescore", "done", token)
+        self._run("rescore_done", token)
         failpoint("rescore.done")
         return changed
 
@@ -79,7 +79,7 @@ class Ruling(Reading):
     def _rescore(self, what: str, where: str) -> int:
         scan: Any = self.redis.hscan_iter if what == "jobs" else self.redis.zscan_iter
         ids = (text(id_) for id_, _ in scan(self._key(where), count=BATCH))
-        return sum(int(self._run("rescore", what, *batch)) for batch in batched(ids, BATCH))
+        return sum(int(self._run(f"rescore_{what}", *batch)) for batch in batched(ids, BATCH))
 
     def pause_lanes(self, bands: Iterable[str]) -> int:
         """Pause exactly these lanes, by band name; returns how many changed. What is in flight goes on."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -38,14 +38,25 @@ VALUES = "value on the board"
 BROKEN_S = 600
 
 _LUA = Path(__file__).parent / "lua"
-#: Each script, and what is loaded in front of it.
-_PRELUDES = {
-    **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "rescore", "recount", "future",
-                     "recount_user", "recount_lanes", "ground", "unasked", "unaside"), ("lib",)),
-    **dict.fromkeys(("take", "hand_on"), ("lib", "flight")),
-    "settle": ("lib", "pace"),
-    **dict.fromkeys(("place", "renew"), ("lib", "pace", "expect", "learn")),
-    **dict.fromkeys(("why", "prospect"), ("lib", "pace", "expect")),
+#: What all scripts share, in the order in which it is loaded in front of each.
+_SHARED = ("keys", "rules", "events", "jobs", "score", "virtual", "limits", "lanes", "counts", "leaving")
+_GUESSES = ("numbers", "pace", "guess", "told")
+#: Each script, and what it needs beside that.
+_SCRIPTS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("set_aside", "adopt", "drop", "site", "user", "release", "pause", "ranking", "rescore_jobs",
+                     "rescore_sites", "rescore_done", "recount", "recount_user", "recount_lanes", "future", "ground",
+                     "unaside", "renew"), ()),
+    **dict.fromkeys(("take", "hand_on"), ("shared/flight",)),
+    **dict.fromkeys(("place", "settle"), ("shared/load",)),
+    "forecast/why": [f"forecast/{part}" for part in (*_GUESSES, "stands")],
+    "forecast/unasked": ("forecast/gone",),
+}
+#: What of the forecast listens to the events of a script (``lua/shared/events.lua``). Without it all else is the same.
+LISTENERS: Mapping[str, Sequence[str]] = {
+    "place": [f"forecast/{part}" for part in (*_GUESSES, "ask", "placed")],
+    "renew": [f"forecast/{part}" for part in (*_GUESSES, "gone", "ask", "learn", "started")],
+    "settle": [f"forecast/{part}" for part in ("numbers", "pace", "gone", "ended")],
+    **dict.fromkeys(("drop", "adopt", "set_aside"), ("forecast/gone",)),
 }
 
 
@@ -57,9 +68,7 @@ class Scripts:
         self._prefix = prefix
         self.now = now
         self._scripts: dict[str, Script] = {
-            name: redis.register_script("".join((_LUA / f"{part}.lua").read_text() for part in (*preludes, name)))
-            for name, preludes in _PRELUDES.items()
-        }
+            name: redis.register_script(_source(name, tuple(LISTENERS.get(name, ())))) for name in _SCRIPTS}
 
     def _run(self, script: str, *args: Any) -> Any:
         try:
@@ -105,6 +114,18 @@ class Scripts:
 
     def _key(self, *parts: object) -> str:
         return self._prefix + ":".join(str(part) for part in parts)
+
+
+@cache
+def _source(name: str, listeners: tuple[str, ...]) -> str:
+    """A script as Redis gets it: its file is the body of a function that ``lua/shared/last.lua`` calls."""
+    before = [*(f"shared/{part}" for part in _SHARED), *_SCRIPTS[name], *listeners]
+    return "".join([*map(_lua, before), "local function script()\n", _lua(name), "end\n\n", _lua("shared/last")])
+
+
+@cache
+def _lua(part: str) -> str:
+    return (_LUA / f"{part}.lua").read_text()
 
 
 def readable(method: F) -> F:

@@ -164,7 +164,7 @@ def is_moment(value: Any, now: float) -> bool:
 
 
 def is_pace(value: Any, now: float) -> bool:
-    """Whether it is a pace, as ``lua/pace.lua`` packs one."""
+    """Whether it is a pace, as ``lua/forecast/pace.lua`` packs one."""
     parts = text(value).split(" ")
     return (len(parts) == 3 and (parts[0] == "-" or is_moment(parts[0], now))
             and all(is_seconds(part) and number(part) >= 0 for part in parts[1:]))

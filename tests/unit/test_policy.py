@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobsched.policy import POLICIES, Standing, Weights, line_score, points, score
+from jobsched.policy import POLICIES, Weights, points
+from tests.formula import Standing, line_score, score
 from tests.support import BANDS, TIERS
 
 LONGEST = BANDS[-1]

@@ -19,8 +19,5 @@ end
 call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(ids, ' '), 'seconds', 0,
      'finish', call('HGET', key('site', site), 'tag:' .. band) or 0, 'started', 1)
 call('ZADD', key('flight'), exact(clock(ARGV[5]) + ARGV[4]), slice)
-call('HINCRBY', key('site', site), 'running', #ids)
-call('HINCRBY', key('lanes'), 'flying:' .. band, #ids)
-dirty[site] = true
-refresh_dirty()
+count_flying(site, band, #ids)
 return 1

@@ -19,5 +19,4 @@ for i, id in ipairs(ARGV) do
     outcomes[i] = 1
   end
 end
-refresh_dirty()
 return outcomes

@@ -52,6 +52,5 @@ for _, cut in ipairs(slices) do
   fly(cut.id, band, cut, ARGV[6], now)
   told[#told + 1] = {cut.id, cut.site, call('ZSCORE', key('points'), cut.site) or 0, exact(now),
                      table.concat(cut.fences, ' ')}
-  if call('ZSCORE', key('points'), cut.site) then refresh(cut.site) end
 end
 return told

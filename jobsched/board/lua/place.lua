@@ -35,11 +35,10 @@ for i = 3, #ARGV, 7 do
     end
   end
 end
-refresh_dirty()
 if placed > 0 then
   for band, jobs in pairs(arrived) do
     observe(band, now, {arrived = jobs})
-    ask_placed(newest[band], band, now)
+    emit('placed', {band = band, id = newest[band], now = now})
   end
   ring()
 end

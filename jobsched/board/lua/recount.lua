@@ -79,7 +79,7 @@ elseif due and not (limited and due - clock(ARGV[3]) <= ahead) then
   wrong = wrong + call('ZREM', key('due'), site)
 end
 local held = waiting > 0 and holds(site) ~= nil
-if held ~= (call('HEXISTS', facts, 'held') == 1) then wrong = wrong + 1 end  -- refresh mends it
+if held ~= (call('HEXISTS', facts, 'held') == 1) then wrong = wrong + 1 end  -- to rank the site mends it
 
-dirty[site] = nil
-return wrong + refresh(site, true) + refresh_dirty()
+touch(site)
+return wrong + rank_touched()

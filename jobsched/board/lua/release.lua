@@ -4,7 +4,7 @@
 local now = clock(ARGV[1])
 for _, site in ipairs(call('ZRANGEBYSCORE', key('due'), '-inf', exact(now), 'LIMIT', 0, ARGV[2])) do
   call('ZREM', key('due'), site)
-  refresh(site)
+  touch(site)
 end
 local coming = call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')
 return coming[2] and exact(math.max(0, coming[2] - now)) or ''

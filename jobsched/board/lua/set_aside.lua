@@ -23,7 +23,7 @@ for i = 2, #ARGV, 2 do
     call('HSET', key('aside'), id, pair)
     call('SADD', key('asides'), pair)
     call('ZADD', key('aside', pair), turn(pair, job), id)
-    forget_asked(id)
+    emit('gone', id)
     gone[id], aside = true, aside + 1
   end
 end
@@ -34,10 +34,6 @@ for id in string.gmatch(jobs, '%S+') do
   if not gone[id] then left[#left + 1] = id end
 end
 call('HSET', record, 'jobs', table.concat(left, ' '))
-call('HINCRBY', key('lanes'), 'flying:' .. band, -aside)
-if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
-  call('HINCRBY', key('site', site), 'running', -aside)
-  refresh(site)
-end
+count_flying(site, band, -aside)
 ring()
 return aside

@@ -22,26 +22,17 @@ local function charge()  -- what it really used, in place of the estimate
 end
 
 call('DEL', record)
-local ended = 0
+local ids = {}
 for id in string.gmatch(facts[3], '%S+') do
   local job = entry(id)
   if job and job.slice == ARGV[1] then call('HDEL', key('jobs'), id) end
-  forget_asked(id)
-  ended = ended + 1
+  ids[#ids + 1] = id
 end
-call('HINCRBY', key('lanes'), 'flying:' .. band, 0 - ended)  -- Lua would write -0, which is no integer to Redis
-if ARGV[2] ~= '' and ended > 0 then
-  observe(band, now, {ended = ended, used = ARGV[2], squares = ARGV[2] ^ 2 / ended})
+local is_known = count_flying(site, band, 0 - #ids)  -- Lua would write -0, which is no integer to Redis
+if ARGV[2] ~= '' then
+  if #ids > 0 then observe(band, now, {ended = #ids, used = ARGV[2], squares = ARGV[2] ^ 2 / #ids}) end
+  if is_known then charge() end
 end
-if call('EXISTS', key('site', site)) == 1 then  -- else it was forgotten meanwhile, and stays so
-  call('HINCRBY', key('site', site), 'running', 0 - ended)
-  if ARGV[2] ~= '' then charge() end
-  if call('ZSCORE', key('points'), site) then
-    refresh(site)
-  else  -- nothing of it waits
-    call('HDEL', key('site', site), 'held')
-  end
-end
-learn_paces(site, band, ARGV[2] == '' and 0 or facts[4], now)
+emit('ended', {site = site, band = band, ids = ids, seconds = ARGV[2] == '' and 0 or facts[4], now = now})
 ring()
 return 1

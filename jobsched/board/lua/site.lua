@@ -17,7 +17,7 @@ local function tell(site, told)  -- returns whether it is new
     call('HDEL', facts, 'tat')
     call('ZREM', key('due'), site)
   end
-  refresh(site)
+  touch(site)
   return true
 end
 

@@ -60,9 +60,6 @@ local function cut(site)
   local ids, fences, seconds = pop(site, slice, allowed)
   if gcra then spend(site, gcra, #ids) end
   if #ids > 0 then fly(slice, band, {site = site, ids = ids, seconds = seconds}, ARGV[5], now) end
-  emptied[site .. ' ' .. band] = true
-  refresh(site)
-  dirty[site] = nil
   return #ids > 0 and {slice, site, points, exact(now), table.concat(fences, ' ')} or nil
 end
 
@@ -72,7 +69,7 @@ for _ = 1, ARGV[2] do
   local top = call('ZPOPMAX', key('lane', band))
   if #top == 0 then break end
   slices[#slices + 1] = cut(top[1])
-  refresh_dirty()
-  dirty = {}
+  touch(top[1])
+  rank_touched()  -- the next one is popped from a lane that is right
 end
 return slices

@@ -9,5 +9,4 @@ for i = 1, #ARGV, 2 do
     changed = changed + 1
   end
 end
-refresh_dirty()
 return changed

@@ -1,4 +1,4 @@
-"""The board in plain dictionaries, written from the design and scored by ``policy.py``: what the Lua is held to."""
+"""The board in plain dictionaries, written from the design: what the scripts are held to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
-from jobsched.policy import POLICIES, Standing, line_score, points, score
+from jobsched.policy import POLICIES, points
+from tests.formula import Standing, line_score, score
 from tests.support import BANDS, TIERS
 
 Line = tuple[int, str]

@@ -27,7 +27,6 @@ local function fly(slice, band, cut, lease, now)  -- cut: the site, the ids of i
   call('HSET', key('slice', slice), 'site', site, 'band', band, 'jobs', table.concat(cut.ids, ' '),
        'seconds', exact(cut.seconds), 'finish', charge(site, band, cut.seconds), 'taken', exact(now))
   call('ZADD', key('flight'), exact(now + lease), slice)
-  call('HINCRBY', key('site', site), 'running', #cut.ids)
-  call('HINCRBY', key('lanes'), 'flying:' .. band, #cut.ids)
+  count_flying(site, band, #cut.ids)
 end
 

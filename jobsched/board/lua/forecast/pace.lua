@@ -4,18 +4,13 @@
 -- much was started: the first slices that idle workers take start all at once. A lane's is counted against its free
 -- crew, so that it follows at once when workers come or go. Kept are, in aims, <band>:pace and <band>:slice (its usual
 -- estimate), and in a waiting site's hash its own pace, pace:<band>.
-local PACE_LATELY_S = 30
-local PRIOR_S, PRIOR_SLICES = 0.2, 2  -- so much of seeing counts as much as what is expected unseen
-local FIRST_SLICE_S = 0.1
-local USUAL = 20         -- slices
-
 local function slice_s(band)  -- how long a slice of the lane takes, about
-  return tonumber(call('HGET', key('aims'), band .. ':slice') or FIRST_SLICE_S)
+  return tonumber(call('HGET', key('aims'), band .. ':slice') or NUMBERS.first_slice_s)
 end
 
 local function pace(packed, band, expected)
   local _, work, time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
-  local prior_s = math.max(PRIOR_S, PRIOR_SLICES * slice_s(band))
+  local prior_s = math.max(NUMBERS.prior_s, NUMBERS.prior_slices * slice_s(band))
   return ((work or 0) + prior_s * expected) / ((time or 0) + prior_s)
 end
 
@@ -43,34 +38,8 @@ local function advance(packed, now, work, waits, workers)  -- so much work has e
   local at, old_work, old_time = string.match(packed or '', '^(%S+) (%S+) (%S+)$')
   local runs = at and at ~= '-'  -- what ends after nothing waited says nothing of how fast what waits is done
   local gap = runs and math.max(0, now - at) or 0
-  local fade = math.exp(-gap / PACE_LATELY_S)
+  local fade = math.exp(-gap / NUMBERS.pace_lately_s)
   return table.concat({waits and exact(now) or '-', exact((old_work or 0) * fade + (runs and work or 0)),
                        exact((old_time or 0) * fade + gap * workers)}, ' ')
 end
 
-local function begin_paces(site, band, seconds, now)  -- a slice has started; of paces, what has ended tells
-  local aims, field = key('aims'), 'pace:' .. band
-  local usual = call('HGET', aims, band .. ':slice') or seconds
-  call('HSET', aims, band .. ':slice', exact(usual + (seconds - usual) / USUAL))
-  local packed = call('HGET', aims, band .. ':pace')
-  if (not packed or string.sub(packed, 1, 1) == '-') and call('ZCARD', key('lane', band)) > 0 then
-    call('HSET', aims, band .. ':pace', advance(packed, now, 0, true, 1))
-  end
-  if call('EXISTS', key('line', site, band)) == 1 and call('HEXISTS', key('site', site), field) == 0 then
-    call('HSET', key('site', site), field, advance(nil, now, 0, true, 1))
-  end
-end
-
-local function learn_paces(site, band, seconds, now)  -- a slice has ended
-  local aims, facts, field = key('aims'), key('site', site), 'pace:' .. band
-  local packed = call('HGET', aims, band .. ':pace')
-  if not packed then return end  -- nobody says when slices start
-  local waits = call('ZCARD', key('lane', band)) > 0
-  call('HSET', aims, band .. ':pace', advance(packed, now, seconds, waits, free_crew(band)))
-  if call('EXISTS', key('line', site, band)) == 0 then
-    call('HDEL', facts, field)
-  else
-    local old = call('HGET', facts, field)
-    if old then call('HSET', facts, field, advance(old, now, seconds, true, 1)) end
-  end
-end
