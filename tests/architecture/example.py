@@ -21,12 +21,13 @@ _TOLD = "**`site`** writes the facts of two sites, of capacity 2 and 1."
 _PLACED = """\
 **`place`** enqueues three jobs. Users 7 and 8 of site 1 have one job each, of 8 ms and 4 ms; user 9 of site 2 has one \
 of 5 ms. An entry in `jobs` holds: site, user, band, estimate, attempt, enqueued at, slice (none yet), start tag. The \
-lane ranks site 1 higher, because it has 12 points and site 2 has 6."""
+lane ranks site 1 higher: it has 12 points (capacity 2, two users of tier 1, two jobs of 4 points), site 2 has 6, and \
+a point is worth 0.0001."""
 _TAKEN = """\
 **`take`** claims one slice. ZPOPMAX returns site 1, and both of its jobs fit the budget of 100 ms. The slice is in \
-flight under a lease of 8 s, and the site's finish tag is charged 12 ms."""
+flight under a lease of 8 s, and the site's tag in the lane grows by 12 ms divided by its weight."""
 _SETTLED = """\
-**`settle`** ends the slice. The worker used 20 ms: the finish tag is corrected, and the slice and its jobs are \
+**`settle`** ends the slice. The worker used 20 ms: the site's tag is corrected, and the slice and its jobs are \
 removed."""
 
 

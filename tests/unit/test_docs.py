@@ -29,3 +29,11 @@ def test_links_to_files_lead_to_files(document: Path) -> None:
 def test_the_changelog_begins_with_what_is_released_last() -> None:
     versions = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == __version__
+
+
+def test_the_map_lists_every_repair() -> None:
+    sweep = "".join(path.read_text() for path in sorted((ROOT / "jobsched" / "dispatch").glob("*.py")))
+    map_ = (ROOT / "docs" / "architecture.md").read_text()
+    repairs = {*re.findall(r'^ +"(\w+)": self\.', sweep, re.MULTILINE), "broken_board", "set_aside"}
+    assert len(repairs) > 10
+    assert [repair for repair in sorted(repairs) if f"`{repair}`" not in map_] == []
