@@ -22,7 +22,7 @@ from jobsched.policy import POLICIES
 
 
 class _Commands(click.Group):
-    """Answers a fault that has a sentence for people with the sentence: exit code 2 for settings, else 1."""
+    """Reports a known error as a sentence, and exits with 2 for settings, else with 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -55,7 +55,7 @@ class _Finite(click.FloatRange):
 
 
 class _NewFile(click.Path):
-    """A file that can be written, or made in a folder that is there: told before anything is run."""
+    """A file that can be written, or created in an existing folder; checked before anything runs."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
@@ -72,8 +72,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--procfile/--no-procfile", default=None, help="Run the programs of the Procfile in this folder, or those"
-              " of jobsched.  [default: of the Procfile, where there is one]")
+@click.option("--procfile/--no-procfile", default=None, help="Run the programs of the Procfile in this folder, or"
+              " jobsched's own.  [default: those of the Procfile, if there is one]")
 def up(procfile: bool | None) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     from jobsched.host import up
@@ -81,7 +81,7 @@ def up(procfile: bool | None) -> None:
     try:
         path = Path("Procfile").absolute()
     except FileNotFoundError:
-        raise JobschedError("the current folder is no more; go to one that is there") from None
+        raise JobschedError("the current folder no longer exists; change to one that does") from None
     up.up(os.environ, path if procfile or (procfile is None and path.exists()) else None)
 
 
@@ -99,7 +99,7 @@ def web() -> None:
 
 @main.command()
 def dispatcher() -> None:
-    """Hand waiting jobs to the workers' queues."""
+    """Put waiting jobs into the workers' queues."""
     from jobsched.dispatch import dispatcher
 
     dispatcher.main(load())
@@ -122,7 +122,7 @@ def scheduler() -> None:
 
 
 @main.command()
-@click.option("--new", "message", metavar="MESSAGE", help="Write a new revision that leads to the models instead.")
+@click.option("--new", "message", metavar="MESSAGE", help="Instead write a revision, from the tables to the models.")
 def migrate(message: str | None) -> None:
     """Bring the database's tables up to date."""
     from jobsched.ledger import schema
@@ -135,7 +135,10 @@ def migrate(message: str | None) -> None:
 
 @main.command()
 def repair() -> None:
-    """Mend now what went astray between the database and Redis, and print the counts."""
+    """Repair what differs between the database and Redis.
+
+    Prints how many differences each repair has mended.
+    """
     from jobsched.dispatch import repair
 
     for name, count in repair.main(_settings_of_running()).items():
@@ -144,9 +147,12 @@ def repair() -> None:
 
 @main.command()
 @click.argument("name", required=False, type=click.Choice(list(POLICIES)))
-@click.option("--default", is_flag=True, help="Go back to the one that JOBSCHED_POLICY names.")
+@click.option("--default", is_flag=True, help="Restore the policy that JOBSCHED_POLICY names.")
 def policy(name: str | None, default: bool) -> None:
-    """Show by which policy it is decided who goes next, or go by NAME from now on."""
+    """Show the policy, or change it to NAME.
+
+    The policy decides how sites are ranked.
+    """
     if name and default:
         raise click.UsageError("either NAME or --default")
     from jobsched.intake import controls
@@ -156,16 +162,19 @@ def policy(name: str | None, default: bool) -> None:
         click.echo(f"{'*' if known.name == now.policy.name else ' '} {known.name:<10}{known.purpose}")
     click.echo("chosen at run time" if now.chosen else "as the settings say")
     if not is_told:
-        click.echo("jobsched: no board answers: the next sweep tells it", err=True)
+        click.echo("jobsched: the board does not answer; the next sweep changes its policy", err=True)
 
 
 @main.command()
-@click.option("--workers", type=click.IntRange(1, 1024), help="Workers to give to lanes.  [default: JOBSCHED_WORKERS]")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Workers to plan for.  [default: JOBSCHED_WORKERS]")
 @click.option("--wait", "wait_s", metavar="SECONDS", type=_Finite(0, min_open=True),
-              help="A target for the mean wait: also print the workers that it takes.")
+              help="A target for the mean wait: also print how many workers it requires.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object instead of a table.")
 def plan(**options: Any) -> None:
-    """Show how many workers each lane should get for the load seen lately."""
+    """Show how many workers each lane should get.
+
+    The plan follows the load of the last minutes.
+    """
     from jobsched.staffing import outlook
 
     outlook.main(_settings_of_running(), **options)
@@ -174,10 +183,12 @@ def plan(**options: Any) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def info(args: tuple[str, ...]) -> None:
-    """Show RQ's queues and workers, of the stack that runs in this home or of REDIS_URL.
+    """Show RQ's queues and workers.
 
-    ARGS are those of rq info: queues, --only-queues, --only-workers, --by-queue, --raw, --interval SECONDS. Nothing
-    that Redis holds is loaded or run, and nothing in it is changed.
+    They are those in REDIS_URL, or else those of the stack that runs in this home.
+
+    ARGS are those of rq info: queues, --only-queues, --only-workers, --by-queue, --raw, --interval SECONDS. The command
+    only counts: it neither loads nor runs anything that Redis holds, and it changes nothing.
     """
     from jobsched.queues import monitor
 
@@ -186,7 +197,10 @@ def info(args: tuple[str, ...]) -> None:
 
 @main.command()
 def demo() -> None:
-    """Run twenty jobs of five sites on a stack of its own, and show in which order they ran."""
+    """Run twenty jobs of five sites, and show their order.
+
+    They run on a separate stack, which ends with the demo.
+    """
     from jobsched.host import demo
 
     demo.main()
@@ -196,34 +210,37 @@ def demo() -> None:
 @click.argument("workload", required=False)
 @click.option("--history", nargs=2, metavar="FROM TO",
               type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]),
-              help="The jobs that the ledger recorded between two times (UTC), instead of WORKLOAD: 2026-11-02T08:00 or"
+              help="Instead of WORKLOAD, the jobs that the ledger recorded between two times (UTC): 2026-11-02T08:00 or"
               " 2026-11-02.")
 @click.option("--policy", "policies", multiple=True, type=click.Choice(list(POLICIES)),
               help="A policy to run on the board; may be repeated.  [default: all]")
-@click.option("--baselines/--no-baselines", default=True, help="Also what others do: one queue, round robin, SRPT, ...")
-@click.option("--jobs", type=click.IntRange(1), help="Jobs to draw.")
-@click.option("--workers", type=click.IntRange(1, 1024), help="Virtual workers.")
-@click.option("--load", type=_Finite(0, min_open=True), help="Work that arrives per worker; 1 keeps all busy.")
-@click.option("--seed", type=int, default=1, show_default=True, help="What random draws start from.")
+@click.option("--baselines/--no-baselines", default=True,
+              help="Also run common alternatives: one queue, round robin, SRPT, ...")
+@click.option("--jobs", type=click.IntRange(1), help="The number of jobs to draw.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="The number of virtual workers.")
+@click.option("--load", type=_Finite(0, min_open=True), help="The load per worker; 1 keeps all workers busy.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The seed of all random draws.")
 @click.option("--single-lane", is_flag=True, help="Put all jobs into one lane.")
-@click.option("--even", is_flag=True, help="Give workers to lanes as if their load were not known.")
-@click.option("--overhead-ms", type=_Finite(0), default=0.0, help="What each slice costs its worker.")
+@click.option("--even", is_flag=True, help="Assign workers to lanes as if the load were unknown.")
+@click.option("--overhead-ms", type=_Finite(0), default=0.0, help="The overhead of each slice for its worker.")
 @click.option("--redis", type=click.Choice(["real", "fake"]), default="real", show_default=True,
-              help="A Redis server of its own, or fakeredis.")
-@click.option("--expect/--no-expect", default=None, help="Ask some jobs when they will start, and see whether they do."
+              help="Use a separate Redis server, or fakeredis.")
+@click.option("--expect/--no-expect", default=None, help="Check forecasts of when jobs start."
               "  [default: up to 100,000 jobs]")
-@click.option("--json", "as_json", is_flag=True, help="Print a list of rows, one a policy, instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list with a row for each policy, instead of tables.")
 @click.option("--html", type=_NewFile(dir_okay=False, writable=True), help="Write a page with plots to this file.")
 def simulate(workload: str | None, **options: Any) -> None:
-    """Run WORKLOAD on the real board on a virtual clock, and beside it what others do.
+    """Run WORKLOAD on the real board, on a virtual clock.
 
-    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood (which is run when none is named), heavy, honest,
-    split, lie-short, lie-long, demo, or a file. With marks, all runs that have marks to reach are done, and the exit
-    code is 1 when one is missed.
+    Common alternatives, like one queue or round robin, run the same workload for comparison.
 
-    A file ends in .jsonl and has an object a line: at, in seconds from the start; execution_time, in seconds, up to
-    the last band; site and user, whole numbers; optionally length, the seconds that the job really takes, up to 100
-    times the last band.
+    WORKLOAD is pareto-1.0, pareto-1.1, pareto-1.5, lognormal, flood (the default), heavy, honest, split, lie-short,
+    lie-long, demo, or a file. The word marks runs all workloads that have marks, figures that a policy must reach; the
+    exit code is 1 if one is missed.
+
+    The name of a file ends in .jsonl. Each line is an object: at, in seconds from the start; execution_time, in
+    seconds, up to the last band; site and user, whole numbers; optionally length, the seconds that the job really
+    takes, up to 100 times the last band.
     """
     if workload and options["history"]:
         raise click.UsageError(f"either WORKLOAD or --history; got both, {workload!r} and two times")
@@ -233,7 +250,7 @@ def simulate(workload: str | None, **options: Any) -> None:
 
 
 def _of_server(error: Exception) -> str | None:
-    """What is said of an error of a server: it is away, or has not been migrated. None: of any other error."""
+    """A sentence for an error of a server that is unreachable or not migrated; None for any other error."""
     import sqlalchemy.exc as sql
 
     from jobsched.base import redis_errors
@@ -245,7 +262,7 @@ def _of_server(error: Exception) -> str | None:
 
 
 def _settings_of_running() -> Settings:
-    """The settings; without REDIS_URL, that of the stack which runs in this home."""
+    """The settings; without REDIS_URL, with the Redis of the stack that runs in this home."""
     settings = load()
     up = None if os.environ.get("REDIS_URL", "").strip() else running(settings.home)
     return load({**os.environ, "REDIS_URL": up.redis_url}) if up else settings

@@ -43,7 +43,8 @@ def test_a_folder_that_is_no_more_is_told_in_a_sentence(tmp_path: Path, monkeypa
 
     said = CliRunner(env={"JOBSCHED_HOME": str(tmp_path)}).invoke(main, ["up"])
 
-    assert (said.exit_code, said.stderr) == (1, "jobsched: the current folder is no more; go to one that is there\n")
+    assert said.exit_code == 1
+    assert said.stderr == "jobsched: the current folder no longer exists; change to one that does\n"
 
 
 @pytest.mark.parametrize("option", [["plan", "--wait"], ["simulate", "--load"], ["simulate", "--overhead-ms"]])
