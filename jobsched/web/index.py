@@ -16,13 +16,13 @@ from jobsched.web.schemas import EndpointOut, HealthOut, ReadyOut
 def install(app: Flask) -> None:
     """Register the addresses."""
     for rule, view, operation in (
-        ("/", index, Operation("The dashboard; for clients every address, with its methods", {200: list[EndpointOut]})),
+        ("/", index, Operation("The dashboard; for clients, every path with its methods", {200: list[EndpointOut]})),
         ("/healthz", health.healthz, Operation("Whether the process is up", {200: HealthOut}, html=False)),
         ("/readyz", health.readyz, Operation(
             "Whether jobs that are submitted now will run", {200: ReadyOut}, html=False, troubles={503: ReadyOut})),
         ("/metrics", metrics.metrics, Operation(
             "Figures of lanes and workers, for Prometheus", {200: str}, html=False, plain=True)),
-        ("/openapi.json", openapi.document, Operation("This interface", {200: dict[str, object]}, html=False)),
+        ("/openapi.json", openapi.document, Operation("This OpenAPI document", {200: dict[str, object]}, html=False)),
     ):
         app.add_url_rule(rule, view.__name__, operation.on(view), methods=["GET"])
 

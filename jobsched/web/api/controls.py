@@ -139,14 +139,14 @@ def _dashboard() -> str:
 
 made = Blueprint("controls", __name__)
 for _rule, _method, _view, _operation in (
-    ("/lanes", "GET", lanes, Operation("List the lanes, the quickest first", {200: list[LaneOut], 303: None})),
+    ("/lanes", "GET", lanes, Operation("List the lanes, shortest jobs first", {200: list[LaneOut], 303: None})),
     ("/lanes/<name>/pause", "POST", pause, Operation(
-        "Stop a lane, by its name or label; what is with a worker goes on", {200: LaneOut, 303: None})),
-    ("/lanes/<name>/resume", "POST", resume, Operation("Let a lane go on", {200: LaneOut, 303: None})),
-    ("/policy", "GET", policy, Operation("Show who goes next, and the policies", {200: PolicyOut, 303: None})),
+        "Pause a lane, by name or label; jobs in flight continue", {200: LaneOut, 303: None})),
+    ("/lanes/<name>/resume", "POST", resume, Operation("Resume a lane", {200: LaneOut, 303: None})),
+    ("/policy", "GET", policy, Operation("Show the policy, and all policies", {200: PolicyOut, 303: None})),
     ("/policy", "PUT", choose, Operation(
-        "Go by another policy: all that waits is scored again", {200: PolicyOut, 303: None}, body=PolicyIn)),
+        "Change the policy; all waiting jobs are scored again", {200: PolicyOut, 303: None}, body=PolicyIn)),
     ("/policy", "POST", choose, Operation(
-        "As PUT, for browsers' forms", {200: PolicyOut, 303: None}, body=PolicyIn)),
+        "The same as PUT, for browsers' forms", {200: PolicyOut, 303: None}, body=PolicyIn)),
 ):
     made.add_url_rule(_rule, f"{_method.lower()}_{_view.__name__}", _operation.on(_view), methods=[_method])

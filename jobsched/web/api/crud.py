@@ -33,19 +33,19 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
         (many, "GET", views.list, Operation(
             f"List {noun}s, newest first", {200: some}, query=resource.query, pages=True)),
         (many, "POST", views.create, Operation(
-            f"Create one {noun}, or a list of them: all or none",
+            f"Create one {noun}, or all of a list or nothing",
             {201: resource.item | some, 303: None}, body=resource.draft, many=True, idempotent=True,
             bounded=resource.bounded)),
         (one, "GET", views.show, Operation(f"Show a {noun}", {200: resource.detail})),
         (one, "PUT", views.replace, Operation(
-            f"Replace a {noun}: what is left out goes back to its default", {200: resource.detail},
+            f"Replace a {noun}: omitted fields get their defaults", {200: resource.detail},
             body=resource.draft, bounded=resource.bounded)),
         (one, "PATCH", views.patch, Operation(
             f"Change the given fields of a {noun}", {200: resource.detail}, body=resource.draft,
             partial=True, bounded=resource.bounded)),
         (one, "DELETE", views.delete, Operation(f"Delete a {noun}", {204: None}, conflicts=True)),
         (one, "POST", views.form, Operation(
-            "For browsers' forms, which can only POST: the field _method says PUT, PATCH or DELETE",
+            "For browsers' forms, which can only POST: the field _method is PUT, PATCH or DELETE",
             {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True, bounded=resource.bounded)),
     ):
         made.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])

@@ -29,15 +29,15 @@ _IN_PATHS: Mapping[str, dict[str, Any]] = {
     "id": {"type": "integer", "minimum": 1, "maximum": MOST_INTEGER}, "name": {"type": "string", "minLength": 1},
 }
 _HEADERS = {
-    "Location": "the address of what was created, when that is one",
-    "Link": 'the next page: rel="next"; absent on the last one',
-    "Idempotency-Replayed": "true when this is the first answer to an Idempotency-Key, given again",
+    "Location": "the URL of the created object, if there is just one",
+    "Link": 'the next page: rel="next"; absent on the last page',
+    "Idempotency-Replayed": "true if this repeats the first answer to an Idempotency-Key",
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What an address does for a method. ``answers`` maps the statuses of success to the types of their JSON."""
+    """What a path does for a method. ``answers`` maps the statuses of success to the types of their JSON."""
 
     summary: str
     answers: Mapping[int, Any]
@@ -114,10 +114,10 @@ def describe(app: Flask) -> dict[str, Any]:
         "openapi": VERSION,
         "info": {
             "title": "jobsched", "version": __version__,
-            "description": "Fair scheduling of many customers' jobs. Every path also answers under /website, with or "
-                           "without a trailing slash; browsers get pages where clients get JSON. Unknown fields and "
-                           "unknown parameters of a query are refused. An empty field of a form is an empty text, or "
-                           "where no text belongs as if it were not there.",
+            "description": "Fair scheduling of many customers' jobs. Every path also works under /website, and with or "
+                           "without a trailing slash. Browsers get pages, clients get JSON. Unknown fields and query "
+                           "parameters are refused. An empty form field is empty text in a text field, and counts as "
+                           "missing in any other field.",
         },
         "paths": paths,
         "components": {
@@ -129,10 +129,10 @@ def describe(app: Flask) -> dict[str, Any]:
 
 def _refusals(schema: Any) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": schema}}
-    seconds = {"description": "whole seconds until a new attempt", "schema": {"type": "integer", "minimum": 1}}
+    seconds = {"description": "whole seconds to wait before a retry", "schema": {"type": "integer", "minimum": 1}}
     return {
-        "Problem": {"description": "Not done; nothing was changed", "content": content},
-        "Busy": {"description": "A site has as many waiting jobs as it may; nothing was changed", "content": content,
+        "Problem": {"description": "Refused; nothing was changed", "content": content},
+        "Busy": {"description": "A site would exceed its max_pending; nothing was changed", "content": content,
                  "headers": {"Retry-After": seconds}},
     }
 
@@ -213,7 +213,7 @@ def _parameters(names: Sequence[str], operation: Operation) -> list[dict[str, An
                           "schema": schema})
     if operation.idempotent:
         found.append({
-            "name": "Idempotency-Key", "in": "header", "description": "a repeat gets the first answer",
+            "name": "Idempotency-Key", "in": "header", "description": "a repeat with this key gets the first answer",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         })
     return found

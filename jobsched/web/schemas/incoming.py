@@ -21,7 +21,7 @@ class In(BaseModel):
 
 
 class SiteIn(In):
-    """A site as a client wishes it. ``record_capicity`` is taken as another spelling of ``record_capacity``."""
+    """A site as a client sends it. ``record_capicity`` is taken as another spelling of ``record_capacity``."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(
         record_capicity={**schema["properties"]["record_capacity"], "deprecated": True}))
@@ -35,18 +35,18 @@ class SiteIn(In):
         validation_alias=AliasChoices("record_capacity", "record_capicity"),
     )] = 1
     weight: Annotated[float, Field(ge=0.01, le=100, description="its share of the workers' time")] = 1.0
-    max_running: Annotated[int | None, Field(ge=1, le=10_000, description="jobs in flight; null: no limit")] = None
+    max_running: Annotated[int | None, Field(ge=1, le=10_000, description="most jobs in flight; null: no limit")] = None
     rate_per_s: Annotated[float | None, Field(
-        ge=0.001, le=10_000, description="jobs dispatched in a second; null: no limit")] = None
-    burst: Annotated[int, Field(ge=1, le=10_000, description="jobs dispatched at once before the rate counts")] = 1
+        ge=0.001, le=10_000, description="jobs dispatched per second; null: no limit")] = None
+    burst: Annotated[int, Field(ge=1, le=10_000, description="jobs dispatched at once before the rate applies")] = 1
     max_pending: Annotated[int | None, Field(
-        ge=1, le=1_000_000, description="jobs that wait, also scheduled ones; more are refused; null: no limit")] = None
-    paused: Annotated[bool, Field(description="not served; what is in flight goes on")] = False
+        ge=1, le=1_000_000, description="most waiting jobs, including scheduled ones; null: no limit")] = None
+    paused: Annotated[bool, Field(description="its jobs are held; jobs in flight continue")] = False
 
     @model_validator(mode="before")
     @classmethod
     def _take_both_spellings(cls, value: Any) -> Any:
-        """Take both at once when they say the same."""
+        """Accept both spellings together if their values are equal."""
         if isinstance(value, dict) and "record_capacity" in value and (
             value.get("record_capicity") == value["record_capacity"]
         ):
@@ -55,7 +55,7 @@ class SiteIn(In):
 
 
 class UserRecordIn(In):
-    """A user record as a client wishes it. An inactive user does not count in points."""
+    """A user record as a client sends it. An inactive user does not count towards points."""
 
     site: Id
     name: Name
@@ -71,22 +71,22 @@ class UserRecordIn(In):
 
 
 class JobIn(In):
-    """A job as a client wishes it."""
+    """A job as a client sends it."""
 
     user: Id
     site: Id
     execution_time: Annotated[float | None, Field(ge=LEAST_EXECUTION_TIME_S, description=(
-        "estimated seconds; at most the last band's bound; null: by how long jobs of the task took lately"))] = None
+        "estimated seconds; at most the last band's bound; null: from recent jobs of the task"))] = None
     task: Annotated[Text, Field(max_length=100)] = "sleep"
     payload: Annotated[Payload, Field(description=f"at most {PAYLOAD_BYTES} bytes")] = Field(default_factory=dict)
     run_at: Annotated[Moment, Field(description="the job is scheduled until then")] = None
 
 
 class PolicyIn(In):
-    """Who goes next, as an operator wishes it."""
+    """The policy that an operator chooses."""
 
     policy: Annotated[str | None, Field(
-        json_schema_extra={"enum": [*POLICIES, None]}, description="null: as the settings say")]
+        json_schema_extra={"enum": [*POLICIES, None]}, description="null: the policy of the settings")]
 
     @field_validator("policy")
     @classmethod
@@ -97,26 +97,26 @@ class PolicyIn(In):
 
 
 class ListQuery(BaseModel):
-    """How a list is asked for."""
+    """The parameters of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=500, description="the most items of a page")] = 50
-    cursor: Annotated[str | None, Field(description="from the Link header of the page before")] = None
+    limit: Annotated[int, Field(ge=1, le=500, description="the most items on a page")] = 50
+    cursor: Annotated[str | None, Field(description="from the Link header of the previous page")] = None
 
 
 class SiteQuery(ListQuery):
-    """How sites are asked for."""
+    """The parameters of a list of sites."""
 
 
 class UserRecordQuery(ListQuery):
-    """How user records are asked for."""
+    """The parameters of a list of user records."""
 
     site: Annotated[Id | None, Field(description="only the users of this site")] = None
 
 
 class JobQuery(ListQuery):
-    """How jobs are asked for."""
+    """The parameters of a list of jobs."""
 
     site: Annotated[Id | None, Field(description="only jobs of this site")] = None
     user: Annotated[Id | None, Field(description="only jobs of this user record")] = None

@@ -11,8 +11,8 @@ from typing_extensions import TypedDict
 from jobsched.domain import Status
 
 Stamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-Links = Annotated[dict[str, str], Field(description="addresses, by what is there")]
-ByBand = Annotated[dict[str, int], Field(description="by band name; bands without any are left out")]
+Links = Annotated[dict[str, str], Field(description="URLs by name")]
+ByBand = Annotated[dict[str, int], Field(description="by band name; bands with zero are omitted")]
 
 Hold = Literal["paused", "max_running", "rate"]
 
@@ -28,16 +28,16 @@ class JobOut(TypedDict):
     task: str
     payload: dict[str, Any]
     execution_time: Annotated[float, Field(description="estimated seconds")]
-    estimated: Annotated[bool, Field(description="whether history made the estimate")]
-    task_type: Annotated[str, Field(description="the band's name, as task_05")]
-    band: Annotated[str, Field(description="the band's label, as 10s")]
+    estimated: Annotated[bool, Field(description="whether jobsched made the estimate from completed jobs")]
+    task_type: Annotated[str, Field(description="the band's name, such as task_05")]
+    band: Annotated[str, Field(description="the band's label, such as 10s")]
     status: Status
-    attempt: Annotated[int, Field(description="how often it was started")]
+    attempt: Annotated[int, Field(description="the number of starts so far")]
     max_attempts: int
-    overruns: Annotated[int, Field(description="how often it outlasted its band, and was put into the next")]
+    overruns: Annotated[int, Field(description="how often it outlasted its lane and moved to the next lane")]
     run_at: Stamp | None
     submitted_at: Stamp
-    enqueued_at: Annotated[Stamp, Field(description="when it last became pending, or will")]
+    enqueued_at: Annotated[Stamp, Field(description="when it last became pending, or will become pending")]
     dispatched_at: Stamp | None
     started_at: Stamp | None
     finished_at: Stamp | None
@@ -52,9 +52,9 @@ class JobOut(TypedDict):
 class ReasonOut(TypedDict):
     """Something that holds a job."""
 
-    code: Annotated[str, Field(description="one of those that docs/api.md lists")]
+    code: Annotated[str, Field(description="one of the codes in docs/api.md")]
     text: str
-    until: Annotated[Stamp | None, Field(description="when it ends, where that is known")]
+    until: Annotated[Stamp | None, Field(description="when the reason ends, if that is known")]
 
 
 class PlaceOut(TypedDict):
@@ -65,23 +65,23 @@ class PlaceOut(TypedDict):
 
 
 class ScoreOut(TypedDict):
-    """The parts of the site's score in its lane; what all its sites have alike is left out."""
+    """The parts of the site's score in its lane, without what is the same for all its sites."""
 
     policy: str
     points: int
     total: float
     boost: Annotated[float, Field(description="for the site's points")]
-    share: Annotated[float, Field(description="for what it had; 0 for a site that begins to wait now")]
+    share: Annotated[float, Field(description="for its past service; 0 for a site that begins to wait now")]
     age: Annotated[float, Field(description="for how long its first job has waited")]
-    size: Annotated[float, Field(description="for how long its first job takes")]
+    size: Annotated[float, Field(description="for the estimate of its first job")]
 
 
 class ExpectedOut(TypedDict):
     """When a job is expected to start."""
 
     p50: Annotated[Stamp, Field(description="half of such jobs have started by then")]
-    p90: Annotated[Stamp, Field(description="nine of ten have")]
-    p50_s: Annotated[float, Field(description="the same in seconds from at")]
+    p90: Annotated[Stamp, Field(description="nine in ten of such jobs have started by then")]
+    p50_s: Annotated[float, Field(description="p50 in seconds after at")]
     p90_s: float
 
 
@@ -91,17 +91,17 @@ class WhyOut(TypedDict):
     job: int
     at: Stamp
     status: Status
-    lane: Annotated[str, Field(description="the label of its lane, as 10s")]
-    line: Annotated[PlaceOut | None, Field(description="among the jobs of its site in the lane, while it waits there")]
-    lane_order: Annotated[PlaceOut | None, Field(description="its site's, among the sites of the lane; null when held")]
+    lane: Annotated[str, Field(description="the label of its lane, such as 10s")]
+    line: Annotated[PlaceOut | None, Field(description="its place among its site's jobs, while it waits")]
+    lane_order: Annotated[PlaceOut | None, Field(description="its site's place in the lane; null while held")]
     score: ScoreOut | None
     reasons: list[ReasonOut]
-    expected: Annotated[ExpectedOut | None, Field(description="null when nothing would start it as things are")]
+    expected: Annotated[ExpectedOut | None, Field(description="null if nothing would start it in the present state")]
     links: Links
 
 
 class SiteOut(TypedDict):
-    """A site, and where it stands now."""
+    """A site and its present state."""
 
     id: int
     name: str
@@ -111,26 +111,26 @@ class SiteOut(TypedDict):
     record_capacity: int
     record_capicity: Annotated[int, Field(deprecated=True)]
     weight: Annotated[float, Field(description="its share of the workers' time")]
-    max_running: Annotated[int | None, Field(description="jobs in flight; null: no limit")]
-    rate_per_s: Annotated[float | None, Field(description="jobs dispatched in a second; null: no limit")]
-    burst: Annotated[int, Field(description="jobs dispatched at once before the rate counts")]
-    max_pending: Annotated[int | None, Field(description="jobs that wait, also scheduled ones; null: no limit")]
-    paused: Annotated[bool, Field(description="not served; what is in flight goes on")]
-    hold: Annotated[Hold | None, Field(description="what keeps its waiting jobs from being served")]
+    max_running: Annotated[int | None, Field(description="most jobs in flight; null: no limit")]
+    rate_per_s: Annotated[float | None, Field(description="jobs dispatched per second; null: no limit")]
+    burst: Annotated[int, Field(description="jobs dispatched at once before the rate applies")]
+    max_pending: Annotated[int | None, Field(description="most waiting jobs, including scheduled ones; null: no limit")]
+    paused: Annotated[bool, Field(description="its jobs are held; jobs in flight continue")]
+    hold: Annotated[Hold | None, Field(description="what holds its waiting jobs")]
     in_flight: Annotated[int | None, Field(
-        description="jobs handed to a worker's queue that have not ended; null while the board does not answer")]
+        description="dispatched jobs that have not ended; null while the board does not answer")]
     created_at: Stamp
     total_users: int
     total_jobs: int
     pending: Annotated[ByBand, Field(description="pending jobs by band name")]
     points: int
-    place: Annotated[int | None, Field(description="1 has the most points; null when nothing waits")]
+    place: Annotated[int | None, Field(description="1 has the most points; null if no job waits")]
     places: Annotated[ByBand, Field(description="the place in each lane's order, by band name; 1 is next")]
     links: Links
 
 
 class AccuracyOut(TypedDict):
-    """How estimates did: figures of measured / estimated, where 1 is right and 2 took twice as long."""
+    """The accuracy of estimates, as measured / estimated: 1 is right, 2 took twice as long."""
 
     jobs: int
     median: float
@@ -139,13 +139,13 @@ class AccuracyOut(TypedDict):
 
 
 class EstimateOut(TypedDict):
-    """What a task takes at a site, by its latest completed jobs."""
+    """How long a task takes at a site, by its latest completed jobs."""
 
     task: str
-    jobs: Annotated[int, Field(description="the completed jobs that were looked at")]
-    estimate_s: Annotated[float, Field(description="what the next job gets that does not say, in seconds")]
-    said: Annotated[AccuracyOut | None, Field(description="how the estimates did that came with the job")]
-    from_history: Annotated[AccuracyOut | None, Field(description="how the estimates did that history made")]
+    jobs: Annotated[int, Field(description="the number of completed jobs in this figure")]
+    estimate_s: Annotated[float, Field(description="the next estimate of a job without execution_time, in seconds")]
+    said: Annotated[AccuracyOut | None, Field(description="the accuracy of estimates that came with the job")]
+    from_history: Annotated[AccuracyOut | None, Field(description="the accuracy of estimates that jobsched made")]
 
 
 class SiteDetail(SiteOut):
@@ -155,26 +155,26 @@ class SiteDetail(SiteOut):
 
 
 class LaneOut(TypedDict):
-    """A lane. What only the board knows is null while it does not answer."""
+    """A lane. Fields that only the board knows are null while it does not answer."""
 
-    name: Annotated[str, Field(description="the band's name, as task_05")]
-    label: Annotated[str, Field(description="the band's label, as 10s")]
+    name: Annotated[str, Field(description="the band's name, such as task_05")]
+    label: Annotated[str, Field(description="the band's label, such as 10s")]
     queue: Annotated[str, Field(description="the name of its RQ queue")]
-    waiting: Annotated[int, Field(description="jobs on the board, or pending in the database while it does not answer")]
-    flying: Annotated[int | None, Field(description="jobs handed to a worker's queue that have not ended")]
+    waiting: Annotated[int, Field(description="jobs on the board; pending jobs in SQL while it does not answer")]
+    flying: Annotated[int | None, Field(description="dispatched jobs that have not ended")]
     sites: Annotated[int | None, Field(description="sites that may be served now")]
-    backlog_s: Annotated[float | None, Field(description="the work that waits, in estimated worker-seconds")]
+    backlog_s: Annotated[float | None, Field(description="the waiting work, in estimated worker-seconds")]
     paused: bool
     links: Links
 
 
 class PolicyRow(TypedDict):
-    """A policy: its name, and its numbers in the formula of the score."""
+    """A policy: its name, and its numbers in the score formula."""
 
     name: str
     purpose: str
     boost: float
-    head_start: Annotated[float, Field(description="in bounds of the lane")]
+    head_start: Annotated[float, Field(description="in multiples of the lane's bound")]
     share: float
     age: float
     size: float
@@ -182,15 +182,15 @@ class PolicyRow(TypedDict):
 
 
 class PolicyOut(TypedDict):
-    """By which policy it is decided who goes next."""
+    """The policy that ranks the sites, and all policies."""
 
     policy: str
-    chosen_at_run_time: Annotated[bool, Field(description="false: the settings say it")]
+    chosen_at_run_time: Annotated[bool, Field(description="false: the policy comes from the settings")]
     policies: list[PolicyRow]
 
 
 class UserRecordOut(TypedDict):
-    """A user record, and how active the user is now."""
+    """A user record and the user's present activity."""
 
     id: int
     site: int
@@ -218,9 +218,9 @@ class UserRecordDetail(UserRecordOut):
 
 
 class FieldErrorOut(TypedDict):
-    """One fault."""
+    """One fault in a request."""
 
-    pointer: Annotated[str, Field(description="a JSON pointer into the body; ?name is a parameter of the query")]
+    pointer: Annotated[str, Field(description="a JSON pointer into the body; ?name is a query parameter")]
     detail: str
 
 
@@ -232,20 +232,20 @@ class _ProblemOut(TypedDict):
 
 
 class ProblemOut(_ProblemOut, total=False):
-    """An answer other than what was asked for (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     errors: list[FieldErrorOut]
 
 
 class EndpointOut(TypedDict):
-    """One line of the index."""
+    """One path of the API."""
 
     path: str
     methods: dict[str, str]
 
 
 class CheckOut(TypedDict):
-    """Whether one part is there."""
+    """Whether one part works."""
 
     ok: bool
     detail: str
@@ -262,7 +262,7 @@ class ReadyOut(TypedDict):
 
     ready: bool
     checks: dict[str, CheckOut]
-    warnings: Annotated[list[str], Field(description="what does not keep jobs from running, but should be changed")]
+    warnings: Annotated[list[str], Field(description="faults that should be corrected, although jobs run")]
 
 
 def stamp(moment: datetime) -> str:
