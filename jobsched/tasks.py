@@ -21,7 +21,7 @@ from threading import Event
 from typing import Any, overload
 
 from jobsched.base.addresses import without_passwords
-from jobsched.base.declaration import BadTask, wants_run
+from jobsched.base.task_declaration import BadTask, wants_run
 from jobsched.domain import ConfigError, JobschedError
 
 #: A task returns what JSON can hold, at most this many bytes of it.

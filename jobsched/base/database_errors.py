@@ -33,8 +33,8 @@ class Kind(Enum):
     UNFIT = auto()
     #: The database will never take this value, or this row as the others are now.
     REFUSED = auto()
-    #: Everything else: a fault of this program.
-    OURS = auto()
+    #: Everything else: a bug in jobsched.
+    BUG = auto()
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ _RIGHTS = Meaning(Kind.UNFIT, "denies its user a right that jobsched needs")
 _DAMAGED = Meaning(Kind.UNFIT, "is damaged: restore it from a backup", spoils=True)
 _INTEGRITY = Meaning(Kind.REFUSED, "refuses a row that does not go with the others")
 _DATA = Meaning(Kind.REFUSED, "can not keep a value")
-_OURS = Meaning(Kind.OURS, "was asked for something that it does not understand")
+_BUG = Meaning(Kind.BUG, "was asked for something that it does not understand")
 
 #: By the beginning of the SQLSTATE; the longest that fits decides.
 _BY_SQLSTATE: Mapping[str, Meaning] = {
@@ -125,10 +125,10 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning(Kind.AWAY, "has no connection to spare")
     if isinstance(error, DBAPIError):
         found = _of_driver(error.orig) or _of_class(error)
-        return _NO_ANSWER if error.connection_invalidated and found.kind is Kind.OURS else found
+        return _NO_ANSWER if error.connection_invalidated and found.kind is Kind.BUG else found
     if isinstance(error, StatementError):  # one of our types could not make a parameter of it
-        return _DATA if isinstance(error.orig, TypeError | ValueError | OverflowError) else _OURS
-    return _DATA if isinstance(error, UnicodeError | OverflowError) else _OURS  # nor could the driver
+        return _DATA if isinstance(error.orig, TypeError | ValueError | OverflowError) else _BUG
+    return _DATA if isinstance(error, UnicodeError | OverflowError) else _BUG  # nor could the driver
 
 
 def is_away(error: BaseException) -> bool:
@@ -164,7 +164,7 @@ def _of_driver(orig: BaseException | None) -> Meaning | None:
     if not isinstance(state, str):
         return None
     known = [_BY_SQLSTATE[state[:length]] for length in (5, 2) if state[:length] in _BY_SQLSTATE]
-    return known[0] if known else _OURS
+    return known[0] if known else _BUG
 
 
 def _of_sqlite(orig: sqlite3.Error) -> Meaning | None:
@@ -173,7 +173,7 @@ def _of_sqlite(orig: sqlite3.Error) -> Meaning | None:
         return _SCHEMA
     code = getattr(orig, "sqlite_errorcode", None)
     if code is not None:
-        return _BY_SQLITE_CODE.get(code & 0xFF, (_OURS, ""))[0]
+        return _BY_SQLITE_CODE.get(code & 0xFF, (_BUG, ""))[0]
     return next((found for found, part in _BY_SQLITE_CODE.values() if part in text), None)
 
 
@@ -184,5 +184,5 @@ def _of_class(error: DBAPIError) -> Meaning:
     if isinstance(error, DataError):
         return _DATA
     if isinstance(error.orig, sqlite3.Error):
-        return _OURS
-    return _NO_ANSWER if isinstance(error, OperationalError | InterfaceError) else _OURS
+        return _BUG
+    return _NO_ANSWER if isinstance(error, OperationalError | InterfaceError) else _BUG

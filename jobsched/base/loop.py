@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.domain import ConfigError
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
                 raise
             except Exception as error:
                 pause_s = min(MOST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * pause_s))
-                log.warning("tick failed, trying again in %.1f s: %s", pause_s, ours.said(error))
-                ours.tell_once(log, "do a tick", error)
+                log.warning("tick failed, trying again in %.1f s: %s", pause_s, bugs.one_line(error))
+                bugs.log_once(log, "do a tick", error)
                 stop.wait(pause_s)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
-from jobsched.base import ours, redis_errors
+from jobsched.base import bugs, redis_errors
 from jobsched.domain import BoardLost
 
 log = logging.getLogger(__name__)
@@ -25,4 +25,4 @@ def if_redis_answers(what: str) -> Iterator[None]:
     except (RedisError, BoardLost) as error:
         why = redis_errors.sentence(error) if isinstance(error, RedisError) else error
         log.warning("could not %s, the sweep will: %s", what, why)
-        ours.tell_once(log, what, error)
+        bugs.log_once(log, what, error)

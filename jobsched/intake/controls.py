@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.base.connections import connect
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board, Rules, layout
@@ -102,7 +102,7 @@ def in_force(board: Board, settings: Settings) -> InForce:
     try:
         return InForce(_kept(board.rules(), settings), False)
     except (RedisError, BoardLost) as error:
-        ours.tell_once(log, "read the board's policy", error)
+        bugs.log_once(log, "read the board's policy", error)
         return InForce(POLICIES[settings.policy], False)
 
 
@@ -120,7 +120,7 @@ def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce
             try:
                 tell(board, settings)
             except (RedisError, BoardLost) as error:
-                if ours.is_ours(error):
+                if bugs.is_bug(error):
                     raise
                 is_told = False
         now = in_force(board, settings)

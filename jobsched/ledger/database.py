@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobsched.base import database_errors, ours
+from jobsched.base import bugs, database_errors
 from jobsched.base.addresses import sqlite_path
 from jobsched.config import Settings
 from jobsched.domain import ConfigError
@@ -214,6 +214,6 @@ def fault() -> str | None:
             session.execute(update(Job).where(false()).values(status=Job.status),
                             execution_options={"synchronize_session": False})
     except SQLAlchemyError as error:
-        ours.tell_once(log, "write to the database", error)
+        bugs.log_once(log, "write to the database", error)
         return database_errors.sentence(error)
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jobsched.base import tables
+from jobsched.base import terminal
 from jobsched.base.jsontext import dumps
 from jobsched.config import Settings
 from jobsched.domain import JobschedError
@@ -45,7 +45,7 @@ def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any)
 
 def _print(settings: Settings, outcomes: Sequence[Outcome], verdicts: Sequence[marks.Verdict], *,
            as_json: bool) -> None:
-    console = tables.console(_WIDTH)
+    console = terminal.console(_WIDTH)
     if as_json:
         rows = [report.row(result) | ({"workload": outcome.load.name} if verdicts else {})
                 for outcome in outcomes for result in outcome.results]

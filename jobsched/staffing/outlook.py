@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobsched.base import ours, redis_errors, tables
+from jobsched.base import bugs, redis_errors, terminal
 from jobsched.base.connections import connect
 from jobsched.base.jsontext import dumps
 from jobsched.board import Board
@@ -68,11 +68,11 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
     try:
         demands = capacity.read(board, settings.bands)
     except RedisError as error:
-        if ours.is_ours(error):
+        if bugs.is_bug(error):
             raise
         raise NoAnswer(f"the load is not known: {redis_errors.sentence(error)}") from error
     found = outlook(demands, workers or settings.workers, settings.bands, wait_s)
-    console = tables.console(_WIDTH)
+    console = terminal.console(_WIDTH)
     if as_json:
         console.out(dumps(as_numbers(found), indent=1))
         return

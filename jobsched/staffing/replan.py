@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.base.connections import connect
 from jobsched.board import Board
 from jobsched.config import Settings
@@ -89,5 +89,5 @@ class Planner:
             return None
         except Exception as error:  # whatever Redis answers: the workers are there, and go on by the plan they have
             self._next_look = time.monotonic() + AWAY_S
-            ours.tell_once(log, "look at the load", error)
+            bugs.log_once(log, "look at the load", error)
             return None

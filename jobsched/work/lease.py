@@ -11,7 +11,7 @@ from types import TracebackType
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.domain import BoardLost
 from jobsched.work.limits import AFTERMATH_GRACE_S
 
@@ -62,7 +62,7 @@ class Lease:
         try:
             self.lost = not self._renew()
         except (RedisError, BoardLost, SQLAlchemyError) as error:
-            log.warning("could not renew the lease: %s", ours.said(error))
+            log.warning("could not renew the lease: %s", bugs.one_line(error))
         except Exception:  # the thread goes on: nobody else would stop a task that is stuck
             log.exception("could not renew the lease")
 

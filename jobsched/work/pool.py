@@ -15,7 +15,7 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobsched.base import identity, ours, processes
+from jobsched.base import bugs, identity, processes
 from jobsched.base.connections import connect
 from jobsched.base.loop import stop_signals
 from jobsched.base.restarts import Restarts
@@ -76,7 +76,7 @@ def end_leases(redis: Redis, died: Sequence[str]) -> None:
             for slice_id in registered.slices_of(redis, name):
                 board.renew(slice_id, 0.0, started=False)
         except (RedisError, BoardLost) as error:  # then they run out by themselves
-            ours.tell_once(log, "end the leases of a worker that died", error)
+            bugs.log_once(log, "end the leases of a worker that died", error)
 
 
 def kill_strays(ours: Container[int | None]) -> None:
@@ -168,8 +168,8 @@ def _work(parent: int, seat: Seat) -> None:
                             aim=seat.slot)
         worker.work(logging_level="WARNING")
     except Exception as error:
-        log.error("worker %d: %s", seat.number, ours.said(error))
-        ours.tell_once(log, "be a worker", error)
+        log.error("worker %d: %s", seat.number, bugs.one_line(error))
+        bugs.log_once(log, "be a worker", error)
         os._exit(1)
     finally:
         os._exit(0)

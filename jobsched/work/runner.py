@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobsched import tasks
-from jobsched.base import aside, ours, output
+from jobsched.base import aside, bugs, output
 from jobsched.base.connections import connect
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
@@ -62,7 +62,7 @@ def warm_up() -> None:
             moves.start(session, nobody, tasks.names())
             moves.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
     except SQLAlchemyError as error:  # the workers are patient where we need not be
-        log.warning("no warm start: %s", ours.said(error))
+        log.warning("no warm start: %s", bugs.one_line(error))
 
 
 def run_slice(
@@ -185,4 +185,4 @@ def _others_may_be_away(what: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, BoardLost, SQLAlchemyError) as error:
-        log.warning("could not %s: %s", what, ours.said(error))
+        log.warning("could not %s: %s", what, bugs.one_line(error))

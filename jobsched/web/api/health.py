@@ -9,7 +9,7 @@ from flask import Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched.base import aside, database_errors, ours, redis_errors
+from jobsched.base import aside, bugs, database_errors, redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
 from jobsched.domain import BoardBroken, BoardLost
@@ -50,10 +50,10 @@ def _check(look: Callable[[], str | None]) -> CheckOut:
     except _NotReady as lack:
         return {"ok": False, "detail": str(lack)}
     except RedisError as error:
-        ours.tell_once(log, "check whether all is ready", error)
+        bugs.log_once(log, "check whether all is ready", error)
         return {"ok": False, "detail": redis_errors.sentence(error)}
     except SQLAlchemyError as error:
-        ours.tell_once(log, "check whether all is ready", error)
+        bugs.log_once(log, "check whether all is ready", error)
         return {"ok": False, "detail": database_errors.sentence(error)}
     except BoardLost as error:
         return {"ok": False, "detail": f"does not answer ({type(error).__name__})"}

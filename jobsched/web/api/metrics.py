@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobsched.base import aside, ours
+from jobsched.base import aside, bugs
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import Band, BoardLost
@@ -95,7 +95,7 @@ def _source(name: str, what: str, away: type[Exception] | tuple[type[Exception],
         told = list(gauges())
         up = 1
     except away as error:
-        ours.tell_once(log, f"tell the metrics of {name}", error)
+        bugs.log_once(log, f"tell the metrics of {name}", error)
         told, up = [], 0
     return [GaugeMetricFamily(f"jobsched_{name}_up", f"1 while {what}.", up), *told]
 

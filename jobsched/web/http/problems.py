@@ -127,7 +127,7 @@ def _of_database(error: SQLAlchemyError) -> Problem:
         return _later(lack)
     if isinstance(error, IntegrityError):
         return Problem(409, "something that this refers to has just been changed or deleted; look again, and retry")
-    if kind is Kind.OURS:
+    if kind is Kind.BUG:
         return problem_of(RuntimeError())
     if kind is Kind.REFUSED:
         log.warning("%s that our own checks let pass", said, exc_info=error)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobsched.base import aside, ours, redis_errors
+from jobsched.base import aside, bugs, redis_errors
 from jobsched.base.redis_errors import Sort
 from jobsched.board import Board, LaneCount, Ranked
 from jobsched.config import Settings
@@ -193,7 +193,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
         beat = pulse(board, redis, settings)
         board.probe()
     except RedisError as error:
-        ours.tell_once(log, "look at Redis for the dashboard", error)
+        bugs.log_once(log, "look at Redis for the dashboard", error)
         beat = Pulse(settings.policy, workers=None, note=_trouble(error))
     return Snapshot(
         at=now,

@@ -1,4 +1,4 @@
-"""What each error of a real database means: away, unfit, refused, or a fault of ours."""
+"""What each error of a real database means: away, unfit, refused, or a bug."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobsched.base import database_errors
 from jobsched.base.database_errors import Kind, is_away, is_refused, meaning
 from tests.support import eventually
 
-AWAY, UNFIT, REFUSED, OURS = Kind.AWAY, Kind.UNFIT, Kind.REFUSED, Kind.OURS
+AWAY, UNFIT, REFUSED, BUG = Kind.AWAY, Kind.UNFIT, Kind.REFUSED, Kind.BUG
 
 #: What PostgreSQL may say with these codes, and what that means.
 SQLSTATES = {
@@ -31,7 +31,7 @@ SQLSTATES = {
     "42501": UNFIT, "42P01": UNFIT, "42703": UNFIT, "3F000": UNFIT, "28P01": UNFIT, "3D000": UNFIT, "XX001": UNFIT,
     "22001": REFUSED, "22003": REFUSED, "22P05": REFUSED, "23503": REFUSED, "23505": REFUSED, "23514": REFUSED,
     "40002": REFUSED, "54000": REFUSED,
-    "42601": OURS, "42P05": OURS, "26000": OURS, "25P02": OURS, "0A000": OURS, "P0001": OURS, "XX000": OURS,
+    "42601": BUG, "42P05": BUG, "26000": BUG, "25P02": BUG, "0A000": BUG, "P0001": BUG, "XX000": BUG,
 }
 
 
@@ -206,8 +206,8 @@ def _a_full_pool(engine: Engine) -> None:
     (lambda engine: run(engine, "SELECT CAST(:n AS INTEGER)", n=2**70), REFUSED),
     (lambda engine: run(engine, "SELECT CAST(:text AS TEXT)", text="a\0b"), REFUSED),
     (lambda engine: run(engine, "SELECT CAST(:text AS TEXT)", text="\ud800"), REFUSED),
-    (lambda engine: run(engine, "SELEC"), OURS),
-    (lambda engine: run(engine, "SELECT CAST(:thing AS TEXT)", thing=object()), OURS),
+    (lambda engine: run(engine, "SELEC"), BUG),
+    (lambda engine: run(engine, "SELECT CAST(:thing AS TEXT)", thing=object()), BUG),
 ])
 def test_what_really_happens_to_postgres_is_sorted(
     engine: Engine, cause: Callable[[Engine], None], kind: Kind
@@ -291,8 +291,8 @@ def _interrupted(engine: Engine) -> None:
     (lambda engine: run(engine, "INSERT INTO kept VALUES ('a', 1)"), REFUSED),
     (lambda engine: run(engine, "SELECT :n", n=2**70), REFUSED),
     (lambda engine: run(engine, "SELECT :text", text="\ud800"), REFUSED),
-    (lambda engine: run(engine, "SELEC"), OURS),
-    (lambda engine: run(engine, "SELECT :thing", thing=object()), OURS),
+    (lambda engine: run(engine, "SELEC"), BUG),
+    (lambda engine: run(engine, "SELECT :thing", thing=object()), BUG),
 ])
 def test_what_really_happens_to_sqlite_is_sorted_with_and_without_its_code(
     engine: Engine, cause: Callable[[Engine], None], kind: Kind
@@ -308,5 +308,5 @@ def test_a_disk_that_fails_is_away() -> None:
     assert sorted_as(OperationalError(None, None, sqlite3.OperationalError("disk I/O error"))) is AWAY
 
 
-def test_an_error_that_is_not_the_databases_is_ours() -> None:
-    assert sorted_as(KeyError("x")) is OURS
+def test_an_error_that_is_not_the_databases_is_a_bug() -> None:
+    assert sorted_as(KeyError("x")) is BUG

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobsched import Run, task, tasks
-from jobsched.base.declaration import LONGEST_NAME, LONGEST_TIMEOUT_S, BadTask
+from jobsched.base.task_declaration import LONGEST_NAME, LONGEST_TIMEOUT_S, BadTask
 from jobsched.domain import JobschedError
 
 RUN = Run(job=7, attempt=2, site=1, user=3, execution_time=0.25)
@@ -135,7 +135,7 @@ def test_all_that_is_wrong_is_said_at_once_and_of_which_function() -> None:
         task(retries=-1, backoff_s=math.nan, timeout_s=0)(generator)
 
     said = str(raised.value)
-    assert said.startswith("tests.unit.base.test_declaration.generator can not be a task: ")
+    assert said.startswith("tests.unit.base.test_task_declaration.generator can not be a task: ")
     assert [part in said for part in ("generator function", "retries", "backoff_s", "timeout_s")] == [True] * 4
     assert isinstance(raised.value, JobschedError)
     assert isinstance(raised.value, ValueError)

@@ -1,4 +1,4 @@
-"""Which errors are faults of this program, and how they are told."""
+"""Which errors are bugs, and how they are logged."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.base.loop import run_forever
 from jobsched.domain import BoardLost, Conflict
 
-log = logging.getLogger("a part of ours")
+log = logging.getLogger("a part")
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "_told", set())
+    monkeypatch.setattr(bugs, "_logged", set())
 
 
 @pytest.mark.parametrize(("error", "expected"), [
@@ -39,8 +39,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     (Conflict("it runs"), False),
     (KeyError("band"), True),
 ])
-def test_what_is_a_fault_of_ours(error: Exception, expected: bool) -> None:
-    assert ours.is_ours(error) is expected
+def test_what_is_a_bug(error: Exception, expected: bool) -> None:
+    assert bugs.is_bug(error) is expected
 
 
 @pytest.mark.parametrize(("error", "expected"), [
@@ -55,7 +55,7 @@ def test_what_is_a_fault_of_ours(error: Exception, expected: bool) -> None:
     (ValueError(), "ValueError"),
 ])
 def test_an_error_is_said_in_one_line(error: Exception, expected: str) -> None:
-    assert ours.said(error) == expected
+    assert bugs.one_line(error) == expected
 
 
 def fail(error: Exception) -> None:
@@ -68,7 +68,7 @@ def told(caplog: pytest.LogCaptureFixture, error: Exception, what: str = "do it"
     try:
         fail(error)
     except Exception as caught:
-        ours.tell_once(log, what, caught)
+        bugs.log_once(log, what, caught)
     return caplog.text.splitlines()
 
 
@@ -82,18 +82,18 @@ def test_it_is_told_once_with_its_traceback(caplog: pytest.LogCaptureFixture) ->
     assert told(caplog, ResponseError("WRONGTYPE three"), "do something else") != []
 
 
-def test_what_is_not_ours_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_bug_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert told(caplog, ConnectionError("Error 111")) == []
 
 
 def test_no_more_than_some_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    for number in range(ours.MOST):
+    for number in range(bugs.MOST):
         assert told(caplog, KeyError("a"), f"do {number}") != []
     assert told(caplog, KeyError("a"), "do one more") == []
 
 
 def test_one_without_a_traceback_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
-    ours.tell_once(log, "do it", KeyError("a"))
+    bugs.log_once(log, "do it", KeyError("a"))
     assert "KeyError" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""A fault of ours is not taken for a Redis that is away: where work goes on after it, its traceback is told, once."""
+"""A bug is not taken for a Redis that is away: where work goes on after it, its traceback is logged once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from jobsched.base import ours
+from jobsched.base import bugs
 from jobsched.board import Board, absence
 from jobsched.cli import main
 from jobsched.config import Settings
@@ -25,7 +25,7 @@ pytestmark = ON_SQLITE
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "_told", set())
+    monkeypatch.setattr(bugs, "_logged", set())
 
 
 def wrong(*_: object, **__: object) -> None:

@@ -11,13 +11,13 @@ from jobsched.base import database_errors, redis_errors
 from jobsched.base.database_errors import Kind
 from jobsched.domain import JobschedError
 
-#: Faults that one process tells; who has as many knows enough.
+#: The most bugs that one process logs. Whoever reads the log has enough to do with these.
 MOST = 100
-_told: set[tuple[str, type[BaseException], str, int]] = set()
+_logged: set[tuple[str, type[BaseException], str, int]] = set()
 
 
-def is_ours(error: BaseException) -> bool:
-    """Whether an error is a fault of this program, or of what something else has written to our keys."""
+def is_bug(error: BaseException) -> bool:
+    """Whether an error shows a bug in jobsched, or damage that another program has done to jobsched's keys."""
     if isinstance(error, RedisError):
         return not redis_errors.is_trouble(error)
     if isinstance(error, SQLAlchemyError):
@@ -25,8 +25,8 @@ def is_ours(error: BaseException) -> bool:
     return not isinstance(error, JobschedError)
 
 
-def said(error: BaseException) -> str:
-    """An error as one line of the log: of a server that is away or unfit in our words, else with its first line."""
+def one_line(error: BaseException) -> str:
+    """An error as one line of the log: a sentence about the server that is away or unfit, or else its first line."""
     if redis_errors.is_trouble(error):
         return redis_errors.sentence(error)
     if database_errors.meaning(error).kind in (Kind.AWAY, Kind.UNFIT):
@@ -35,22 +35,22 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def tell_once(log: logging.Logger, what: str, error: BaseException) -> None:
-    """Log an error that is ours with its traceback, the first time that it comes from where it does; else nothing.
+def log_once(log: logging.Logger, what: str, error: BaseException) -> None:
+    """Log a bug with its traceback when its file and line raise it for the first time. Ignores all other errors.
 
-    ``what`` goes on from "could not". Never raises.
+    ``what`` completes the sentence "could not ...". Never raises.
     """
-    if not is_ours(error):
+    if not is_bug(error):
         return
-    fault = (what, type(error), *_origin(error))
-    if fault in _told or len(_told) >= MOST:
+    bug = (what, type(error), *_origin(error))
+    if bug in _logged or len(_logged) >= MOST:
         return
-    _told.add(fault)
+    _logged.add(bug)
     log.error("could not %s; this is told once", what, exc_info=error)
 
 
 def _origin(error: BaseException) -> tuple[str, int]:
-    """The file and the line that an error comes from."""
+    """The file and the line that raised the error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""The console on which commands print their tables."""
+"""The terminal on which commands print their tables."""
 
 from __future__ import annotations
 
