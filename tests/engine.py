@@ -113,7 +113,7 @@ def runtime() -> Iterator[runner.Runtime]:
     finally:
         with now.app.app_context():
             db.engine.dispose()
-        now.board.redis.close()
+        now.redis.close()
         runner.runtime.cache_clear()
 
 

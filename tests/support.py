@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
-from jobsched.board import Board
+from jobsched.board import Board, Lane
 from jobsched.domain import Band, Bands, Slice, Tier, WaitingJob, tiers_of
 from jobsched.ledger import schema
 from jobsched.ledger.database import writing
@@ -57,8 +57,8 @@ def create_tables() -> None:
 
 def install(board: Board, policy: str, bands: Sequence[Band] = BANDS, tiers: Sequence[Tier] = TIERS) -> Board:
     """Have the board score by a named policy."""
-    board.install(POLICIES[policy], bands, tiers)
-    board.mark_built()
+    board.rules.install(POLICIES[policy], bands, tiers)
+    board.rules.mark_built()
     return board
 
 
@@ -73,6 +73,16 @@ def take(board: Board, band: str = "task_04", slices: int = 1, budget_s: float =
          most_jobs: int = 100) -> list[Slice]:
     """Slices of one job each, unless a budget is given."""
     return board.take(band, slices, budget_s=budget_s, lease_s=lease_s, most_jobs=most_jobs)
+
+
+def lane_of(board: Board, band: str = "task_04") -> Lane:
+    """What the board has of one lane."""
+    return next(lane for lane in board.view.lanes() if lane.band == band)
+
+
+def counts(board: Board) -> dict[str, tuple[int, int, int]]:
+    """The sites that may be served, the jobs that wait, and those in flight, by lane."""
+    return {lane.band: (lane.sites, lane.waiting, lane.flying) for lane in board.view.lanes()}
 
 
 def ids(slices: Sequence[Slice]) -> list[list[int]]:

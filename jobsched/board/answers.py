@@ -7,14 +7,45 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class LaneCount:
-    """How full a lane is, in jobs; ``sites`` may be served now, if it is not ``paused``."""
+class LaneLoad:
+    """What a lane has seen lately. Times are measured worker-seconds; None: nothing has ended yet."""
+
+    arrivals_per_s: float
+    mean_s: float | None
+    mean_square_s2: float | None
+
+    @property
+    def load(self) -> float | None:
+        """Worker-seconds of work that come in a second: how many workers it keeps busy."""
+        return None if self.mean_s is None else self.arrivals_per_s * self.mean_s
+
+
+#: The load of a lane that has seen nothing.
+UNSEEN = LaneLoad(0.0, None, None)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A lane: how full it is, in jobs and in work, and what it has seen lately.
+
+    ``sites`` may be served now, if it is not ``paused``. Its sites have had ``virtual_s`` by weight: its virtual time.
+    ``backlog_s`` is the work that waits, in estimated worker-seconds, and ``held_s`` that of sites that are held.
+    """
 
     band: str
-    sites: int
-    waiting: int
-    flying: int
+    sites: int = 0
+    waiting: int = 0
+    flying: int = 0
     paused: bool = False
+    virtual_s: float = 0.0
+    backlog_s: float = 0.0
+    held_s: float = 0.0
+    load: LaneLoad = UNSEEN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it may be served now."""
+        return self.sites > 0 and not self.paused
 
 
 @dataclass(frozen=True)
@@ -50,20 +81,6 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class LaneLoad:
-    """What a lane has seen lately. Times are measured worker-seconds; None: nothing has ended yet."""
-
-    arrivals_per_s: float
-    mean_s: float | None
-    mean_square_s2: float | None
-
-    @property
-    def load(self) -> float | None:
-        """Worker-seconds of work that come in a second: how many workers it keeps busy."""
-        return None if self.mean_s is None else self.arrivals_per_s * self.mean_s
-
-
-@dataclass(frozen=True)
 class Flying:
     """A job that was handed to a worker's queue, in a slice of a lane.
 
@@ -92,7 +109,7 @@ class Waiting:
     ``boost``, ``share``, ``age`` and ``size`` add up to the site's score; ``virtual`` of its share and ``ages`` of its
     age are what a site that begins to wait now has as well. The site is held when it is ``paused``, when as many of its
     jobs are ``running`` as may, or until ``due``, when its rate lets it go (epoch seconds). Workers have ``flying``
-    jobs of the lane; ``crew`` is how many of them listen to it, None where no dispatcher has said it. Half of such jobs
+    jobs of the lane; ``crew`` is how many workers listen to it, None where no dispatcher has said it. Half of such jobs
     start within ``half_s`` seconds, nine of ten within ``most_s``; None where nothing would start the job as it is.
     """
 

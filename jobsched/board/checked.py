@@ -6,13 +6,21 @@ import math
 import re
 from typing import Any
 
-from jobsched.board.scripts import text
-
 #: No number on the board comes near it: moments and seconds of work in microseconds, counts, scores.
 MOST = 1e18
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def text(value: Any) -> str:
+    """What Redis answered, as a string; bytes that are no text can be told apart from any that are."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def legible(value: Any) -> str:
+    """The same of what may be anything: bytes that are no text are replaced."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def number(value: Any, otherwise: float = 0.0) -> float:

@@ -7,15 +7,19 @@ Every change is one Lua script that is atomic and safe to repeat. Redis holds no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from jobsched.base import aside
-from jobsched.board.checked import identity, number, whole
+from redis import Redis
+
+from jobsched.board.checked import identity, legible, number, text, whole
+from jobsched.board.codes import Codes
 from jobsched.board.inspection import Inspection
-from jobsched.board.knowing import Knowing
-from jobsched.board.older import Older
-from jobsched.board.ruling import Ruling
-from jobsched.board.scripts import BATCH, VALUES, batched, flat, legible, readable, text
+from jobsched.board.older import OlderBoards
+from jobsched.board.presence import Presence
+from jobsched.board.rulebook import Rulebook
+from jobsched.board.store import BATCH, PREFIX, Part, Store, batched, flat, readable
+from jobsched.board.upkeep import Upkeep
+from jobsched.board.view import View
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
 
 #: The most jobs of one slice.
@@ -35,8 +39,12 @@ class HeldJob(Protocol):
     def attempt(self) -> int: ...
 
 
-class Board(Ruling, Inspection, Knowing, Older):
+class Board(Part):
     """A handle on the board in one Redis. Cheap, and safe to share between threads.
+
+    Its own methods are the road of a job, and the facts of sites and users by which it goes; beside it stand ``rules``
+    (what it scores by, and its state), ``view`` (how full it is, why a job waits), ``presence`` and ``codes`` (which
+    processes live, and what they know), and, for the sweep, ``upkeep``, ``inspection`` and ``older``.
 
     ``now`` replaces Redis's clock in leases, for a virtual one (seconds since any epoch).
 
@@ -44,26 +52,46 @@ class Board(Ruling, Inspection, Knowing, Older):
     rules are gone, and BoardBroken, which is a BoardLost, when something on it can not be read.
     """
 
-    # What it knows of sites and users
+    def __init__(self, redis: Redis, *, prefix: str = PREFIX, now: float | None = None) -> None:
+        super().__init__(Store(redis, prefix=prefix, now=now))
+        self.redis = redis
+        self.rules = Rulebook(self._store)
+        self.view = View(self._store, self.rules)
+        self.presence = Presence(self._store)
+        self.codes = Codes(self._store)
+        self.upkeep = Upkeep(self._store)
+        self.inspection = Inspection(self._store)
+        self.older = OlderBoards(self._store)
 
-    def tell_sites(self, sites: Iterable[SiteFacts]) -> int:
-        """Tell the board the facts of sites, which hold from now on; returns how many were new or differed."""
+    @property
+    def now(self) -> float | None:
+        """The virtual time; None: Redis's own."""
+        return self._store.now
+
+    @now.setter
+    def now(self, now: float | None) -> None:
+        self._store.now = now
+
+    # The facts by which it goes
+
+    def update_sites(self, sites: Iterable[SiteFacts]) -> int:
+        """Take over the facts of sites, which hold from now on; returns how many were new or differed."""
         rows = ([site.id, site.record_capacity, repr(site.weight), _limit(site.max_running), _limit(site.rate_per_s),
                  site.burst, int(site.paused)] for site in sites)
-        return sum(int(self._run("site", *flat(batch))) for batch in batched(rows, BATCH))
+        return sum(int(self._store.run("site", *flat(batch))) for batch in batched(rows, BATCH))
 
-    def tell_users(self, users: Iterable[tuple[int, bool]]) -> int:
-        """Tell the board which users count in points; returns how many changed."""
+    def update_users(self, users: Iterable[tuple[int, bool]]) -> int:
+        """Take over which users count in points; returns how many changed."""
         rows = ([user, int(active)] for user, active in users)
-        return sum(int(self._run("user", *flat(batch))) for batch in batched(rows, BATCH))
+        return sum(int(self._store.run("user", *flat(batch))) for batch in batched(rows, BATCH))
 
     @readable
     def forget_site(self, site: int) -> None:
         """Drop the facts of a site that has no jobs left."""
-        self.redis.delete(self._key("site", site), self._key("tiers", site))
-        self.redis.zrem(self._key("due"), site)
+        self._redis.delete(self._key("site", site), self._key("tiers", site))
+        self._redis.zrem(self._key("due"), site)
 
-    # A job's way
+    # The road of a job
 
     def place(self, jobs: Iterable[WaitingJob], *, arriving: bool = True) -> int:
         """Put jobs on their lines and ring the doorbell; returns how many were not on the board yet.
@@ -72,8 +100,8 @@ class Board(Ruling, Inspection, Knowing, Older):
         """
         rows = ([job.id, job.site, job.user, job.band, repr(job.execution_time), job.attempt, repr(job.enqueued_at)]
                 for job in jobs)
-        told = (self._clock(), int(arriving))
-        return sum(int(self._run("place", *told, *flat(batch))) for batch in batched(rows, BATCH))
+        when = self._store.clock()
+        return sum(int(self._store.run("place", when, int(arriving), *flat(batch))) for batch in batched(rows, BATCH))
 
     @readable
     def take(
@@ -84,7 +112,7 @@ class Board(Ruling, Inspection, Knowing, Older):
         A slice carries its site's first job, and further ones while their estimates fit ``budget_s``. A call whose
         reply is lost leaves its slices in flight; their lease brings them back.
         """
-        rows = self._run("take", band, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
+        rows = self._store.run("take", band, slices, repr(budget_s), most_jobs, repr(lease_s), self._store.clock())
         return [_slice(band, [text(value) for value in row]) for row in rows]
 
     def renew(self, slice_id: str, lease_s: float, *, started: bool = True) -> bool:
@@ -92,47 +120,49 @@ class Board(Ruling, Inspection, Knowing, Older):
 
         The first time that it has ``started``, the doorbell rings: its place in the RQ queue is free again.
         """
-        return bool(self._run("renew", slice_id, repr(lease_s), self._clock(), int(started)))
+        return bool(self._store.run("renew", slice_id, repr(lease_s), self._store.clock(), int(started)))
 
     def adopt(self, slice_: Slice, jobs: Iterable[HeldJob], lease_s: float) -> bool:
         """Put a slice that a worker holds back into flight, when the board has forgotten it; False when it knows it."""
         rows = ([job.id, job.user, repr(job.execution_time), job.attempt] for job in jobs)
-        return bool(self._run("adopt", slice_.id, slice_.site, slice_.band, repr(lease_s), self._clock(), *flat(rows)))
+        what = (slice_.id, slice_.site, slice_.band, repr(lease_s))
+        return bool(self._store.run("adopt", *what, self._store.clock(), *flat(rows)))
 
     def set_aside(self, slice_id: str, jobs: Mapping[int, str]) -> int:
         """Take jobs, with their tasks, out of a slice whose worker does not know these; returns how many.
 
         They are in no line, nor in flight, until :meth:`hand_on` cuts slices of them for workers that know their task.
         """
-        return int(self._run("set_aside", slice_id, *flat(jobs.items())))
+        return int(self._store.run("set_aside", slice_id, *flat(jobs.items())))
 
     @readable
     def hand_on(self, band: str, task: str, slices: int, *, budget_s: float, lease_s: float,
                 most_jobs: int = MOST_JOBS) -> list[Slice]:
         """Cut up to ``slices`` slices of what was set aside for lack of a task; as :meth:`take`."""
-        rows = self._run("hand_on", band, task, slices, repr(budget_s), most_jobs, repr(lease_s), self._clock())
+        what = (band, task, slices, repr(budget_s), most_jobs, repr(lease_s))
+        rows = self._store.run("hand_on", *what, self._store.clock())
         return [_slice(band, [text(value) for value in row]) for row in rows]
 
     @readable
     def asides(self) -> list[tuple[str, str]]:
         """For which (band, task) jobs are set aside."""
-        pairs = sorted(legible(pair) for pair in self.redis.smembers(self._key("asides")))
+        pairs = sorted(legible(pair) for pair in self._redis.smembers(self._key("asides")))
         return [(band, task) for band, _, task in (pair.partition(" ") for pair in pairs)]
 
     @readable
     def holds(self, slice_id: str) -> bool:
         """Whether a slice is in flight."""
-        return bool(self.redis.exists(self._key("slice", slice_id)))
+        return bool(self._redis.exists(self._key("slice", slice_id)))
 
     def settle(self, slice_id: str, used_s: float | None) -> bool:
         """End a slice, and charge ``used_s`` (None: not known) in place of its estimate; False when it had ended."""
-        return bool(self._run("settle", slice_id, "" if used_s is None else repr(used_s), self._clock()))
+        return bool(self._store.run("settle", slice_id, "" if used_s is None else repr(used_s), self._store.clock()))
 
     def drop(self, jobs: Iterable[int]) -> dict[int, int]:
         """Take jobs off their lines. Maps each to 1 (dropped), 0 (not on the board) or -1 (in flight: left there)."""
         outcomes: dict[int, int] = {}
         for batch in batched(dict.fromkeys(jobs), BATCH):
-            outcomes.update(zip(batch, self._run("drop", *batch), strict=True))
+            outcomes.update(zip(batch, self._store.run("drop", *batch), strict=True))
         return outcomes
 
     def release(self, limit: int = 1000) -> float | None:
@@ -140,92 +170,39 @@ class Board(Ruling, Inspection, Knowing, Older):
 
         None: no site is held by its rate.
         """
-        coming = text(self._run("release", self._clock(), limit))
+        coming = text(self._store.run("release", self._store.clock(), limit))
         return float(coming) if coming else None
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the doorbell rings; False when it did not within ``timeout_s``."""
         # To Redis a timeout of 0 means for ever, and so does 0.001 to 6.2, which rounds it down.
         bell, timeout_s = self._key("doorbell"), max(timeout_s, 0.01)
-        return self._or_anew(bell, lambda: self.redis.blpop([bell], timeout=timeout_s)) is not None
+        return self._store.or_anew(bell, lambda: self._redis.blpop([bell], timeout=timeout_s)) is not None
 
     def ring(self) -> None:
-        """Ring the doorbell: who sleeps longest wakes; when nobody does, the next one will not fall asleep."""
+        """Ring the doorbell: the dispatcher that sleeps longest wakes; while none sleeps, the next stays awake."""
         bell = self._key("doorbell")
 
         def push() -> None:
-            with self.redis.pipeline(transaction=True) as pipe:
+            with self._redis.pipeline(transaction=True) as pipe:
                 pipe.lpush(bell, 1)
                 pipe.ltrim(bell, 0, 0)
                 pipe.execute()
 
-        self._or_anew(bell, push)
+        self._store.or_anew(bell, push)
 
-    # Repair
+    # The whole board
 
-    @readable
-    def expired(self, limit: int) -> dict[str, tuple[str, list[int]]]:
-        """Up to ``limit`` slices whose lease has run out, oldest first: slice to its band and its jobs."""
-        now = self._clock() or self._time()
-        ids = self.redis.zrange(self._key("flight"), "-inf", now, byscore=True, offset=0, num=limit)
-        return self._carried([text(slice_id) for slice_id in ids])
+    def probe(self) -> None:
+        """Do nothing that Redis counts as a write. Raises RedisError when it takes none: when it is full, for one."""
+        self._redis.setrange(self._key("probe"), 0, "")
 
-    @readable
-    def flying(self) -> dict[str, tuple[str, list[int]]]:
-        """All slices in flight: slice to its band and its jobs. The dispatcher's windows keep them few."""
-        return self._carried([text(slice_id) for slice_id in self.redis.zrange(self._key("flight"), 0, -1)])
+    def wipe(self, *, measured: bool = False) -> None:
+        """Forget all but which processes live, what is locked, and what went wrong: the next script raises BoardLost.
 
-    @readable
-    def known(self, jobs: Sequence[int]) -> set[int]:
-        """Those of ``jobs`` that are on the board, waiting or in flight."""
-        known: set[int] = set()
-        for batch in batched(jobs, BATCH):
-            entries = self.redis.hmget(self._key("jobs"), [str(job) for job in batch])
-            known.update(job for job, entry in zip(batch, entries, strict=True) if entry is not None)
-        return known
-
-    @readable
-    def some_jobs(self, cursor: int, count: int) -> tuple[int, dict[int, WaitingJob]]:
-        """About ``count`` jobs on the board from a scan cursor (0: the start) on, by id, and the next cursor.
-
-        Entries that can not be read are set aside: to the scripts they are not there.
+        What was ``measured`` goes along only where that is said.
         """
-        scanned: Any = self.redis.hscan(self._key("jobs"), cursor, count=count)
-        cursor, entries = scanned
-        jobs = {field: _entry(field, packed) for field, packed in entries.items()}
-        foreign = [field for field, job in jobs.items() if job is None]
-        for fields in batched(foreign, BATCH):
-            self.redis.hdel(self._key("jobs"), *fields)
-        if foreign:
-            aside.counted(self.redis, VALUES, f"entries of jobs, {text(foreign[0])[:50]!r} for one", len(foreign))
-        return int(cursor), {job.id: job for job in jobs.values() if job}
-
-    def recount(self, site: int, most_jobs: int = 20_000) -> int:
-        """Mend a site's counts and points from its lines; returns how many numbers were wrong. O(the site's jobs).
-
-        Does nothing above ``most_jobs`` waiting jobs: Redis can do nothing else meanwhile, for about 4 us a job.
-        """
-        return int(self._run("recount", site, most_jobs, self._clock()))
-
-    def recount_lanes(self, most_sites: int) -> int:
-        """Mend the lanes' counts; returns how many were wrong. Does nothing above ``most_sites`` waiting sites."""
-        return int(self._run("recount_lanes", most_sites))
-
-    def bring_back_the_future(self, lease_s: float) -> int:
-        """Mend what a clock that was put back has left in the future; returns how many moments were wrong."""
-        return int(self._run("future", repr(lease_s), self._clock()))
-
-    # Its inside
-
-    def _carried(self, slice_ids: Sequence[str]) -> dict[str, tuple[str, list[int]]]:
-        with self.redis.pipeline(transaction=False) as pipe:
-            for slice_id in slice_ids:
-                pipe.hmget(self._key("slice", slice_id), ["band", "jobs"])
-            rows = pipe.execute()
-        return {
-            slice_id: (text(band or ""), [int(job) for job in text(jobs or "").split() if job.isdecimal()])
-            for slice_id, (band, jobs) in zip(slice_ids, rows, strict=True)
-        }
+        self._store.wipe(measured=measured)
 
 
 def _limit(value: float | None) -> str:
@@ -237,14 +214,3 @@ def _slice(band: str, row: Sequence[str]) -> Slice:
     pairs = (fence.split(":") for fence in fences.split())
     return Slice(slice_id, identity(site), band, whole(points), number(now),
                  tuple(Fence(int(job), int(attempt)) for job, attempt in pairs))
-
-
-def _entry(field: Any, packed: Any) -> WaitingJob | None:
-    """A job as the board has it; None for an entry that can not be read."""
-    try:
-        site, user, band, seconds, attempt, enqueued_at, _, tag = text(packed).split(" ")
-        number(tag)
-        return WaitingJob(identity(field), identity(site), identity(user), band, number(seconds), int(attempt),
-                          number(enqueued_at))
-    except ValueError:
-        return None

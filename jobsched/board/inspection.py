@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobsched.base import aside
-from jobsched.board.checked import is_id
-from jobsched.board.presence import Presence
-from jobsched.board.scripts import VALUES, batched, readable, text
+from jobsched.board.checked import is_id, text
 from jobsched.board.soundness import Kind, kind_of
+from jobsched.board.store import VALUES, Part, batched, readable
 
-#: What is counted when the board had to be built again.
-UNREADABLE = "board that could not be read"
-DAY_S = 86_400
 #: No lease of any host's settings is longer, in seconds: what says so was not written by a clock that goes right.
 LONGEST_LEASE_S = 600.0
 #: Keys whose loss costs nothing that is not soon there again.
@@ -33,68 +28,49 @@ class Inspected:
     displaced: set[int] = field(default_factory=set)
 
 
-class Inspection(Presence):
+class Inspection(Part):
     """The looks of a sweep at whatever stands under the board's prefix."""
 
     @readable
-    def broken(self) -> str | None:
-        """What some process could not read on the board since it was built; None: nothing."""
-        if self.redis.type(self._key("broken")) not in (b"string", b"none"):
-            return "something foreign stands where reports do"
-        why = self.redis.get(self._key("broken"))
-        return None if why is None else text(why)
-
-    @readable
-    def inspect(self, cursor: int, count: int, bands: Sequence[str], lease_s: float) -> tuple[int, Inspected]:
+    def look(self, cursor: int, count: int, bands: Sequence[str], lease_s: float) -> tuple[int, Inspected]:
         """Look at about ``count`` keys from a scan cursor (0: the start) on; returns the next cursor and what it found.
 
         A lease that ends later than any does is cut to ``lease_s``, in which a worker that has it renews it. Raises
         BoardBroken for what can not be set aside.
         """
         found = Inspected()
-        scanned: Any = self.redis.scan(cursor, match=self._prefix + "*", count=count)
+        scanned: Any = self._redis.scan(cursor, match=self._store.prefix + "*", count=count)
         next_cursor, names = scanned
-        now = float(self._clock() or self._time())
+        now = self._store.now_s()
         for keys in batched(dict.fromkeys(names), 500):
-            self._look(keys, bands, now, found)
+            self._look_at(keys, bands, now, found)
         found.set_aside += self._cut_leases(now, lease_s)
         if found.set_aside:
-            aside.counted(self.redis, VALUES, "found by a look over the board", found.set_aside)
+            aside.counted(self._redis, VALUES, "found by a look over the board", found.set_aside)
         return int(next_cursor), found
 
     @readable
     def forget_users(self, users: Iterable[int]) -> int:
         """Forget which of ``users``, who are no more, do not count in points; returns how many it were."""
         gone = list(users)
-        return int(self.redis.srem(self._key("inactive"), *gone)) if gone else 0
-
-    def note_rebuilt(self, why: str) -> None:
-        """Write down, for a day, that the board was built again because it could not be read."""
-        aside.counted(self.redis, UNREADABLE, why)
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        self.redis.set(self._key("rebuilt"), f"{when} UTC: {why}", ex=DAY_S)
-
-    def rebuilt(self) -> str | None:
-        """When and why the board was last built again because it could not be read; None: not within a day."""
-        told = self._or_anew(self._key("rebuilt"), lambda: self.redis.get(self._key("rebuilt")))
-        return None if told is None else aside.printable(text(told))
+        return int(self._redis.srem(self._key("inactive"), *gone)) if gone else 0
 
     def values_aside(self) -> int:
         """How many values were taken off the board because they could not be read, or were none of ours, so far."""
-        return aside.counts(self.redis).get(VALUES, 0)
+        return aside.counts(self._redis).get(VALUES, 0)
 
-    def _look(self, keys: Sequence[bytes], bands: Sequence[str], now: float, found: Inspected) -> None:
-        with self.redis.pipeline(transaction=False) as pipe:
+    def _look_at(self, keys: Sequence[bytes], bands: Sequence[str], now: float, found: Inspected) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.type(key)
             types = [text(type_) for type_ in pipe.execute()]
         for key, type_ in zip(keys, types, strict=True):
-            parts = text(key).removeprefix(self._prefix).split(":")
+            parts = text(key).removeprefix(self._store.prefix).split(":")
             kind = kind_of(parts, bands)
             if type_ == "none":  # it has gone since
                 continue
             if kind is None or (type_ != kind.type and parts[0] in _SPARE):
-                found.set_aside += int(self.redis.unlink(key))
+                found.set_aside += int(self._redis.unlink(key))
             elif type_ != kind.type:
                 raise ValueError(f"{':'.join(parts)} is a {type_}, not a {kind.type}")
             else:
@@ -111,7 +87,7 @@ class Inspection(Presence):
             case ["aside" | "asides" | "turns", *_]:
                 self._look_at_asides(key, parts, kind, now, found)
             case ["asked", "due"]:
-                found.set_aside += int(self._run("forecast/unasked"))
+                found.set_aside += int(self._store.run("forecast/unasked"))
             case ["jobs"] | ["alive" | "lock", *_]:
                 return
             case _ if kind.type == "hash":
@@ -122,46 +98,46 @@ class Inspection(Presence):
     def _look_at_asides(self, key: bytes, parts: Sequence[str], kind: Kind, now: float, found: Inspected) -> None:
         if parts[0] == "turns":
             self._look_at_fields(key, parts, kind, now, found)
-        pairs = self.redis.smembers(key) if parts[0] == "asides" else {b":".join(key.split(b":")[2:])}
-        found.set_aside += sum(int(self._run("unaside", pair)) for pair in pairs)
+        pairs = self._redis.smembers(key) if parts[0] == "asides" else {b":".join(key.split(b":")[2:])}
+        found.set_aside += sum(int(self._store.run("unaside", pair)) for pair in pairs)
 
     def _look_at_fields(self, key: bytes, parts: Sequence[str], kind: Kind, now: float, found: Inspected) -> None:
-        fault = kind.fault({text(name): value for name, value in self.redis.hgetall(key).items()}, now)
+        fault = kind.fault({text(name): value for name, value in self._redis.hgetall(key).items()}, now)
         if parts[0] == "slice":  # a record without its flight, or a flight without a record that says whose it is
-            found.set_aside += int(self._run("ground", parts[1], int(fault is not None)))
+            found.set_aside += int(self._store.run("ground", parts[1], int(fault is not None)))
         elif parts[0] == "user" and fault is None:
-            found.set_aside += int(self._run("recount_user", parts[1]))
+            found.set_aside += int(self._store.run("recount_user", parts[1]))
         elif fault and parts[0] in _SPARE:
-            found.set_aside += int(self.redis.unlink(key))
+            found.set_aside += int(self._redis.unlink(key))
         elif fault:
             raise ValueError(f"in {':'.join(parts)} {fault}")
         elif parts[0] == "asked":
-            found.set_aside += int(self._run("forecast/unasked"))
+            found.set_aside += int(self._store.run("forecast/unasked"))
 
     def _look_at_sites(self, key: bytes, found: Inspected) -> None:
-        members: Any = self.redis.zrange(key, 0, -1, withscores=True)
+        members: Any = self._redis.zrange(key, 0, -1, withscores=True)
         wrong = [member for member, score in members if not is_id(member) or not abs(score) <= 1e18]
         if wrong:
-            found.set_aside += int(self.redis.zrem(key, *wrong))
+            found.set_aside += int(self._redis.zrem(key, *wrong))
         found.sites.update(int(member) for member, _ in members if is_id(member))
         found.displaced.update(int(member) for member in wrong if is_id(member))
 
     def _look_at_flights(self, key: bytes, found: Inspected) -> None:
-        slices: Any = self.redis.zrange(key, 0, -1)
+        slices: Any = self._redis.zrange(key, 0, -1)
         for slice_id in slices:
-            if not self.redis.exists(self._key("slice:").encode() + slice_id):
-                found.set_aside += int(self._run("ground", slice_id, 0))
+            if not self._redis.exists(self._key("slice:").encode() + slice_id):
+                found.set_aside += int(self._store.run("ground", slice_id, 0))
 
     def _look_at_users(self, key: bytes, found: Inspected) -> None:
-        members = self.redis.smembers(key)
+        members = self._redis.smembers(key)
         wrong = [member for member in members if not is_id(member)]
         if wrong:
-            found.set_aside += int(self.redis.srem(key, *wrong))
+            found.set_aside += int(self._redis.srem(key, *wrong))
         found.users.update(int(member) for member in members if is_id(member))
 
     def _cut_leases(self, now: float, lease_s: float) -> int:
         flights, longest_s = self._key("flight"), max(LONGEST_LEASE_S, 10 * lease_s)
-        late: Any = self.redis.zrange(flights, f"({now + longest_s!r}", "+inf", byscore=True)
+        late: Any = self._redis.zrange(flights, f"({now + longest_s!r}", "+inf", byscore=True)
         if late:
-            self.redis.zadd(flights, dict.fromkeys(late, now + lease_s), xx=True)
+            self._redis.zadd(flights, dict.fromkeys(late, now + lease_s), xx=True)
         return len(late)

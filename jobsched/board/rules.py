@@ -5,14 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from jobsched.domain import Band, Tier
 from jobsched.policy import Policy
 
 #: The shape of what the scripts keep in Redis, as in ``lua/shared/rules.lua``. It is part of the name of every key, so
 #: that versions of different shapes work side by side during an upgrade, each on a board of its own (``older.py``).
-#: Whoever adds a kind of key, or a field that the other version would not read, gives the shape a new number.
+#: A new kind of key, or a field that the other version would not read, takes a new number.
 SHAPE = "3"
+
+
+class State(Enum):
+    """What a board is good for, the worst first."""
+
+    #: It has no rules, or those of another shape: no script runs. The next dispatcher builds it from SQL.
+    LOST = "lost"
+    #: Some process could not read a part of it. The next sweep builds it again.
+    BROKEN = "broken"
+    #: It has its rules since ``install``, and what is pending is still being placed. ``mark_built`` ends it.
+    BUILDING = "building"
+    #: It has another policy, and what waits is still being scored by it. Jobs come and go as ever meanwhile.
+    RESCORING = "rescoring"
+    #: All that waits stands where the rules put it.
+    READY = "ready"
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,7 @@ class Rules:
     Boards with the same ``layout`` differ in their policy only.
     """
 
+    #: Made once a board; the ids of its slices begin with it.
     epoch: str
     policy: str
     bands: tuple[str, ...]
@@ -29,10 +46,17 @@ class Rules:
     layout: str
     #: False while what was pending is still being placed.
     built: bool
-    #: While what waits is being scored again: what the pass over it is known by.
+    #: The token of the pass that scores what waits again; None when there is none to make.
     rescoring: str | None
     #: Whether the policy was chosen at run time; else it is that of some host's settings.
     chosen: bool
+
+    @property
+    def state(self) -> State:
+        """What the board is good for, as far as its rules say."""
+        if not self.built:
+            return State.BUILDING
+        return State.READY if self.rescoring is None else State.RESCORING
 
 
 def fingerprint(policy: Policy, bands: Sequence[Band], tiers: Sequence[Tier]) -> str:

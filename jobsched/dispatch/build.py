@@ -27,10 +27,10 @@ def build(board: Board, settings: Settings, stay: Callable[[], None]) -> int:
     controls.install(board, settings)
     failpoint("repair.installed")
     with reading() as session:
-        board.tell_sites(SiteFacts(*row) for row in session.execute(select(*SITE_FACTS)))
+        board.update_sites(SiteFacts(*row) for row in session.execute(select(*SITE_FACTS)))
         failpoint("repair.all_sites_told")
         inactive = session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False)))
-        board.tell_users((user, False) for user in inactive)
+        board.update_users((user, False) for user in inactive)
         failpoint("repair.inactive_users_told")
     after = placed = 0
     while True:
@@ -42,6 +42,6 @@ def build(board: Board, settings: Settings, stay: Callable[[], None]) -> int:
         placed += board.place(jobs, arriving=False)
         failpoint("repair.portion_placed")
         after = jobs[-1].id
-    board.mark_built()
+    board.rules.mark_built()
     failpoint("repair.built")
     return placed

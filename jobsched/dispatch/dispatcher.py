@@ -44,14 +44,14 @@ class Dispatcher:
         self._next_sweep = 0.0
         self._settled_in = False
         self._next_due_s: float | None = None
-        self._crew: Mapping[str, int] = {}
-        self._next_telling = 0.0
+        self._listeners: Mapping[str, int] = {}
+        self._next_note = 0.0
         self._warned: list[str] = []
 
     def tick(self) -> float:
         """Sweep when it is time to, then fill every lane's window. Returns the seconds to sleep, unless rung."""
-        self._board.beat("dispatcher", self.name, ALIVE_S)
-        self._board.beat("key", seal.ours().prints[0], ALIVE_S)
+        self._board.presence.beat("dispatcher", self.name, ALIVE_S)
+        self._board.presence.beat("key", seal.ours().prints[0], ALIVE_S)
         self._settled_in = self._settled_in or self._sweeper.adopt_settings()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._settings.repair_every_s
@@ -79,10 +79,10 @@ class Dispatcher:
         settings, handed = self._settings, 0
         budget_s = settings.slice_budget_ms / 1000
         room = lanes.room(self._redis, settings.bands, budget_s)
-        self._tell_crew({band: lane.workers for band, lane in room.items()})
+        self._note_listeners({band: lane.workers for band, lane in room.items()})
         self._next_due_s = self._board.release()
         failpoint("dispatch.released")
-        servable = {lane.band for lane in self._board.lanes() if lane.sites and not lane.paused}
+        servable = {lane.band for lane in self._board.view.lanes() if lane.is_open}
         for band in settings.bands:
             if room[band.name].slices and band.name in servable:
                 slices = self._board.take(
@@ -94,13 +94,13 @@ class Dispatcher:
                 handed += len(slices)
         handed += self._hand_on(budget_s)
         if handed:  # by which sites have come to the limit of their rate
-            self._next_due_s = self._board.next_due_s()
+            self._next_due_s = self._board.view.next_due_s()
         return handed
 
     def _hand_on(self, budget_s: float) -> int:
         """Hand what workers have set aside, for lack of its task, to those of its lane that know it."""
         asides, handed = self._board.asides(), 0
-        codes = self._board.codes() if asides else {}
+        codes = self._board.codes.by_band() if asides else {}
         for name, task in asides:
             if band := self._settings.bands.named(name):
                 for code in codes.get(name, []):
@@ -118,10 +118,10 @@ class Dispatcher:
         failpoint("dispatch.handed_on_enqueued")
         return len(slices)
 
-    def _tell_crew(self, crew: Mapping[str, int]) -> None:
-        if crew != self._crew or time.monotonic() >= self._next_telling:
-            self._board.tell_crew(crew)
-            self._crew, self._next_telling = crew, time.monotonic() + IDLE_S
+    def _note_listeners(self, workers: Mapping[str, int]) -> None:
+        if workers != self._listeners or time.monotonic() >= self._next_note:
+            self._board.rules.set_listeners(workers)
+            self._listeners, self._next_note = workers, time.monotonic() + IDLE_S
 
     def sleep(self, seconds: float) -> None:
         """Sleep until the doorbell rings, or for so long.
@@ -145,7 +145,7 @@ class Dispatcher:
 
     def rest(self) -> None:
         """Say that this dispatcher ends on purpose."""
-        self._board.rest("dispatcher", self.name)
+        self._board.presence.leave("dispatcher", self.name)
 
 
 def main(settings: Settings) -> None:

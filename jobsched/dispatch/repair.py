@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from jobsched.base.connections import connect
 from jobsched.base.failpoints import failpoint
-from jobsched.board import Board, layout
+from jobsched.board import Board, State, layout
 from jobsched.config import Settings
 from jobsched.dispatch.build import PORTION, build
 from jobsched.dispatch.strays import KEYS, drop_strays
@@ -79,9 +79,9 @@ class Sweeper:
                 return {}
             mended = {"broken_board": self.broken_board(), "set_aside": 0}
             try:
-                before = self._board.values_aside()
+                before = self._board.inspection.values_aside()
                 mended |= self._steps(whole)
-                mended["set_aside"] = self._board.values_aside() - before
+                mended["set_aside"] = self._board.inspection.values_aside() - before
             except BoardLost:
                 mended["broken_board"] += self.broken_board()
         if any(mended.values()):
@@ -112,7 +112,7 @@ class Sweeper:
 
     @contextmanager
     def _alone(self, wait_s: float = 0.0) -> Iterator[bool]:
-        with self._board.sole("repair", LOCK_S, wait_s) as stay:
+        with self._board.presence.sole("repair", LOCK_S, wait_s) as stay:
             self._stay = stay or _ignore
             yield stay is not None
 
@@ -122,8 +122,8 @@ class Sweeper:
         Takes at most a tenth of the time, should something make the board unreadable again and again.
         """
         with suppress(BoardLost):
-            self._board.rules()  # reports that they can not be read, should that be so
-        why = self._board.broken()
+            self._board.rules.read()  # reports that they can not be read, should that be so
+        why = self._board.rules.broken()
         begun = time.monotonic()
         if why is None or begun < self._build_again_at:
             return 0
@@ -131,14 +131,14 @@ class Sweeper:
         self._board.wipe(measured=True)
         failpoint("repair.broken_wiped")
         self._build()
-        self._board.note_rebuilt(why)
+        self._board.rules.note_rebuilt(why)
         self._build_again_at = time.monotonic() + REST * (time.monotonic() - begun)
         return 1
 
     def lost_board(self) -> int:
         """The board has no rules (FLUSHALL, a Redis restarted without data), or its building was cut off: build it."""
         with suppress(BoardLost):
-            if self._board.rules().built:
+            if self._board.rules.read().state is not State.BUILDING:
                 return 0
         self._tell("no whole board in Redis: building it from SQL")
         return self._build()
@@ -146,7 +146,7 @@ class Sweeper:
     def rubbish_in_queues(self) -> int:
         """RQ's keys hold what they should not: set it aside, else workers and dispatchers stumble over it for ever."""
         bands = self._settings.bands
-        sides = lanes.side_queues(bands, self._board.codes())
+        sides = lanes.side_queues(bands, self._board.codes.by_band())
         return hygiene.mend(self._redis, [lanes.WAKE_QUEUE, *(band.queue for band in bands), *sorted(sides)])
 
     def adopt_settings(self) -> bool:
@@ -156,7 +156,7 @@ class Sweeper:
         """
         ours = layout(self._settings.bands, self._settings.tiers)
         with suppress(BoardLost):
-            if self._board.rules().layout == ours:
+            if self._board.rules.read().layout == ours:
                 controls.tell(self._board, self._settings)
                 return True
         with self._alone() as alone:
@@ -186,17 +186,17 @@ class Sweeper:
 
     def future(self) -> int:
         """Redis's clock was put back: bring back what stands in the future by it."""
-        brought = self._board.bring_back_the_future(self._settings.lease_s)
+        brought = self._board.upkeep.mend_future(self._settings.lease_s)
         failpoint("repair.brought_back")
         return brought
 
     def expired_leases(self) -> int:
         """A slice fell silent: end it, give its running jobs back, and place what is pending again."""
         mended = 0
-        self._board.forget_codes()
-        codes = self._board.codes()
+        self._board.codes.prune()
+        codes = self._board.codes.by_band()
         lanes.forget_side_queues(self._redis, self._settings.bands, codes)
-        for slice_id, (name, jobs) in self._board.expired(PORTION).items():
+        for slice_id, (name, jobs) in self._board.upkeep.expired(PORTION).items():
             there = [code.id for code in codes.get(name, [])]
             band = self._settings.bands.named(name)
             if band and lanes.waits_in_queue(self._redis, band, slice_id, there):
@@ -222,12 +222,12 @@ class Sweeper:
         A board that has just been made is given a lease's time, in which living workers put their slices back. Workers
         of an older version never put theirs on our board: they are left to end them.
         """
-        if self._board.age_s() < self._settings.lease_s or self._board.older_alive("worker"):
+        if self._board.rules.age_s() < self._settings.lease_s or self._board.older.alive("worker"):
             return 0
         patience = timedelta(seconds=self._settings.lease_s)
         with reading() as session:
             fences = moves.running(session, utcnow() - patience, PORTION)
-        carried = {job for _, jobs in self._board.flying().values() for job in jobs}
+        carried = {job for _, jobs in self._board.upkeep.flying().values() for job in jobs}
         orphans = [fence for fence in fences if fence.job not in carried]
         if not orphans:  # SQLite's only writer is not to be kept from writing for nothing
             return 0
@@ -249,7 +249,7 @@ class Sweeper:
 
     def not_pending(self) -> int:
         """A job waits on the board, but not in SQL, or not so (changed while Redis was away): drop or move it."""
-        self._scan, known = self._board.some_jobs(self._scan, PORTION)
+        self._scan, known = self._board.upkeep.scan_jobs(self._scan, PORTION)
         with reading() as session:
             pending = {job.id: job for job in moves.still_pending(session, known)}
         outcomes = self._board.drop(id_ for id_, job in known.items() if pending.get(id_) != job)
@@ -267,9 +267,9 @@ class Sweeper:
                 _portion(UserRecord.id, UserRecord.is_active, after=self._last_user, limit=PORTION)
             ).all()
         self._last_user = users[-1].id if len(users) == PORTION else 0
-        told = self._board.tell_sites(SiteFacts(*row) for row in sites)
+        told = self._board.update_sites(SiteFacts(*row) for row in sites)
         failpoint("repair.sites_told")
-        told += self._board.tell_users((row.id, row.is_active) for row in users)
+        told += self._board.update_users((row.id, row.is_active) for row in users)
         failpoint("repair.users_told")
         return told
 
@@ -280,14 +280,14 @@ class Sweeper:
             sites = list(session.scalars(_portion(Site.id, after=self._last_site, limit=SITES)))
         wrong = 0
         for site in sites:
-            wrong += self._board.recount(site)
+            wrong += self._board.upkeep.recount(site)
             self._last_site = site
             if time.monotonic() > give_up:
                 break
         else:
             self._last_site = self._last_site if len(sites) == SITES else 0
         failpoint("repair.recounted")
-        wrong += self._board.recount_lanes(PORTION)
+        wrong += self._board.upkeep.recount_lanes(PORTION)
         failpoint("repair.lanes_recounted")
         return wrong
 
@@ -312,7 +312,7 @@ class Sweeper:
         """
         dropped = 0
         while True:
-            self._scan_older, keys = self._board.drop_older(self._scan_older, KEYS)
+            self._scan_older, keys = self._board.older.drop(self._scan_older, KEYS)
             failpoint("repair.older_dropped")
             dropped += keys
             self._stay()

@@ -17,12 +17,12 @@ def drop_strays(board: Board, settings: Settings, cursor: int) -> tuple[int, int
 
     Raises BoardBroken for what can neither be read nor be set aside.
     """
-    cursor, seen = board.inspect(cursor, KEYS, board.rules().bands, settings.lease_s)
+    cursor, seen = board.inspection.look(cursor, KEYS, board.rules.read().bands, settings.lease_s)
     with reading() as session:
         sites = seen.sites - lookup.existing(session, Site, seen.sites)
         users = seen.users - lookup.existing(session, UserRecord, seen.users)
-    found = board.forget_users(users)
-    found += sum(board.recount(site) for site in sites | seen.displaced)
+    found = board.inspection.forget_users(users)
+    found += sum(board.upkeep.recount(site) for site in sites | seen.displaced)
     for site in sites:
         board.forget_site(site)
     return cursor, found

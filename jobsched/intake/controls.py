@@ -64,8 +64,8 @@ def pause_lane(session: Session, band: str, *, paused: bool) -> None:
 def install(board: Board, settings: Settings) -> None:
     """Give an empty board its rules."""
     chosen, paused = _read()
-    board.install(chosen or POLICIES[settings.policy], settings.bands, settings.tiers, chosen=chosen is not None)
-    board.pause_lanes(paused)
+    board.rules.install(chosen or POLICIES[settings.policy], settings.bands, settings.tiers, chosen=chosen is not None)
+    board.rules.pause_lanes(paused)
 
 
 def tell(board: Board, settings: Settings) -> int:
@@ -76,9 +76,9 @@ def tell(board: Board, settings: Settings) -> int:
     """
     failpoint("controls.committed", effect="sql")
     chosen, paused = _read()
-    changed = board.pause_lanes(paused)
+    changed = board.rules.pause_lanes(paused)
     failpoint("controls.lanes_told")
-    return changed + _go_by(board, chosen, POLICIES[settings.policy], settings)
+    return changed + _change_policy(board, chosen, POLICIES[settings.policy], settings)
 
 
 def remind(board: Board, settings: Settings) -> int:
@@ -86,12 +86,12 @@ def remind(board: Board, settings: Settings) -> int:
 
     One that was chosen and has been taken back is not kept. One with other bands or tiers keeps its policy in any case.
     """
-    rules = board.rules()  # before SQL is read: a choice that is made now is not taken for one that was taken back
+    rules = board.rules.read()  # before SQL is read: a choice that is made now is not taken for one that was taken back
     chosen, paused = _read()
-    changed = board.pause_lanes(paused)
+    changed = board.rules.pause_lanes(paused)
     if rules.layout != layout(settings.bands, settings.tiers):
         return changed
-    return changed + _go_by(board, chosen, _kept(rules, settings), settings)
+    return changed + _change_policy(board, chosen, _kept(rules, settings), settings)
 
 
 def in_force(board: Board, settings: Settings) -> InForce:
@@ -100,7 +100,7 @@ def in_force(board: Board, settings: Settings) -> InForce:
     if chosen:
         return InForce(chosen, True)
     try:
-        return InForce(_kept(board.rules(), settings), False)
+        return InForce(_kept(board.rules.read(), settings), False)
     except (RedisError, BoardLost) as error:
         bugs.log_once(log, "read the board's policy", error)
         return InForce(POLICIES[settings.policy], False)
@@ -133,8 +133,8 @@ def _read() -> tuple[Policy | None, set[str]]:
         return chosen_policy(session), paused_lanes(session)
 
 
-def _go_by(board: Board, chosen: Policy | None, otherwise: Policy, settings: Settings) -> int:
-    return board.go_by(chosen or otherwise, settings.bands, settings.tiers, chosen=chosen is not None)
+def _change_policy(board: Board, chosen: Policy | None, otherwise: Policy, settings: Settings) -> int:
+    return board.rules.change_policy(chosen or otherwise, settings.bands, settings.tiers, chosen=chosen is not None)
 
 
 def _kept(rules: Rules, settings: Settings) -> Policy:

@@ -99,7 +99,7 @@ def _known_tasks(board: Board, names: Iterable[str]) -> Collection[str]:
     """The tasks that this process knows; and, if others are among ``names``, those that living workers know."""
     own = set(tasks.names())
     with suppress(RedisError):  # then our own have to do
-        return own if own.issuperset(names) else own | board.known_tasks()
+        return own if own.issuperset(names) else own | board.codes.tasks()
     return own
 
 

@@ -34,11 +34,11 @@ class KeyWatch:
             return
         self._next_look = time.monotonic() + EVERY_S
         with suppress(RedisError, BoardLost):  # then nothing is dispatched, either
-            lack = seal.differs(self._board.alive("key"))
+            lack = seal.differs(self._board.presence.alive("key"))
             if lack:
-                self._board.beat(REFUSE, self._name, COUNTS_S)
+                self._board.presence.beat(REFUSE, self._name, COUNTS_S)
             elif self._lack:
-                self._board.rest(REFUSE, self._name)
+                self._board.presence.leave(REFUSE, self._name)
             if lack and not self._lack:
                 log.error("SECRET_KEY: %s", lack)
             self._lack = lack
@@ -47,4 +47,4 @@ class KeyWatch:
 def warnings(board: Board) -> list[str]:
     """A sentence for each host whose workers refuse slices. Raises RedisError when Redis is away."""
     return [f"{name}: refuses slices, as its SECRET_KEY is not a dispatcher's: {seal.SAME_EVERYWHERE}"
-            for name in sorted(board.alive(REFUSE))]
+            for name in sorted(board.presence.alive(REFUSE))]

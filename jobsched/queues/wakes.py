@@ -64,7 +64,7 @@ class WakeScheduler(Scheduler):  # type: ignore[misc]
             pipe.hset(self.key, "birth", time.time())
             pipe.expire(self.key, LOCK_S)
             pipe.execute()
-        Board(self.connection).beat("scheduler", self.name, ALIVE_S)
+        Board(self.connection).presence.beat("scheduler", self.name, ALIVE_S)
         self._end_abandoned_lock()
         lock = self.connection.lock(self.scheduler_lock_key, timeout=LOCK_S, blocking=False)
         if lock.acquire():
@@ -77,7 +77,7 @@ class WakeScheduler(Scheduler):  # type: ignore[misc]
 
     def rest(self) -> None:
         """Say that this scheduler ends on purpose."""
-        Board(self.connection).rest("scheduler", self.name)
+        Board(self.connection).presence.leave("scheduler", self.name)
         self.connection.delete(self.key)
 
     def _end_abandoned_lock(self) -> None:

@@ -111,7 +111,7 @@ class _Worker:
 
     def pop(self, queues: dict[str, deque[Slice]], board: Board) -> Slice | None:
         if sum(bool(queues[band]) for band in self.lanes) > 1:
-            self.turns.look(*board.lane_times())
+            self.turns.look(board.view.lanes())
         for band in self.turns.order:
             if queues[band]:
                 return queues[band].popleft()
@@ -127,17 +127,17 @@ class Simulation:
     def __init__(self, redis: Redis, workload: Workload, house: House, policy: Policy, *, asks: bool = True) -> None:
         self._redis = Deferring(redis)
         self._board = Board(self._redis, now=0.0)
-        self._board.install(policy, house.bands, house.tiers)
-        crew = {band.name: sum(band in slot.own + slot.helps for slot in house.slots) for band in house.bands}
-        self._board.tell_crew(crew)
-        self._board.tell_sites(SiteFacts(s, 1, workload.weights.get(s, 1.0)) for s in workload.sites)
+        self._board.rules.install(policy, house.bands, house.tiers)
+        listeners = {band.name: sum(band in slot.own + slot.helps for slot in house.slots) for band in house.bands}
+        self._board.rules.set_listeners(listeners)
+        self._board.update_sites(SiteFacts(s, 1, workload.weights.get(s, 1.0)) for s in workload.sites)
         self._policy, self._workload, self._house = policy, workload, house
         self._bands = workload.bands(house.bands)
         names = [band.name for band in house.bands]
         self._workers = [_Worker(slot) for slot in house.slots]
         self._idle = list(self._workers)  # longest idle first, as Redis wakes who waits
         self._queues: dict[str, deque[Slice]] = {name: deque() for name in names}
-        self._room = {band.name: window(band, crew[band.name], house.slice_budget_s) for band in house.bands}
+        self._room = {band.name: window(band, listeners[band.name], house.slice_budget_s) for band in house.bands}
         self._waiting = dict.fromkeys(names, 0)
         self._unplaced: list[int] = []
         self._order = count()

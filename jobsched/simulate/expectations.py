@@ -85,7 +85,7 @@ class Inspector:
         """Ask about the job of the next look. For every other one, choose a later moment as well."""
         now, _, job, later = heappop(self._due)
         self._board.now = now
-        told = self._board.why(job)
+        told = self._board.view.why(job)
         if not isinstance(told, Waiting | Flying) or told.half_s is None or told.most_s is None:
             return
         self.looks.append(Look(job, now, told.half_s, told.most_s, isinstance(told, Waiting), later))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from jobsched.board import Board, LaneCount, LaneLoad
-from jobsched.board.reading import LATELY_S
+from jobsched.board import LATELY_S, Lane
 from jobsched.domain import Band
 from jobsched.staffing.plan import STABLE
 
@@ -41,27 +40,23 @@ class Demand:
         return self.backlog_s - self.held_s
 
 
-def read(board: Board, bands: Sequence[Band]) -> list[Demand]:
-    """The demand in each lane, shortest first. Raises RedisError, and BoardLost."""
-    loads, backlog, held = board.loads(), board.backlog(), board.backlog(held=True)
-    counts = {lane.band: lane for lane in board.lanes()}
-    return [
-        demand(band, loads.get(band.name, LaneLoad(0.0, None, None)), backlog.get(band.name, 0.0),
-               counts.get(band.name), held.get(band.name, 0.0)) for band in bands
-    ]
+def demands(lanes: Iterable[Lane], bands: Sequence[Band]) -> list[Demand]:
+    """The demand in each of ``bands``, in their order, by what the board has of its lanes."""
+    known = {lane.band: lane for lane in lanes}
+    return [demand(band, known.get(band.name, Lane(band.name))) for band in bands]
 
 
-def demand(band: Band, load: LaneLoad, backlog_s: float, count: LaneCount | None, held_s: float = 0.0) -> Demand:
+def demand(band: Band, lane: Lane) -> Demand:
     """The demand in one lane. Where nothing has ended yet, the mean time is assumed, and said to be."""
-    held_s = backlog_s if count and count.paused else min(max(0.0, held_s), backlog_s)
+    load, backlog_s = lane.load, lane.backlog_s
+    held_s = backlog_s if lane.paused else min(max(0.0, lane.held_s), backlog_s)
     mean_s, mean_from, scv = load.mean_s, "measured", 1.0
     if mean_s is not None and load.mean_square_s2 is not None and mean_s > 0:
         scv = max(0.0, load.mean_square_s2 / mean_s**2 - 1.0)
     elif mean_s is None and load.arrivals_per_s <= 0 and backlog_s <= 0:
         return Demand(band, 0.0, None, None, scv, 0.0, 0.0)
     elif mean_s is None:
-        waiting = count.waiting if count else 0
-        mean_s, mean_from = (backlog_s / waiting, "estimated") if waiting else (band.bound_s, "bound")
+        mean_s, mean_from = (backlog_s / lane.waiting, "estimated") if lane.waiting else (band.bound_s, "bound")
     return Demand(band, load.arrivals_per_s, mean_s, mean_from, scv, load.arrivals_per_s * mean_s, backlog_s, held_s)
 
 

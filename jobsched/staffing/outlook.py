@@ -66,7 +66,7 @@ def main(settings: Settings, *, workers: int | None, wait_s: float | None, as_js
     """Print the outlook as a table or as JSON. Raises NoAnswer, and BoardLost when no dispatcher has started yet."""
     board = Board(connect(settings.redis_url, patient=False))
     try:
-        demands = capacity.read(board, settings.bands)
+        demands = capacity.demands(board.view.lanes(), settings.bands)
     except RedisError as error:
         if bugs.is_bug(error):
             raise

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jobsched.board import Lane
 from jobsched.domain import Band
 
 #: A lane and all longer ones get so many workers together that these are busy for at most this share of the time.
@@ -44,11 +45,12 @@ class Turns:
         self._now = 0.0
         self.order = [*self._places]
 
-    def look(self, times: Mapping[str, float], waiting: Container[str]) -> None:
-        """The virtual time of each lane by band name, in seconds, and the lanes in which a site waits."""
-        waits = {band for band in self._places if band in waiting}
+    def look(self, lanes: Iterable[Lane]) -> None:
+        """Order the worker's lanes by what the sites of each lane have had so far."""
+        seen = {lane.band: lane for lane in lanes}
+        waits = {band for band in self._places if band in seen and seen[band].sites}
         for band in self._places:
-            time = times.get(band, 0.0)
+            time = seen[band].virtual_s if band in seen else 0.0
             self._places[band] += max(0.0, time - self._times.get(band, time))
             self._times[band] = time
             if band in waits and band not in self._waited:

@@ -78,10 +78,11 @@ class Planner:
         """What the load asks for now; None when it is not known, or too little to tell."""
         self._next_look = time.monotonic() + LOOK_S
         try:
-            demands = capacity.read(self._board, self._bands)
+            demands = capacity.demands(self._board.view.lanes(), self._bands)
             if not capacity.tells(demands):
                 return None
-            everybody = max(self._workers, len(self._board.alive("worker")))  # on all hosts, which share the load
+            # The workers of all hosts share the load.
+            everybody = max(self._workers, len(self._board.presence.alive("worker")))
             load = capacity.work(demands, everybody)
             our_part = {band: value * self._workers / everybody for band, value in load.items()}
             return plan.slots(self._workers, self._bands, our_part)

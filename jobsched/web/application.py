@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         tasks.load(settings.tasks)
     seal.ours()
     app = ledger_app(settings, template_folder=_folder("templates"), static_folder=_folder("static"))
-    app.extensions["jobsched.board"] = Board(connect(settings.redis_url, patient=False))
+    redis = connect(settings.redis_url, patient=False)
+    app.extensions |= {"jobsched.redis": redis, "jobsched.board": Board(redis)}
     app.url_map.converters["id"] = Id
     app.url_map.merge_slashes = False
     for part in (guard, body, problems, jinja, index):

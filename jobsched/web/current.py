@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import cast
 
 from flask import current_app
+from redis import Redis
 
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import Band
 
 
+def redis() -> Redis:
+    """A client that gives up within seconds."""
+    return cast("Redis", current_app.extensions["jobsched.redis"])
+
+
 def board() -> Board:
-    """The board, through a client that gives up within seconds."""
+    """The board, through that client."""
     return cast("Board", current_app.extensions["jobsched.board"])
 
 

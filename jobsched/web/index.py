@@ -30,8 +30,7 @@ def install(app: Flask) -> None:
 def index() -> Response:
     """The dashboard for a browser; for clients every address with its methods."""
     if negotiate.wants_html():
-        board = current.board()
-        return dashboard.show(board, board.redis, current.settings())
+        return dashboard.show(current.board(), current.redis(), current.settings())
     return negotiate.json_answer(dumps(_endpoints()))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from flask import Flask
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,6 +39,7 @@ class Runtime:
 
     settings: Settings
     app: Flask
+    redis: Redis
     board: Board
 
 
@@ -50,7 +52,8 @@ def runtime() -> Runtime:
     settings = load_for_tasks()
     output.by_lines()
     seeds.find(tuple(tasks.names()))
-    return Runtime(settings, ledger_app(settings), Board(connect(settings.redis_url)))
+    redis = connect(settings.redis_url)
+    return Runtime(settings, ledger_app(settings), redis, Board(redis))
 
 
 def warm_up() -> None:
@@ -72,17 +75,17 @@ def run_slice(
     now = runtime()
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
     with now.app.app_context():
-        if _is_in_flight(now.board, slice_id):
+        if _is_in_flight(now, slice_id):
             SliceRun(now, slice_).run()
 
 
-def _is_in_flight(board: Board, slice_id: str) -> bool:
+def _is_in_flight(now: Runtime, slice_id: str) -> bool:
     """Whether the board knows a slice: one that somebody has put into a queue again may be of a site that is paused."""
     try:
-        if board.holds(slice_id):
+        if now.board.holds(slice_id):
             return True
-        board.rules()
-        aside.counted(board.redis, "slice that is not in flight", slice_id)
+        now.board.rules.read()
+        aside.counted(now.redis, "slice that is not in flight", slice_id)
     except (RedisError, BoardLost):  # nothing is known; it was sealed, and the fences hold without Redis
         return True
     return False
@@ -128,7 +131,7 @@ class SliceRun:
                 failpoint("run.settled")
                 self._place([*(outcome.job for outcome in self._tasks.ended if outcome.band), *self._tasks.cut_off])
                 retries = [outcome.run_at for outcome in self._tasks.ended if outcome.run_at]
-                schedule.wake_at(self._now.board.redis, retries)
+                schedule.wake_at(self._now.redis, retries)
                 failpoint("run.retries_asked")
 
     def _start(self) -> tuple[list[StartedJob], dict[int, str]]:

@@ -104,7 +104,7 @@ class LaneWorker(GuardedWorker):
     def look(self) -> None:
         """Look at the lanes from now on in the order in which their sites have had their share."""
         with suppress(RedisError, BoardLost):  # then the order stays as it is
-            self._turns.look(*self._board.lane_times())
+            self._turns.look(self._board.view.lanes())
             self._order(self._turns.order)
 
     def _order(self, bands: Iterable[str]) -> None:
@@ -128,8 +128,8 @@ class LaneWorker(GuardedWorker):
         if time.monotonic() - self._shown_at < LEAST_BEAT_S:
             return
         self._shown_at = time.monotonic()
-        self._board.beat("worker", self.name, ALIVE_S)
-        self._board.tell_tasks(self.name, self._lanes, self._tasks, ALIVE_S)
+        self._board.presence.beat("worker", self.name, ALIVE_S)
+        self._board.codes.beat(self.name, self._lanes, self._tasks, ALIVE_S)
         if not self.connection.sismember(self.redis_workers_keys, self.key) and self.birth_date:
             self.connection.hset(self.key, mapping=self.serialize())
             worker_registration.register(self)
@@ -137,8 +137,8 @@ class LaneWorker(GuardedWorker):
     def register_death(self) -> None:
         super().register_death()
         with if_redis_serves("say that it ends"):
-            self._board.rest("worker", self.name)
-            self._board.rest_tasks(self.name, self._lanes, self._tasks)
+            self._board.presence.leave("worker", self.name)
+            self._board.codes.leave(self.name, self._lanes, self._tasks)
 
     def work(self, *args: Any, **options: Any) -> bool:
         """As RQ's, with heartbeats from a thread while a slice is in hand: its tasks run in a process of their own."""

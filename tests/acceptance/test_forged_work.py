@@ -60,20 +60,20 @@ def canary(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def paused(settings: Settings, board: Board) -> list[Slice]:
+def paused(settings: Settings, board: Board, redis: Redis) -> list[Slice]:
     """Slices of a site that was paused after they had been given back; their jobs wait, with no attempt made."""
     post(settings, board, *(draft("tally", book="/nowhere") for _ in range(REPLAYS)))
     slices = take(board, BANDS[0].name, REPLAYS)
     for slice_ in slices:
-        lanes.enqueue(board.redis, BANDS[0], [slice_])
-    records = {slice_.id: board.redis.hgetall(f"rq:job:{slice_.id}") for slice_ in slices}
+        lanes.enqueue(redis, BANDS[0], [slice_])
+    records = {slice_.id: redis.hgetall(f"rq:job:{slice_.id}") for slice_ in slices}
     for slice_ in slices:
         board.settle(slice_.id, None)
-        board.redis.hset(f"rq:job:{slice_.id}", mapping=records[slice_.id])
-    board.redis.delete(f"rq:queue:{BANDS[0].queue}")
+        redis.hset(f"rq:job:{slice_.id}", mapping=records[slice_.id])
+    redis.delete(f"rq:queue:{BANDS[0].queue}")
     with writing() as session:
         session.execute(update(Site).where(Site.id == 1).values(paused=True))
-    board.tell_sites([SiteFacts(1, 1, 1.0, None, None, 1, paused=True)])
+    board.update_sites([SiteFacts(1, 1, 1.0, None, None, 1, paused=True)])
     return slices
 
 
@@ -119,7 +119,7 @@ def test_nothing_that_was_planted_runs(
         eventually(lambda: redis.scard(f"rq:workers:{BANDS[0].queue}"), 40)
         queues = [lanes.WAKE_QUEUE, BANDS[0].queue]
         if how == "jobsched":  # RQ's own imports all anew for each slice, and knows no side queue
-            sides = eventually(lambda: lanes.side_queues(BANDS[:1], board.codes()))
+            sides = eventually(lambda: lanes.side_queues(BANDS[:1], board.codes.by_band()))
             queues += [*(band.queue for band in BANDS[1:4]), *sorted(sides)]
         for queue, slice_ in zip(queues, paused, strict=False):
             plant(redis, queue, slice_)

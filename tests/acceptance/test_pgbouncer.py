@@ -38,7 +38,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     """The web application, all of whose connections are closed in the end."""
     app = create_app(settings)
     yield app
-    app.extensions["jobsched.board"].redis.close()
+    app.extensions["jobsched.redis"].close()
     with app.app_context():
         db.engine.dispose()
 

@@ -123,7 +123,7 @@ def test_a_plain_rq_worker_is_a_worker_too(settings: Settings, redis: Redis, tmp
         ])
         until_completed(12)
         info = rq_info(settings)
-        eventually(lambda: Board(redis).flying() == {})
+        eventually(lambda: Board(redis).upkeep.flying() == {})
         results = [site.call("GET", f"/jobs/{job['id']}")["result"] for job in jobs]
 
         assert worker.end() == 0

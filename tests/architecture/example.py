@@ -50,9 +50,9 @@ def _steps() -> Iterator[tuple[str, Mapping[str, str]]]:
     redis = FakeRedis()
     board = Board(redis)
     board.now = _NOW
-    board.install(POLICIES["balanced"], BANDS, TIERS)
-    board.mark_built()
-    board.tell_sites([SiteFacts(1, record_capacity=2), SiteFacts(2, record_capacity=1)])
+    board.rules.install(POLICIES["balanced"], BANDS, TIERS)
+    board.rules.mark_built()
+    board.update_sites([SiteFacts(1, record_capacity=2), SiteFacts(2, record_capacity=1)])
     yield _TOLD, _keys(redis)
     board.place([WaitingJob(1, 1, 7, "task_02", 0.008, 0, 990.0), WaitingJob(2, 1, 8, "task_02", 0.004, 0, 991.0),
                  WaitingJob(3, 2, 9, "task_02", 0.005, 0, 980.0)])

@@ -62,7 +62,7 @@ def still(settings: Settings, redis: Redis) -> Iterator[str]:
     with app.app_context():
         create_tables()
     board = app.extensions["jobsched.board"]
-    board.install(POLICIES[settings.policy], settings.bands, settings.tiers)
+    board.rules.install(POLICIES[settings.policy], settings.bands, settings.tiers)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -70,7 +70,7 @@ def still(settings: Settings, redis: Redis) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-    board.redis.close()
+    app.extensions["jobsched.redis"].close()
     with app.app_context():
         db.engine.dispose()
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from redis import Redis
 
-from jobsched.board import Board
 from tests import clocks
 from tests.chaos import audit, load, notes, report, stack, verdict
 from tests.chaos.faults import Faults
@@ -61,11 +60,10 @@ def run(options: Options, directory: Path) -> Outcome:
         paused = operators.settle(QUIET_S)
         clients.stop(QUIET_S)
         ended_s = _await_ends(book, quiet_from, faults)
-        board = Board(redis.client)
-        left = _await_rest(board, book)
+        left = _await_rest(redis.client, book)
         rows, history, told = book.rows(), book.history(), notes.read(directory / "notes")
         if not left and not book.unfinished():
-            left = _compare_waiting(running, port, board, book)
+            left = _compare_waiting(running, port, redis.client, book)
         stop_faults = running.stop()
         found = verdict.judge(clients.requests, rows, history, told, faults.kills)
         for what in (*left, *clients.refused, *paused, *stop_faults):
@@ -112,24 +110,24 @@ def _await_ends(book: audit.Audit, quiet_from: float, faults: Faults | None = No
     return round(time.time() - quiet_from, 1)
 
 
-def _await_rest(board: Board, book: audit.Audit) -> list[str]:
+def _await_rest(redis: Redis, book: audit.Audit) -> list[str]:
     """Wait until nothing is left on the board, and return what is."""
     if book.unfinished():
         return []
     rows, deadline = list(book.rows().values()), time.monotonic() + REST_S
-    while (faults := board_faults(board, rows, book.capacities())) and time.monotonic() < deadline:
+    while (faults := board_faults(redis, rows, book.capacities())) and time.monotonic() < deadline:
         time.sleep(0.5)
     return [f"nothing waits, but {fault}" for fault in faults]
 
 
-def _compare_waiting(running: stack.Stack, port: int, board: Board, book: audit.Audit) -> list[str]:
+def _compare_waiting(running: stack.Stack, port: int, redis: Redis, book: audit.Audit) -> list[str]:
     """Hold the dispatchers still while jobs are submitted, so that their board can be compared; then let them run."""
     dispatchers = [member.process for member in running.members() if member.role == "dispatcher"]
     for process in dispatchers:
         process.suspend()
     try:
         load.submit_quick(port, WAITING_JOBS)
-        faults = board_faults(board, book.rows().values(), book.capacities())
+        faults = board_faults(redis, book.rows().values(), book.capacities())
     finally:
         for process in dispatchers:
             process.resume()

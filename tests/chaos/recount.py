@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from redis import Redis
+
 from jobsched.board import PREFIX, Board
 from jobsched.domain import tier_of
 from jobsched.policy import points
@@ -19,15 +21,16 @@ RESTING = ("rules", "lanes", "slices", "doorbell", "inactive", "site:", "alive:"
 WAITING = ("jobs", "points", "lane:", "line:", "tags:", "tiers:", "user:", "asked")
 
 
-def board_faults(board: Board, rows: Iterable[Row], capacities: Mapping[int, int]) -> list[str]:
+def board_faults(redis: Redis, rows: Iterable[Row], capacities: Mapping[int, int]) -> list[str]:
     """Where the board differs from what the jobs in SQL say that it should be; ``capacities`` are the sites'."""
+    board = Board(redis)
     pending = [row for row in rows if row.status == "pending"]
     allowed = RESTING + (WAITING if pending else ())
-    faults = [f"the board holds {name}" for name in sorted(_names(board)) if not name.startswith(allowed)]
-    ids = {int(job) for job in board.redis.hkeys(PREFIX + "jobs")}
+    faults = [f"the board holds {name}" for name in sorted(_names(redis)) if not name.startswith(allowed)]
+    ids = {int(job) for job in redis.hkeys(PREFIX + "jobs")}
     faults += _differs("jobs on the board", ids, {row.id for row in pending})
-    held = {site for site in capacities if board.standing(site).hold == "rate"}  # which nothing else may be
-    for lane in board.lanes():
+    held = {site for site in capacities if board.view.standing(site).hold == "rate"}  # which nothing else may be
+    for lane in board.view.lanes():
         here = [row for row in pending if row.band == lane.band]
         found = (lane.waiting, lane.flying, lane.sites, lane.paused)
         faults += _differs(f"lane {lane.band} (waiting, flying, sites, paused)", found,
@@ -41,7 +44,7 @@ def _site(board: Board, site: int, capacity: int, pending: Sequence[Row]) -> Ite
     of_user = Counter(row.user for row in pending)
     users = {row.user: of_user[row.user] for row in pending if row.site == site}
     by_band = dict(Counter(row.band for row in pending if row.site == site))
-    found = board.standing(site)
+    found = board.view.standing(site)
     yield from _differs(f"site {site}: pending by band", dict(found.pending), by_band)
     yield from _differs(f"site {site}: lanes", set(found.places), set() if found.hold == "rate" else set(by_band))
     yield from _differs(f"site {site}: held", found.hold in (None, "rate"), True)
@@ -54,6 +57,6 @@ def _differs(what: str, found: Any, right: Any) -> list[str]:
     return [] if found == right else [f"{what}: the board has {found}, SQL {right}"]
 
 
-def _names(board: Board) -> set[str]:
-    keys: Any = board.redis.scan_iter(match=PREFIX + "*", count=1000)
+def _names(redis: Redis) -> set[str]:
+    keys: Any = redis.scan_iter(match=PREFIX + "*", count=1000)
     return {key.decode().removeprefix(PREFIX) for key in keys}

@@ -143,7 +143,7 @@ def let_a_site_go(system: System) -> None:
     system.sweeper().facts()
     _post(system, 3)
     system.dispatch()
-    eventually(lambda: system.board.next_due_s() == 0.0, every_s=0.005)
+    eventually(lambda: system.board.view.next_due_s() == 0.0, every_s=0.005)
     system.dispatcher(armed=True)
     _wait_until_fired(system)
 
@@ -252,7 +252,7 @@ def lose_the_board(system: System) -> None:
           "repair.inactive_users_told", "repair.portion_placed", "repair.built")
 def change_the_rules(system: System) -> None:
     system.board.wipe()
-    system.board.install(POLICIES["fifo"], Bands.of([0.01, 60]), tiers_of([3, 7]))
+    system.board.rules.install(POLICIES["fifo"], Bands.of([0.01, 60]), tiers_of([3, 7]))
     with writing() as session:
         jobs = submit.insert_jobs(session, system.board, {"": JobDraft(1, 1, 0.02, "noted")}, system.settings)
         jobs[0].band = "task_02"

@@ -152,7 +152,7 @@ class System:
     def unrest(self) -> list[str]:
         """What is not done yet, or stands on the board without a reason."""
         open_ = [f"job {job} is {status}" for job, status in self.statuses().items() if status not in TERMINAL]
-        return open_ + strays(self.redis) or wrong_facts(self.board)
+        return open_ + strays(self.redis) or wrong_facts(self.redis)
 
     def faults(self) -> list[str]:
         """How the promise is broken, in a system that has come to rest."""
@@ -160,7 +160,7 @@ class System:
         expected = {job: status for job, status in {**dict.fromkeys(statuses, "completed"), **self.ends}.items()
                     if status is not None}
         found = [] if statuses == expected else [f"jobs are {statuses}, not {expected}"]
-        found += strays(self.redis) + wrong_facts(self.board)
+        found += strays(self.redis) + wrong_facts(self.redis)
         with db.engine.connect() as connection:
             account = audit.steps(connection)
         found += audit.faults(account)

@@ -40,11 +40,11 @@ def client(make_client: MakeClient, settings: Settings, redis: Redis) -> FlaskCl
     client = make_client(settings)
     with client.application.app_context():
         create_tables()
-    board_of(client).install(POLICIES[settings.policy], settings.bands, settings.tiers)
+    board_of(client).rules.install(POLICIES[settings.policy], settings.bands, settings.tiers)
     return client
 
 
 def _close(app: Flask) -> None:
-    app.extensions["jobsched.board"].redis.close()
+    app.extensions["jobsched.redis"].close()
     with app.app_context():
         db.engine.dispose()

@@ -99,9 +99,9 @@ class Engine:
     def in_flight(self) -> set[int]:
         """The jobs that slices hold: not those with which a slower worker has gone on in an older slice."""
         with suppress(BoardLost):
-            self.board.rules()
-            carried = {job for _, jobs in self.board.flying().values() for job in jobs}
-            return {job for job in carried if isinstance(self.board.why(job), Flying)}
+            self.board.rules.read()
+            carried = {job for _, jobs in self.board.upkeep.flying().values() for job in jobs}
+            return {job for job in carried if isinstance(self.board.view.why(job), Flying)}
         return set()
 
     # Dispatchers
@@ -156,7 +156,7 @@ class Engine:
         return None
 
     def start(self, slice_: Slice) -> Worker:
-        run = runner.SliceRun(runner.Runtime(self.settings, self.stage.app, self.board), slice_)
+        run = runner.SliceRun(runner.Runtime(self.settings, self.stage.app, self.redis, self.board), slice_)
         run._started, _ = run._start()
         assert [Fence(job.id, job.attempt) for job in run._started] == self.model.start(slice_.jobs)
         self.workers.append(Worker(run, slice_, list(run._started)))
@@ -224,10 +224,10 @@ class Engine:
     def check_board(self) -> None:
         """The board's counts are those of its lines; and its scores, unless it is half way to another policy."""
         with suppress(BoardLost):
-            if self.board.rules().rescoring:
+            if self.board.rules.read().rescoring:
                 return
-            assert [self.board.recount(site) for site in SITES] == [0 for _ in SITES]
-            assert self.board.recount_lanes(100) == 0
+            assert [self.board.upkeep.recount(site) for site in SITES] == [0 for _ in SITES]
+            assert self.board.upkeep.recount_lanes(100) == 0
 
     def come_to_rest(self) -> None:
         """Leave the engine alone, with dispatchers and workers that do their work; all that is unfinished ends."""
@@ -251,7 +251,7 @@ class Engine:
         """Every job has ended, once, and a recount of the board from SQL finds nothing."""
         assert [f"job {id_} is {job}" for id_, job in self.model.jobs.items() if not job.ended] == []
         assert strays(self.redis) == []
-        assert wrong_facts(self.board) == []
+        assert wrong_facts(self.redis) == []
         with db.engine.connect() as connection:
             account = audit.steps(connection)
         assert audit.faults(account) == []

@@ -126,8 +126,8 @@ class Machine(RuleBasedStateMachine):
             session.execute(update(UserRecord).where(UserRecord.id == user).values(is_active=active))
         with suppress(BoardLost):
             if heard:
-                self.engine.board.tell_sites([site])
-                self.engine.board.tell_users([(user, active)])
+                self.engine.board.update_sites([site])
+                self.engine.board.update_users([(user, active)])
 
     @rule(policy=st.sampled_from([None, *POLICIES]), band=st.sampled_from(["task_01", "task_01", "task_02"]),
           paused=st.booleans(), heard=HEARD, fails_at=st.one_of(st.none(), st.sampled_from(IN_CONTROLS)))

@@ -30,19 +30,20 @@ def strays(redis: Redis) -> list[str]:
     return found
 
 
-def wrong_facts(board: Board) -> list[str]:
+def wrong_facts(redis: Redis) -> list[str]:
     """Where the board's facts of sites and users differ from SQL, and what operators have set."""
     with reading() as session:
         sites = {row.id: _told(SiteFacts(*row)) for row in session.execute(select(*SITE_FACTS))}
         inactive = set(session.scalars(select(UserRecord.id).where(UserRecord.is_active.is_(False))))
         policy, paused = controls.chosen_policy(session), controls.paused_lanes(session)
+    board = Board(redis)
     try:
-        rules, lanes = board.rules(), board.lanes()
+        rules, lanes = board.rules.read(), board.view.lanes()
     except BoardLost as lost:
         return [str(lost)]
-    told = {site: [str(value or b"", "utf-8") for value in board.redis.hmget(f"{PREFIX}site:{site}", _FACTS)]
+    told = {site: [str(value or b"", "utf-8") for value in redis.hmget(f"{PREFIX}site:{site}", _FACTS)]
             for site in sites}
-    known = {int(user) for user in board.redis.smembers(f"{PREFIX}inactive")}
+    known = {int(user) for user in redis.smembers(f"{PREFIX}inactive")}
     return [
         f"the board has {what} {found}, not {right}" for what, found, right in (
             ("facts of sites", told, sites), ("inactive users", known, inactive),

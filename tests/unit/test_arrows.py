@@ -79,7 +79,7 @@ def test_only_the_board_names_its_keys() -> None:
         name for name, path in files().items() for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and KEY.match(node.value)
     }
-    assert naming == {"jobsched.board.scripts"}
+    assert naming == {"jobsched.board.store"}
 
 
 def test_the_dispatcher_names_the_runner_by_a_string_only() -> None:

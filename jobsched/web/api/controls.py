@@ -5,7 +5,6 @@ SQL keeps it, then the board is told. Both are shown and set on the dashboard, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
@@ -14,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobsched.base.jsontext import dumps
-from jobsched.board import LaneCount
+from jobsched.board import Lane
 from jobsched.board.absence import if_redis_answers
 from jobsched.domain import Band, Invalid, Status
 from jobsched.intake import controls
@@ -92,28 +91,26 @@ def _band(name: str) -> Band:
 
 
 def _lanes(session: Session) -> list[LaneOut]:
-    counts: dict[str, LaneCount] = {}
-    backlog: Mapping[str, float] = {}
+    lanes: dict[str, Lane] = {}
     with if_redis_answers("read how full the lanes are"):
-        counts = {lane.band: lane for lane in current.board().lanes()}
-        backlog = current.board().backlog()
-    pending = {} if counts else _pending(session)
+        lanes = {lane.band: lane for lane in current.board().view.lanes()}
+    pending = {} if lanes else _pending(session)
     paused = controls.paused_lanes(session)
-    return [_lane(band, counts.get(band.name), backlog.get(band.name), pending.get(band.name, 0), band.name in paused)
+    return [_lane(band, lanes.get(band.name), pending.get(band.name, 0), band.name in paused)
             for band in current.settings().bands]
 
 
-def _lane(band: Band, count: LaneCount | None, backlog_s: float | None, pending: int, paused: bool) -> LaneOut:
+def _lane(band: Band, lane: Lane | None, pending: int, paused: bool) -> LaneOut:
     root, here = request.script_root, f"{request.script_root}/lanes/{band.name}"
     move = "resume" if paused else "pause"
     return {
         "name": band.name,
         "label": band.label,
         "queue": band.queue,
-        "waiting": count.waiting if count else pending,
-        "flying": count.flying if count else None,
-        "sites": count.sites if count else None,
-        "backlog_s": backlog_s,
+        "waiting": lane.waiting if lane else pending,
+        "flying": lane.flying if lane else None,
+        "sites": lane.sites if lane else None,
+        "backlog_s": lane.backlog_s if lane else None,
         "paused": paused,
         "links": {"jobs": f"{root}/jobs?band={band.name}", move: f"{here}/{move}"},
     }

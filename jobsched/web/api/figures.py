@@ -76,7 +76,7 @@ def _standings(board: Board, ids: Sequence[int]) -> dict[int, SiteStanding]:
     standings: dict[int, SiteStanding] = {}
     with if_redis_answers("read where sites stand"):
         for id_ in ids:
-            standings[id_] = board.standing(id_)
+            standings[id_] = board.view.standing(id_)
     return standings
 
 

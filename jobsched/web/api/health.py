@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobsched.base import aside, bugs, database_errors, redis_errors
 from jobsched.base.jsontext import dumps
 from jobsched.base.redis_errors import Sort
-from jobsched.domain import BoardBroken, BoardLost
+from jobsched.board import State
+from jobsched.domain import BoardLost
 from jobsched.ledger import database, schema
 from jobsched.queues import keys, redis_state, seal
 from jobsched.queues.registered import crew
@@ -71,12 +72,11 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    board = current.board()
-    state = redis_state.read(board.redis)
+    state = redis_state.read(current.redis())
     if state.lack:
         raise _NotReady(state.lack)
     try:
-        board.probe()
+        current.board().probe()
     except RedisError as error:
         if redis_errors.sort_of(error) is Sort.FULL:
             raise _NotReady(state.fullness) from error
@@ -86,46 +86,44 @@ def _redis() -> str:
 
 def _board() -> str:
     """Nothing that is submitted runs from a board that is lost, or can not be read, until it has been built again."""
-    board = current.board()
-    try:
-        board.rules()
-    except BoardBroken:
-        pass  # told below
-    except BoardLost as lost:
-        raise _NotReady("it is not set up, or lost: a dispatcher builds it from the database") from lost
-    if why := board.broken():
-        raise _NotReady(f"it can not be read ({aside.printable(why)}): a dispatcher builds it again from the database")
-    rebuilt = board.rebuilt()
+    rules = current.board().rules
+    state = rules.state()
+    if state is State.LOST:
+        raise _NotReady("it is not set up, or lost: a dispatcher builds it from the database")
+    if state is State.BROKEN:
+        why = aside.printable(rules.broken() or "its rules")
+        raise _NotReady(f"it can not be read ({why}): a dispatcher builds it again from the database")
+    rebuilt = rules.rebuilt()
     return "answers" if rebuilt is None else f"answers; it was built again, for it could not be read: {rebuilt}"
 
 
 def _dispatchers() -> str | None:
-    return ", ".join(sorted(current.board().alive("dispatcher"))) or None
+    return ", ".join(sorted(current.board().presence.alive("dispatcher"))) or None
 
 
 def _workers() -> str | None:
     """Workers of our own show themselves every few seconds; a plain ``rq worker`` only to RQ."""
-    if suspension := redis_state.read(current.board().redis).suspension:
+    if suspension := redis_state.read(current.redis()).suspension:
         raise _NotReady(suspension)
-    names = set(current.board().alive("worker")) or {worker.name for worker in crew(current.board().redis)}
+    names = set(current.board().presence.alive("worker")) or {worker.name for worker in crew(current.redis())}
     return ", ".join(sorted(names)) or None
 
 
 def _schedulers() -> str | None:
     """Without one, what is scheduled waits for a sweep, and what is done every so often is not done."""
-    return ", ".join(sorted(current.board().alive("scheduler"))) or None
+    return ", ".join(sorted(current.board().presence.alive("scheduler"))) or None
 
 
 def _key() -> str:
     board = current.board()
-    if lack := seal.differs(board.alive("key")):
+    if lack := seal.differs(board.presence.alive("key")):
         raise _NotReady(lack)
     return "is that of every dispatcher"
 
 
 def _warnings() -> list[str]:
     try:
-        return [*redis_state.read(current.board().redis).warnings, *keys.warnings(current.board())]
+        return [*redis_state.read(current.redis()).warnings, *keys.warnings(current.board())]
     except RedisError:
         return []
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 def metrics() -> Response:
     """All gauges, in the text format of Prometheus or that of OpenMetrics, as the client asks for."""
     registry = CollectorRegistry()
-    registry.register(Gauges(current.board(), current.settings()))
+    registry.register(Gauges(current.board(), current.redis(), current.settings()))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     response = Response(encode(registry), content_type=content_type)
     response.vary.add("Accept")
@@ -39,8 +40,8 @@ def metrics() -> Response:
 class Gauges(Collector):
     """The gauges of the moment. Those whose source is away are left out, and ``jobsched_..._up`` says so with 0."""
 
-    def __init__(self, board: Board, settings: Settings) -> None:
-        self._board, self._bands = board, settings.bands
+    def __init__(self, board: Board, redis: Redis, settings: Settings) -> None:
+        self._board, self._redis, self._bands = board, redis, settings.bands
 
     def collect(self) -> Iterable[Metric]:
         """One look at Redis, and one at SQL."""
@@ -51,16 +52,16 @@ class Gauges(Collector):
     def _of_processes(self) -> Iterable[Metric]:
         for kind in ("worker", "dispatcher", "scheduler"):
             yield GaugeMetricFamily(f"jobsched_{kind}s_alive", f"Processes that have shown themselves lately: {kind}s.",
-                                    len(self._board.alive(kind)))
+                                    len(self._board.presence.alive(kind)))
         refused = CounterMetricFamily("jobsched_set_aside", "What Redis held that was no good, and was taken out of the"
                                       " way: forged or unreadable jobs, entries, keys.", labels=["what"])
-        for what, number in sorted(aside.counts(self._board.redis).items()):
+        for what, number in sorted(aside.counts(self._redis).items()):
             refused.add_metric([what], number)
         yield refused
 
     def _of_lanes(self) -> Iterable[Metric]:
-        demands = capacity.read(self._board, self._bands)
-        counts = {lane.band: lane for lane in self._board.lanes()}
+        found = self._board.view.lanes()
+        demands, counts = capacity.demands(found, self._bands), {lane.band: lane for lane in found}
         lanes = [(one, counts[one.band.name]) for one in demands if one.band.name in counts]
 
         def by_lane(name: str, what: str, value: Callable[..., float]) -> Metric:

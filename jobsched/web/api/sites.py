@@ -81,7 +81,7 @@ class Sites(Resource[SiteIn, SiteQuery]):
 def _tell(sites: Sequence[Site]) -> None:
     with if_redis_answers("tell the board of sites"):
         failpoint("web.sites_committed", effect="sql")
-        current.board().tell_sites(site.facts for site in sites)
+        current.board().update_sites(site.facts for site in sites)
         failpoint("web.sites_told")
 
 

@@ -91,7 +91,7 @@ class UserRecords(Resource[UserRecordIn, UserRecordQuery]):
 def _tell(users: Sequence[UserRecord]) -> None:
     with if_redis_answers("tell the board of users"):
         failpoint("web.users_committed", effect="sql")
-        current.board().tell_users((user.id, user.is_active) for user in users)
+        current.board().update_users((user.id, user.is_active) for user in users)
         failpoint("web.users_told")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
@@ -38,7 +39,7 @@ def why(id: int) -> Response:
 def explain(id_: int) -> WhyOut:
     """The answer as JSON. Raises NotFound."""
     with reading() as session:
-        facts = gather(session, id_, current.settings(), current.board())
+        facts = gather(session, id_, current.settings(), current.board(), current.redis())
     place = facts.place if isinstance(facts.place, Waiting) and facts.status is Status.PENDING else None
     found = reasons(facts)
     return {
@@ -69,11 +70,11 @@ class _Told:
     known: frozenset[str] | None = None
 
 
-def gather(session: Session, id_: int, settings: Settings, board: Board) -> Facts:
+def gather(session: Session, id_: int, settings: Settings, board: Board, redis: Redis) -> Facts:
     """All that is known of a job; without Redis what SQL knows. Raises NotFound."""
     job = lookup.find(session, Job, id_)
     site = session.get_one(Site, job.site_id)
-    told = _ask(board, job, settings) if job.status in (Status.PENDING, Status.SCHEDULED) else _Told()
+    told = _ask(board, redis, job, settings) if job.status in (Status.PENDING, Status.SCHEDULED) else _Told()
     return Facts(
         now=utcnow(), status=job.status, label=settings.bands.label(job.band), attempt=job.attempt,
         max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
@@ -84,20 +85,20 @@ def gather(session: Session, id_: int, settings: Settings, board: Board) -> Fact
     )
 
 
-def _ask(board: Board, job: Job, settings: Settings) -> _Told:
+def _ask(board: Board, redis: Redis, job: Job, settings: Settings) -> _Told:
     band = settings.bands.named(job.band)
     queue = band.queue if band else ""
     state = RedisState()
     try:
-        state = redis_state.read(board.redis)
+        state = redis_state.read(redis)
         if state.lack:
             return _Told(trouble="redis_refuses", said=state.lack)
         board.probe()
-        place, codes = board.why(job.id), board.codes().get(job.band, [])
+        place, codes = board.view.why(job.id), board.codes.by_band().get(job.band, [])
         return _Told(
-            place, workers=listening(board.redis, queue), dispatchers=len(board.alive("dispatcher")),
+            place, workers=listening(redis, queue), dispatchers=len(board.presence.alive("dispatcher")),
             suspended_s=state.suspended_s,
-            prospect=board.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
+            prospect=board.view.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
             known=frozenset(task for code in codes for task in code.tasks) if codes else None,
         )
     except BoardLost:

@@ -98,7 +98,8 @@ def _room_in_s(error: TooManyPending) -> int:
     if error.paused:
         return MOST_RETRY_AFTER_S
     try:
-        workers, work_s = len(current.board().alive("worker")), sum(current.board().backlog().values())
+        board = current.board()
+        workers, work_s = len(board.presence.alive("worker")), sum(lane.backlog_s for lane in board.view.lanes())
     except (RedisError, BoardLost):
         return RETRY_AFTER_S
     if not workers or not work_s:

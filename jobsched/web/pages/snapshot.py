@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from jobsched.base import aside, bugs, redis_errors
 from jobsched.base.redis_errors import Sort
-from jobsched.board import Board, LaneCount, Ranked
+from jobsched.board import Board, Ranked
+from jobsched.board import Lane as BoardLane
 from jobsched.config import Settings
 from jobsched.domain import Band, BoardBroken, BoardLost, Status
 from jobsched.intake import controls
@@ -125,8 +126,7 @@ class Pulse:
     """What Redis knows of the moment; ``note`` says what it does not, and why."""
 
     policy: str
-    lanes: Mapping[str, LaneCount] = field(default_factory=dict)
-    backlog: Mapping[str, float] = field(default_factory=dict)
+    lanes: Mapping[str, BoardLane] = field(default_factory=dict)
     queued: Mapping[str, int] = field(default_factory=dict)
     rankings: Mapping[str, Sequence[Ranked]] = field(default_factory=dict)
     workers: tuple[Worker, ...] | None = ()
@@ -169,16 +169,16 @@ def pulse(board: Board, redis: Redis, settings: Settings) -> Pulse:
               if not isinstance(length, ResponseError)}
     found: Any = {
         "queued": queued, "workers": tuple(crew(redis)), "set_aside": aside.counts(redis),
-        "others": {kind: sorted(board.alive(kind)) for kind in ("dispatcher", "scheduler")},
+        "others": {kind: sorted(board.presence.alive(kind)) for kind in ("dispatcher", "scheduler")},
     }
     try:
-        lanes = {lane.band: lane for lane in board.lanes()}
+        lanes = {lane.band: lane for lane in board.view.lanes()}
         if lanes.keys() != set(settings.bands.names):
             return Pulse(settings.policy, note=_BOARD_BROKEN, **found)
-        rankings = {name: board.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
-        policy = board.rules().policy
+        rankings = {name: board.view.ranking(name, SITES_A_LANE) for name, lane in lanes.items() if lane.sites}
+        policy = board.rules.read().policy
         known = policy if policy in POLICIES else settings.policy
-        return Pulse(known, lanes, board.backlog(), rankings=rankings, **found)
+        return Pulse(known, lanes, rankings=rankings, **found)
     except BoardBroken:
         return Pulse(settings.policy, note=_BOARD_BROKEN, **found)
     except BoardLost:
@@ -246,7 +246,7 @@ def _lanes(session: Session, beat: Pulse, bands: Sequence[Band], now: datetime) 
         lane = beat.lanes.get(band.name)
         lanes.append(Lane(
             band, running.get(band.name, 0), wait_s, lane.waiting if lane else None, beat.queued.get(band.name),
-            lane.sites if lane else None, beat.backlog.get(band.name), band.name in paused,
+            lane.sites if lane else None, lane.backlog_s if lane else None, band.name in paused,
         ))
     return tuple(lanes)
 

@@ -58,7 +58,7 @@ def test_a_worker_of_any_host_name_is_registered_once_and_found_by_its_name(
 
     names = {worker.name for worker in workers}
     assert len(names) == 2
-    assert {worker.name for worker in Worker.all(connection=redis)} == names == set(board.alive("worker"))
+    assert {worker.name for worker in Worker.all(connection=redis)} == names == set(board.presence.alive("worker"))
     assert {worker.ip_address for worker in workers} != {"unknown"}  # Redis took the name for the connection as well
 
 
@@ -94,7 +94,7 @@ def test_what_a_namesake_held_stays_its_own(
 
     end_leases(redis, [identity.process_name(pid=7)])
 
-    assert not board.expired(10)
+    assert not board.upkeep.expired(10)
 
 
 @only_sqlite
@@ -108,7 +108,7 @@ def test_dispatchers_of_one_host_name_and_one_id_are_two(
 
     first.rest()
 
-    assert board.alive("dispatcher") == [second.name]
+    assert board.presence.alive("dispatcher") == [second.name]
 
 
 # Machines
@@ -145,16 +145,17 @@ def test_a_worker_that_starts_takes_nothing_from_a_living_one_of_the_same_host_n
         (id_,) = post(settings, board, draft(
             "hold", execution_time=10.0, here=str(tmp_path / "held"), go=str(tmp_path / "go")))
         eventually((tmp_path / "held-1").exists, 40)
-        (slice_,) = board.flying()
+        (slice_,) = board.upkeep.flying()
 
         stack.enter_context(machine(settings, "worker", tmp_path / "second.log"))
 
-        eventually(lambda: len(board.alive("worker")) == 2, 40)
-        assert len({name.split("-")[1] for name in board.alive("worker")}) == 1, "the machines have other process ids"
+        eventually(lambda: len(board.presence.alive("worker")) == 2, 40)
+        process_ids = {name.split("-")[1] for name in board.presence.alive("worker")}
+        assert len(process_ids) == 1, "the machines have other process ids"
         others = [draft(execution_time=0.001) for _ in range(20)]
         post(settings, board, *others)
         eventually(lambda: {job(i).status for i in range(id_ + 1, id_ + 21)} == {"completed"}, 40)
-        assert list(board.flying()) == [slice_]
+        assert list(board.upkeep.flying()) == [slice_]
         (tmp_path / "go").touch()
         until_completed(21)
     assert job(id_).attempt == 1
@@ -171,5 +172,5 @@ def test_dispatchers_on_machines_of_one_name_are_both_seen(
         for name in ("first", "second"):
             stack.enter_context(machine(settings, "dispatcher", tmp_path / f"{name}.log"))
 
-        eventually(lambda: len(board.alive("dispatcher")) == 2, 40)
-        assert all(name.startswith("twin-1-") for name in board.alive("dispatcher"))
+        eventually(lambda: len(board.presence.alive("dispatcher")) == 2, 40)
+        assert all(name.startswith("twin-1-") for name in board.presence.alive("dispatcher"))

@@ -118,7 +118,7 @@ class Model:
         self.paused = set(bands)
         return changed
 
-    def go_by(self, policy: str) -> None:
+    def change_policy(self, policy: str) -> None:
         """Score all that waits anew, each job with the start tag that it has; nobody is behind the lanes' times."""
         self._weigh(policy)
         self.line_scores = {job.id: self._line_score(job) for job in self.waiting.values()}

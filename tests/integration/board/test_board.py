@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from redis import Redis
 
-from jobsched.board import BATCH, PREFIX, Board, LaneCount
+from jobsched.board import BATCH, PREFIX, Board
 from jobsched.domain import Fence, Slice
-from tests.support import ids, take, waiting_job
+from tests.support import counts, ids, take, waiting_job
 
 # place
 
@@ -16,13 +16,13 @@ def test_place_counts_the_jobs_that_were_not_there(board: Board) -> None:
     assert board.place(jobs[:1]) == 1
     assert board.place(jobs) == 1
     assert board.place(jobs) == 0
-    assert board.standing(1).pending == {"task_04": 2}
+    assert board.view.standing(1).pending == {"task_04": 2}
 
 
 def test_place_takes_a_job_once_that_is_named_twice(board: Board) -> None:
     job = waiting_job()
     assert board.place([job, job]) == 1
-    assert board.standing(1).pending == {"task_04": 1}
+    assert board.view.standing(1).pending == {"task_04": 1}
 
 
 def test_place_leaves_a_job_in_flight_where_it_is(board: Board) -> None:
@@ -35,22 +35,22 @@ def test_place_leaves_a_job_in_flight_where_it_is(board: Board) -> None:
 
 def test_place_takes_more_jobs_than_one_call_of_a_script(board: Board) -> None:
     assert board.place(waiting_job() for _ in range(BATCH + 1)) == BATCH + 1
-    assert board.lanes()[3] == LaneCount("task_04", sites=1, waiting=BATCH + 1, flying=0)
+    assert counts(board)["task_04"] == (1, BATCH + 1, 0)
 
 
-def test_place_puts_a_job_back_whose_line_was_lost(board: Board) -> None:
+def test_place_puts_a_job_back_whose_line_was_lost(board: Board, board_redis: Redis) -> None:
     job = waiting_job()
     board.place([job])
-    board.redis.delete(f"{PREFIX}line:1:task_04")
+    board_redis.delete(f"{PREFIX}line:1:task_04")
     assert board.place([job]) == 1
     assert ids(take(board)) == [[job.id]]
 
 
-def test_place_puts_a_job_back_whose_slice_was_lost(board: Board) -> None:
+def test_place_puts_a_job_back_whose_slice_was_lost(board: Board, board_redis: Redis) -> None:
     job = waiting_job()
     board.place([job])
     take(board)
-    board.redis.delete(f"{PREFIX}flight")
+    board_redis.delete(f"{PREFIX}flight")
     assert board.place([job]) == 1
     assert ids(take(board)) == [[job.id]]
 
@@ -71,11 +71,11 @@ def test_take_gives_each_slice_an_id_of_its_own(board: Board) -> None:
     assert len({slice_.id for slice_ in take(board, slices=3) + take(board, slices=2)}) == 5
 
 
-def test_take_gives_no_id_twice_when_redis_restarts_with_old_data(board: Board) -> None:
+def test_take_gives_no_id_twice_when_redis_restarts_with_old_data(board: Board, board_redis: Redis) -> None:
     board.now = 1_700_000_000.0
     board.place([waiting_job(), waiting_job()])
     [first] = take(board)
-    board.redis.delete(f"{PREFIX}slices")  # what Redis had saved was older than that
+    board_redis.delete(f"{PREFIX}slices")  # what Redis had saved was older than that
     board.now += 0.001
     [second] = take(board)
     assert second.id != first.id
@@ -132,19 +132,19 @@ def test_take_tells_the_points_before_each_slice_left(board: Board) -> None:
     assert [slice_.points for slice_ in take(board, slices=3)] == [8, 6, 4]
 
 
-def test_take_passes_over_entries_that_are_gone(board: Board) -> None:
+def test_take_passes_over_entries_that_are_gone(board: Board, board_redis: Redis) -> None:
     gone, there = waiting_job(), waiting_job()
     board.place([gone, there])
-    board.redis.hdel(f"{PREFIX}jobs", str(gone.id))
+    board_redis.hdel(f"{PREFIX}jobs", str(gone.id))
     assert ids(take(board)) == [[there.id]]
 
 
-def test_take_goes_on_after_a_line_with_nothing_but_entries_that_are_gone(board: Board) -> None:
+def test_take_goes_on_after_a_line_with_nothing_but_entries_that_are_gone(board: Board, board_redis: Redis) -> None:
     gone, there = waiting_job(site=9), waiting_job(site=1)
     board.place([gone, there])
-    board.redis.hdel(f"{PREFIX}jobs", str(gone.id))
+    board_redis.hdel(f"{PREFIX}jobs", str(gone.id))
     assert ids(take(board, slices=2)) == [[there.id]]
-    assert board.ranking("task_04", 10) == []
+    assert board.view.ranking("task_04", 10) == []
 
 
 def test_a_take_whose_reply_was_lost_strands_its_slice_until_the_lease_ends(board: Board) -> None:
@@ -154,9 +154,9 @@ def test_a_take_whose_reply_was_lost_strands_its_slice_until_the_lease_ends(boar
     take(board, lease_s=5)
     assert ids(take(board, lease_s=60)) == [[second.id]]
     board.now = 104.9
-    assert board.expired(10) == {}
+    assert board.upkeep.expired(10) == {}
     board.now = 105.0
-    [(stranded, carried)] = board.expired(10).items()
+    [(stranded, carried)] = board.upkeep.expired(10).items()
     assert carried == ("task_04", [first.id])
     assert board.settle(stranded, None)
     assert board.place([first]) == 1
@@ -168,6 +168,6 @@ def test_a_take_whose_reply_was_lost_strands_its_slice_until_the_lease_ends(boar
 
 def test_boards_with_different_prefixes_share_a_redis(board: Board, board_redis: Redis) -> None:
     other = Board(board_redis, prefix="other:")
-    other.redis.hset("other:rules", mapping=board_redis.hgetall(f"{PREFIX}rules"))
+    board_redis.hset("other:rules", mapping=board_redis.hgetall(f"{PREFIX}rules"))
     board.place([waiting_job()])
-    assert other.lanes()[3] == LaneCount("task_04", sites=0, waiting=0, flying=0)
+    assert counts(other)["task_04"] == (0, 0, 0)

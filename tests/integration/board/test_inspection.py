@@ -15,25 +15,25 @@ def board(redis: Redis) -> Board:
 
 
 @pytest.mark.parametrize("entry", ["garbage", "1 1 task_04 nan 0 1.7e9 - 0", "1 1 task_99 1.0 0 1.7e9 - 0"])
-def test_a_job_whose_entry_can_not_be_read_keeps_no_other_from_running(board: Board, entry: str) -> None:
+def test_a_job_whose_entry_can_not_be_read_keeps_no_other_from_running(board: Board, entry: str, redis: Redis) -> None:
     jobs = [waiting_job() for _ in range(3)]
     board.place(jobs)
-    board.redis.hset(f"{PREFIX}jobs", str(jobs[0].id), entry)
+    redis.hset(f"{PREFIX}jobs", str(jobs[0].id), entry)
 
     taken = [fence.job for slice_ in take(board, slices=3) for fence in slice_.jobs]
 
     assert taken == [job.id for job in jobs[1:]]
-    assert board.broken() is None
+    assert board.rules.broken() is None
 
 
-def test_a_lease_without_end_is_cut_to_the_longest_that_its_worker_needs(board: Board) -> None:
+def test_a_lease_without_end_is_cut_to_the_longest_that_its_worker_needs(board: Board, redis: Redis) -> None:
     board.place([waiting_job()])
     (slice_,) = take(board)
-    board.redis.zadd(f"{PREFIX}flight", {slice_.id: float("inf")})
+    redis.zadd(f"{PREFIX}flight", {slice_.id: float("inf")})
 
-    board.inspect(0, 1000, [band.name for band in BANDS], lease_s=10.0)
+    board.inspection.look(0, 1000, [band.name for band in BANDS], lease_s=10.0)
 
-    ends_at = board.redis.zscore(f"{PREFIX}flight", slice_.id)
+    ends_at = redis.zscore(f"{PREFIX}flight", slice_.id)
     assert ends_at is not None
-    assert 0 < ends_at - float(board.redis.time()[0]) < 12
-    assert board.values_aside() == 1
+    assert 0 < ends_at - float(redis.time()[0]) < 12
+    assert board.inspection.values_aside() == 1

@@ -38,13 +38,13 @@ def test_a_site_whose_limits_change_all_the_time_gets_no_more_than_its_share(
 ) -> None:
     board_redis.flushall()
     board = Board(board_redis, now=NOW)
-    board.install(POLICIES[policy], BANDS, TIERS)
+    board.rules.install(POLICIES[policy], BANDS, TIERS)
     ours = [waiting_job(n, site=1, user=1) for n in range(1, JOBS + 1)]
     board.place(ours)
     board.place(waiting_job(1000 + n, site=2, user=2) for n in range(2 * JOBS))
     turns, order, flying = [], [], []
     for given_limits, count, ends, to_and_fro in stretches:
-        board.tell_sites([SiteFacts(1, 1, **given_limits)])
+        board.update_sites([SiteFacts(1, 1, **given_limits)])
         for _ in range(count):
             board.now = (board.now or 0.0) + 1.0
             board.release()
@@ -56,8 +56,8 @@ def test_a_site_whose_limits_change_all_the_time_gets_no_more_than_its_share(
             board.settle(slice_id, 1.0)
         del flying[:ends]
         if to_and_fro:
-            board.go_by(POLICIES["fifo"], BANDS, TIERS)
-            board.go_by(POLICIES[policy], BANDS, TIERS)
+            board.rules.change_policy(POLICIES["fifo"], BANDS, TIERS)
+            board.rules.change_policy(POLICIES[policy], BANDS, TIERS)
 
     ahead = lowest = most = 0
     for site in turns:
@@ -66,5 +66,5 @@ def test_a_site_whose_limits_change_all_the_time_gets_no_more_than_its_share(
         most = max(most, ahead - lowest)
     assert most <= MOST_AHEAD[policy]
     assert order == [job.id for job in ours[: len(order)]], "its line is served in its order, and nothing of it is lost"
-    assert board.standing(1).pending == {"task_04": JOBS - len(order)}
-    assert [board.recount(1), board.recount(2), board.recount_lanes(9)] == [0, 0, 0]
+    assert board.view.standing(1).pending == {"task_04": JOBS - len(order)}
+    assert [board.upkeep.recount(1), board.upkeep.recount(2), board.upkeep.recount_lanes(9)] == [0, 0, 0]

@@ -55,7 +55,7 @@ def work(redis: Redis) -> None:
 
 
 def epoch(board: Board) -> str:
-    return board.rules().epoch
+    return board.rules.read().epoch
 
 
 def test_two_versions_beside_each_other_run_every_job_once_and_build_their_boards_once(
@@ -91,7 +91,7 @@ def test_what_waits_on_an_older_board_waits_on_ours(settings: Settings, redis: R
 
     Sweeper(settings, Board(redis), redis).sweep()
 
-    assert [board_.place for board_ in (Board(redis).why(id_) for id_ in ids)] == [1, 2, 3]  # type: ignore[union-attr]
+    assert [board_.place for board_ in (Board(redis).view.why(id_) for id_ in ids)] == [1, 2, 3]  # type: ignore[union-attr]
 
 
 def test_an_older_board_goes_once_none_of_its_processes_lives(settings: Settings, redis: Redis, older: Board) -> None:
@@ -100,17 +100,17 @@ def test_an_older_board_goes_once_none_of_its_processes_lives(settings: Settings
     for kind in ("dispatcher", "worker"):
         Sweeper(settings, older, redis).lost_board()
         post(settings, older, draft())
-        older.beat(kind, "an older one", 60.0)
+        older.presence.beat(kind, "an older one", 60.0)
         there = keys_of(redis, OLDER[0])
 
         assert sweeper.sweep(whole=True)["older_boards"] == 0
         assert set(there) <= set(keys_of(redis, OLDER[0]))
 
-        older.rest(kind, "an older one")
+        older.presence.leave(kind, "an older one")
         assert sweeper.sweep(whole=True)["older_boards"] > 0
         assert keys_of(redis, OLDER[0]) == []
-    assert Board(redis).rules().built
-    assert sum(lane.waiting for lane in Board(redis).lanes()) == 2
+    assert Board(redis).rules.read().built
+    assert sum(lane.waiting for lane in Board(redis).view.lanes()) == 2
 
 
 @pytest.mark.parametrize("kind", ["dispatcher", "worker"])
@@ -138,14 +138,14 @@ def test_a_job_that_runs_at_an_older_worker_is_left_to_it_while_it_lives(
     (slice_,) = cut(older, "task_05")
     with writing() as session:
         moves.start(session, slice_)
-    older.beat("worker", "an older one", 60.0)
+    older.presence.beat("worker", "an older one", 60.0)
     sweeper = Sweeper(settings, Board(redis), redis)
     sweeper.lost_board()
-    eventually(lambda: Board(redis).age_s() > 2 * settings.lease_s)
+    eventually(lambda: Board(redis).rules.age_s() > 2 * settings.lease_s)
 
     assert sweeper.orphaned_runs() == 0
     assert job(slice_.jobs[0].job).status == "running"
 
-    older.rest("worker", "an older one")
+    older.presence.leave("worker", "an older one")
     assert sweeper.orphaned_runs() == 1
     assert job(slice_.jobs[0].job).status == "pending"

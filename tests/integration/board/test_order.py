@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
 from jobsched.board import PREFIX, Board
 from jobsched.domain import SiteFacts, WaitingJob
 from jobsched.policy import POLICIES
-from tests.support import ids, install, take, waiting_job
+from tests.support import ids, install, lane_of, take, waiting_job
 
 
 def serve(board: Board, slices: int, used_s: float | None = None) -> list[int]:
@@ -34,9 +35,9 @@ def test_take_returns_the_sites_in_the_order_of_the_ranking(policy: str, board: 
         waiting_job(site=site, user=site % 4, execution_time=0.15 + site / 20, enqueued_at=1000.0 + (site * 7) % 5)
         for site in range(1, 13) for _ in range(1 + site % 2)
     )
-    while ranking := board.ranking("task_04", 100):
+    while ranking := board.view.ranking("task_04", 100):
         assert [row.score for row in ranking] == sorted((row.score for row in ranking), reverse=True)
-        places = [board.standing(row.site).places["task_04"] for row in ranking]
+        places = [board.view.standing(row.site).places["task_04"] for row in ranking]
         assert places == list(range(1, len(ranking) + 1))
         assert take(board)[0].site == ranking[0].site
 
@@ -46,19 +47,19 @@ def test_the_parts_of_a_score_add_up_to_it(policy: str, board: Board) -> None:
     install(board, policy)
     board.place(waiting_job(site=site, execution_time=0.2, enqueued_at=1000.0 + site) for site in (1, 1, 2, 3, 3, 3))
     take(board)
-    for row in board.ranking("task_04", 10):
+    for row in board.view.ranking("task_04", 10):
         assert row.boost + row.share + row.age + row.size == pytest.approx(row.score, rel=1e-12)
 
 
 def test_the_ranking_names_no_more_sites_than_asked_for(board: Board) -> None:
     board.place(waiting_job(site=site) for site in range(1, 6))
-    assert len(board.ranking("task_04", 2)) == 2
-    assert board.ranking("task_05", 2) == []
+    assert len(board.view.ranking("task_04", 2)) == 2
+    assert board.view.ranking("task_05", 2) == []
 
 
 def test_priority_serves_the_site_with_the_most_points(board: Board) -> None:
     install(board, "priority")
-    board.tell_sites([SiteFacts(2, 3)])
+    board.update_sites([SiteFacts(2, 3)])
     # Site 1: an Active user 1 + a job of task_04 2 + capacity 1 = 4. Site 2: 1 + 2 + 3 = 6.
     board.place([waiting_job(site=1), waiting_job(site=2)])
     assert serve(board, 2) == [2, 1]
@@ -66,7 +67,7 @@ def test_priority_serves_the_site_with_the_most_points(board: Board) -> None:
 
 def test_priority_lets_a_second_of_waiting_outweigh_a_point(board: Board) -> None:
     install(board, "priority")
-    board.tell_sites([SiteFacts(2, 3)])
+    board.update_sites([SiteFacts(2, 3)])
     # 6 points and at 1002.5 against 4 points and at 1000: 6 - 1002.5 < 4 - 1000.
     board.place([waiting_job(site=2, enqueued_at=1002.5), waiting_job(site=1, enqueued_at=1000.0)])
     assert serve(board, 2) == [1, 2]
@@ -119,7 +120,7 @@ def test_sites_share_seconds_rather_than_jobs(board: Board) -> None:
 
 def test_a_site_of_twice_the_weight_gets_twice_the_service(board: Board) -> None:
     install(board, "fair")
-    board.tell_sites([SiteFacts(1, 1, weight=2.0), SiteFacts(2, 1, weight=1.0)])
+    board.update_sites([SiteFacts(1, 1, weight=2.0), SiteFacts(2, 1, weight=1.0)])
     board.place(jobs_of(1, 20) + jobs_of(2, 20))
     served = serve(board, 12)
     assert (served.count(1), served.count(2)) == (8, 4)
@@ -131,37 +132,36 @@ def test_an_idle_site_joins_at_the_virtual_time_of_the_lane(board: Board) -> Non
     assert serve(board, 5) == [1] * 5
     board.place(jobs_of(2, 20))
     # Site 1 was last served at tag 4, and stands at 5. Site 2 joins at 4: it is next, but does not catch up.
-    shares = {row.site: row.share for row in board.ranking("task_04", 2)}
+    shares = {row.site: row.share for row in board.view.ranking("task_04", 2)}
     assert shares == {1: -5.0, 2: -4.0}
     served = serve(board, 8)
     assert served[0] == 2
     assert served.count(1) in (3, 4)
 
 
-def test_the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind(board: Board) -> None:
+def test_the_virtual_time_does_not_go_back_when_a_site_is_served_that_is_behind(
+    board: Board, board_redis: Redis
+) -> None:
     install(board, "balanced")  # the 100 points of site 1 are a head start of 1 s
     board.place([*jobs_of(1, 60, execution_time=0.3), *jobs_of(2, 1, execution_time=0.3)])
     # Site 1 is served at tags 0 to 0.9, then site 2 at 0.
     assert serve(board, 5) == [1] * 4 + [2]
     board.place([waiting_job(site=3)])
-    assert board.redis.hget(f"{PREFIX}site:3", "tag:task_04") == b"0.89999999999999991"
+    assert board_redis.hget(f"{PREFIX}site:3", "tag:task_04") == b"0.89999999999999991"
 
 
 @pytest.mark.parametrize("policy", ["fifo", "priority", "shortest"])
 def test_where_nobody_goes_by_tags_a_lanes_time_is_what_each_of_its_sites_would_have_had(
-    policy: str, board: Board
+    policy: str, board: Board, board_redis: Redis
 ) -> None:
     install(board, policy)
     board.place([*jobs_of(1, 3), *jobs_of(2, 1), *jobs_of(3, 1), *jobs_of(4, 1)])
 
-    def lane_time() -> float:
-        return board.lane_times()[0]["task_04"]
-
     for _ in range(6):
-        before, sites = lane_time(), len(board.ranking("task_04", 10))
+        before, sites = lane_of(board).virtual_s, len(board.view.ranking("task_04", 10))
         [slice_] = take(board)
-        assert lane_time() == pytest.approx(before + 1 / sites)
-        assert board.redis.hget(f"{PREFIX}site:{slice_.site}", "tag:task_04") == board.redis.hget(
+        assert lane_of(board).virtual_s == pytest.approx(before + 1 / sites)
+        assert board_redis.hget(f"{PREFIX}site:{slice_.site}", "tag:task_04") == board_redis.hget(
             f"{PREFIX}lanes", "v:task_04")  # so nobody owes anything when the policy is changed
         board.settle(slice_.id, 1.0)
 
@@ -171,11 +171,11 @@ def test_a_slice_that_took_longer_than_it_said_moves_its_lanes_time_on(policy: s
     install(board, policy)
     board.place([*jobs_of(1, 2), *jobs_of(2, 1)])
     first, second = take(board, slices=2)
-    told = board.lane_times()[0]["task_04"]
+    told = lane_of(board).virtual_s
     board.settle(first.id, 0.1)
-    assert board.lane_times()[0]["task_04"] == told  # it does not go back
+    assert lane_of(board).virtual_s == told  # it does not go back
     board.settle(second.id, 5.0)
-    assert board.lane_times()[0]["task_04"] == pytest.approx(told + 4.0 / 2)
+    assert lane_of(board).virtual_s == pytest.approx(told + 4.0 / 2)
 
 
 def test_a_site_that_was_served_more_keeps_its_tag_over_an_idle_moment(board: Board) -> None:
@@ -184,14 +184,14 @@ def test_a_site_that_was_served_more_keeps_its_tag_over_an_idle_moment(board: Bo
     serve(board, 2)
     board.place([waiting_job(site=1), waiting_job(site=2)])
     # Both were served at 0, and stand at 1: what they used is not forgotten while the lane is empty.
-    assert {row.site: row.share for row in board.ranking("task_04", 2)} == {1: -1.0, 2: -1.0}
+    assert {row.site: row.share for row in board.view.ranking("task_04", 2)} == {1: -1.0, 2: -1.0}
 
 
 def test_lanes_keep_their_own_accounts(board: Board) -> None:
     install(board, "fair")
     board.place([*jobs_of(1, 5), *jobs_of(1, 1, execution_time=9.0), *jobs_of(2, 1, execution_time=9.0)])
     serve(board, 5)
-    assert [row.share for row in board.ranking("task_05", 2)] == [0.0, 0.0]
+    assert [row.share for row in board.view.ranking("task_05", 2)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("policy", "most_before"), [
@@ -217,7 +217,7 @@ def test_points_alone_let_a_flooding_site_delay_a_quiet_one(board: Board) -> Non
 def test_balanced_gives_a_flood_a_head_start_of_one_lane_bound_at_most(board: Board) -> None:
     board.place(jobs_of(1, 60))
     # 60 jobs of task_04 make 120 points and more, of which 100 count: the bound of the lane, 1 s.
-    [row] = board.ranking("task_04", 1)
+    [row] = board.view.ranking("task_04", 1)
     assert row.points > 100
     assert (row.boost, row.score) == (1.0, 1.0)
 
@@ -239,22 +239,22 @@ def test_settle_charges_what_was_used_in_place_of_the_estimate(board: Board) -> 
     board.settle(slice_.id, 4.0)
     # Estimated 1 s, used 4 s: the other site gets its 4 s first.
     assert serve(board, 4) == [second] * 4
-    assert {row.site: row.share for row in board.ranking("task_04", 2)} == {first: -4.0, second: -4.0}
+    assert {row.site: row.share for row in board.view.ranking("task_04", 2)} == {first: -4.0, second: -4.0}
 
 
 def test_settle_divides_what_was_used_by_the_weight(board: Board) -> None:
     install(board, "fair")
-    board.tell_sites([SiteFacts(1, 1, weight=2.0)])
+    board.update_sites([SiteFacts(1, 1, weight=2.0)])
     board.place(jobs_of(1, 2))
     board.settle(take(board)[0].id, 3.0)
-    assert board.ranking("task_04", 1)[0].share == -1.5
+    assert board.view.ranking("task_04", 1)[0].share == -1.5
 
 
 def test_settle_without_a_measure_leaves_the_estimate(board: Board) -> None:
     install(board, "fair")
     board.place(jobs_of(1, 2))
     board.settle(take(board)[0].id, None)
-    assert board.ranking("task_04", 1)[0].share == -1.0
+    assert board.view.ranking("task_04", 1)[0].share == -1.0
 
 
 def test_a_wrong_estimate_gains_nothing_after_an_idle_moment(board: Board) -> None:
@@ -266,7 +266,7 @@ def test_a_wrong_estimate_gains_nothing_after_an_idle_moment(board: Board) -> No
     board.place(jobs_of(1, 2))
     # Site 2 was served at 9 last, so site 1 joins there; that its one second was a hundredth is long forgotten.
     board.settle(late.id, 0.01)
-    assert {row.site: row.share for row in board.ranking("task_04", 2)} == {1: -9.0, 2: -10.0}
+    assert {row.site: row.share for row in board.view.ranking("task_04", 2)} == {1: -9.0, 2: -10.0}
 
 
 def test_an_overrun_is_charged_from_where_it_began(board: Board) -> None:
@@ -278,7 +278,7 @@ def test_an_overrun_is_charged_from_where_it_began(board: Board) -> None:
     board.place(jobs_of(1, 2))
     # It began at 0 and used 12 s, so it stands at 12, not at 9 + 11.
     board.settle(late.id, 12.0)
-    assert {row.site: row.share for row in board.ranking("task_04", 2)} == {1: -12.0, 2: -10.0}
+    assert {row.site: row.share for row in board.view.ranking("task_04", 2)} == {1: -12.0, 2: -10.0}
 
 
 # Users of one site
@@ -306,8 +306,8 @@ def test_a_user_who_took_his_jobs_back_starts_anew_with_the_line(board: Board) -
     assert ids(take(board, slices=2)) == [[again.id], [other.id]]
 
 
-def test_a_line_that_was_emptied_starts_anew(board: Board) -> None:
+def test_a_line_that_was_emptied_starts_anew(board: Board, board_redis: Redis) -> None:
     install(board, "fair")
     board.place(jobs_of(1, 5, user=1))
     take(board, slices=5)
-    assert not board.redis.exists(f"{PREFIX}tags:1:task_04")
+    assert not board_redis.exists(f"{PREFIX}tags:1:task_04")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobsched.board import Board, LaneCount
+from jobsched.board import Board, Lane
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
 from jobsched.policy import POLICIES
 from tests.integration.board.board_model import Model
@@ -42,7 +42,7 @@ user_told = st.tuples(st.just("tell_user"), USERS, st.booleans())
 time_passed = st.tuples(st.just("pass_time"), st.sampled_from([0.01, 0.1, 1 / 3, 1.0, 60.0, None]))
 released = st.just(("release",))
 lanes_paused = st.tuples(st.just("pause_lanes"), st.sets(LANES, max_size=2))
-policy_changed = st.tuples(st.just("go_by"), st.sampled_from(sorted(POLICIES)))
+policy_changed = st.tuples(st.just("change_policy"), st.sampled_from(sorted(POLICIES)))
 step = st.one_of(placed, placed, placed, taken, taken, taken, settled, settled, dropped, adopted, again, site_told,
                  site_told, site_forgotten, user_told, time_passed, released, lanes_paused, policy_changed)
 steps = st.lists(step, min_size=4, max_size=40)
@@ -97,7 +97,7 @@ class Twins:
         assert self.board.drop(ids) == self.model.drop(dict.fromkeys(ids))
 
     def tell_site(self, facts: SiteFacts) -> None:
-        assert self.board.tell_sites([facts]) == self.model.tell_site(facts)
+        assert self.board.update_sites([facts]) == self.model.tell_site(facts)
 
     def forget_site(self, site: int) -> None:
         if not self.model.pending(site) and not self.model.running(site):
@@ -112,22 +112,22 @@ class Twins:
             self.release()
 
     def release(self) -> None:
-        assert self.board.release() == self.model.release() == self.board.next_due_s()
+        assert self.board.release() == self.model.release() == self.board.view.next_due_s()
 
     def pause_lanes(self, bands: set[str]) -> None:
-        assert self.board.pause_lanes(bands) == self.model.pause_lanes(bands)
+        assert self.board.rules.pause_lanes(bands) == self.model.pause_lanes(bands)
 
-    def go_by(self, policy: str) -> None:
-        self.board.go_by(POLICIES[policy], BANDS, TIERS)
-        self.model.go_by(policy)
-        assert self.board.go_by(POLICIES[policy], BANDS, TIERS) == 0
+    def change_policy(self, policy: str) -> None:
+        self.board.rules.change_policy(POLICIES[policy], BANDS, TIERS)
+        self.model.change_policy(policy)
+        assert self.board.rules.change_policy(POLICIES[policy], BANDS, TIERS) == 0
 
     def tell_user(self, user: int, active: bool) -> None:
-        assert self.board.tell_users([(user, active)]) == self.model.tell_user(user, active)
+        assert self.board.update_users([(user, active)]) == self.model.tell_user(user, active)
 
     def compare(self) -> None:
         for band in BANDS:
-            ranking = self.board.ranking(band.name, 10)
+            ranking = self.board.view.ranking(band.name, 10)
             assert {row.site: row.score for row in ranking} == pytest.approx(self.model.scores(band.name), rel=1e-9)
             assert [row.site for row in ranking] == self.model.order(band.name)
             for row in ranking:
@@ -138,15 +138,13 @@ class Twins:
 
     def compare_counts(self) -> None:
         waiting = [job.band for job in self.model.waiting.values()]
-        assert self.board.lanes() == [
-            LaneCount(band.name, len(self.model.scores(band.name)), waiting.count(band.name),
-                      self.model.flying(band.name), band.name in self.model.paused)
-            for band in BANDS
-        ]
-        assert self.board.backlog() == {band.name: self.model.backlog(band.name) for band in BANDS}
-        assert self.board.backlog(held=True) == {band.name: self.model.held_backlog(band.name) for band in BANDS}
+        for band, lane in zip(BANDS, self.board.view.lanes(), strict=True):
+            assert lane == Lane(
+                band.name, len(self.model.scores(band.name)), waiting.count(band.name), self.model.flying(band.name),
+                band.name in self.model.paused, virtual_s=lane.virtual_s, backlog_s=self.model.backlog(band.name),
+                held_s=self.model.held_backlog(band.name), load=lane.load)
         for site in (1, 2, 3):
-            standing, pending = self.board.standing(site), self.model.pending(site)
+            standing, pending = self.board.view.standing(site), self.model.pending(site)
             assert standing.pending == pending
             assert standing.running == self.model.running(site)
             if pending:
@@ -154,12 +152,12 @@ class Twins:
             assert standing.hold == self.model.hold(site)
             assert standing.places == {
                 band: self.model.order(band).index(site) + 1 for band in pending if not standing.hold}
-        assert self.board.known([job.id for job in self.jobs]) == set(self.model.waiting).union(
+        assert self.board.upkeep.known([job.id for job in self.jobs]) == set(self.model.waiting).union(
             *(flight.jobs for flight in self.model.flights.values()))
 
     def recount_finds_nothing(self) -> None:
-        assert [self.board.recount(site) for site in (1, 2, 3)] == [0, 0, 0]
-        assert self.board.recount_lanes(most_sites=10) == 0
+        assert [self.board.upkeep.recount(site) for site in (1, 2, 3)] == [0, 0, 0]
+        assert self.board.upkeep.recount_lanes(most_sites=10) == 0
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
@@ -168,7 +166,7 @@ class Twins:
 def test_the_board_is_where_the_model_is_after_any_steps(policy: str, steps: list[Any], board_redis: Redis) -> None:
     board_redis.flushall()
     board = Board(board_redis, now=NOW)
-    twins = Twins(board, Model(policy, board.install(POLICIES[policy], BANDS, TIERS), NOW))
+    twins = Twins(board, Model(policy, board.rules.install(POLICIES[policy], BANDS, TIERS), NOW))
     for step in steps:
         twins.do(step)
     twins.compare()

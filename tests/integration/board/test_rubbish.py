@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from jobsched.board import PREFIX, Board, code_of
-from jobsched.board.scripts import text
+from jobsched.board.checked import text
 from jobsched.dispatch import repair
 from jobsched.dispatch.dispatcher import Dispatcher
 from jobsched.dispatch.repair import Sweeper
@@ -95,14 +95,14 @@ class System:
                 assert answer.status_code < 500 or path == "/readyz", f"{path}: {answer.text[:300]}"
                 assert not {"Infinity", "NaN"} & set(answer.text.split())
         self.worker.look()
-        self.board.beat("worker", self.worker.name, 15.0)
+        self.board.presence.beat("worker", self.worker.name, 15.0)
 
     def set_aside(self) -> None:
         """A worker that lacked their task has set jobs aside, and another one knows it by now."""
         (slice_,) = cut(self.board, "task_01", lease_s=self.stage.settings.lease_s, budget_s=0.002)
         assert self.board.set_aside(slice_.id, {fence.job: "noted" for fence in slice_.jobs})
         self.board.settle(slice_.id, 0.0)
-        self.board.tell_tasks("knows", [band.name for band in BANDS], ["noted"], 60.0)
+        self.board.codes.beat("knows", [band.name for band in BANDS], ["noted"], 60.0)
 
     def work(self) -> None:
         """Run what stands in the workers' queues."""
@@ -118,7 +118,7 @@ class System:
             rows = [Row(job.id, job.status, job.attempt, job.max_attempts, job.site_id, job.user_id, job.band,
                         job.execution_time, job.payload, job.error) for job in session.scalars(select(Job))]
             capacities = {site.id: site.record_capacity for site in session.scalars(select(Site))}
-        return board_faults(self.board, rows, capacities) + wrong_facts(self.board)
+        return board_faults(self.redis, rows, capacities) + wrong_facts(self.redis)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def system(sqlite_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Ite
         slot = plan.slots(1, home.bands)[0]
         yield System(sqlite_stage, redis, web.test_client(), board, Dispatcher(home, board, redis),
                      worker.LaneWorker(slot, connection=redis, name="looker"))
-    web.extensions["jobsched.board"].redis.close()
+    web.extensions["jobsched.redis"].close()
     with web.app_context():
         db.engine.dispose()
     patch.undo()
@@ -153,19 +153,19 @@ def heals(system: System, spoil: Callable[[Redis], object], told: str = "", *, a
 
     def is_mended() -> bool:
         system.sweeper.sweep()
-        return not system.board.flying() and not system.faults()
+        return not system.board.upkeep.flying() and not system.faults()
 
     try:
         if not aside:  # that is not recounted
             eventually(is_mended, DEADLINE_S)
     except AssertionError:
-        pytest.fail(f"{told}: {system.faults()}, in flight {system.board.flying()}")
+        pytest.fail(f"{told}: {system.faults()}, in flight {system.board.upkeep.flying()}")
     system.look(jobs[-1])
     repair.main(system.stage.settings)
 
     def is_done() -> bool:
         system.sweeper.sweep()
-        system.board.tell_tasks("knows", [band.name for band in BANDS], ["noted"], 60.0)  # as it does all the time
+        system.board.codes.beat("knows", [band.name for band in BANDS], ["noted"], 60.0)  # as it does all the time
         system.dispatcher.tick()
         system.work()
         return statuses() == {"completed": len(jobs)}
@@ -175,7 +175,7 @@ def heals(system: System, spoil: Callable[[Redis], object], told: str = "", *, a
     except AssertionError:
         pytest.fail(f"{told}: {statuses()}")
     eventually(lambda: system.sweeper.sweep() and not strays(system.redis), DEADLINE_S)
-    assert wrong_facts(system.board) == []
+    assert wrong_facts(system.redis) == []
     with db.engine.connect() as connection:
         assert audit.faults(audit.steps(connection)) == []
 

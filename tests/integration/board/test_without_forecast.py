@@ -26,7 +26,7 @@ def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_listeners_the_board_is_where_the_model_is(policy: str, steps: list[Any], redis: Redis) -> None:
     redis.flushall()
     board = Board(redis, now=NOW)
-    twins = Twins(board, Model(policy, board.install(POLICIES[policy], BANDS, TIERS), NOW))
+    twins = Twins(board, Model(policy, board.rules.install(POLICIES[policy], BANDS, TIERS), NOW))
     for step in steps:
         twins.do(step)
     twins.compare()

@@ -81,7 +81,7 @@ def test_a_tick_fills_every_window_and_goes_no_further(
     }
     assert [len(jobs_in(slice_)) for slice_ in queued(redis)["task_01"]] == [100, 100, 100]  # 100 * 1 ms = the budget
     assert len(jobs_in(queued(redis)["task_05"][0])) == 1
-    assert set(board.flying()) == {slice_.id for slices in queued(redis).values() for slice_ in slices}
+    assert set(board.upkeep.flying()) == {slice_.id for slices in queued(redis).values() for slice_ in slices}
 
 
 def test_what_a_worker_popped_is_replaced(
@@ -108,7 +108,7 @@ def test_a_slice_holds_jobs_of_one_site_and_the_best_site_goes_first(
     post(settings, board, draft(site=1, user=1))
     busy = post(settings, board, *(draft(site=2, user=2) for _ in range(4)))  # more points
     post(settings, board, draft(site=3, user=3))
-    best = [ranked.site for ranked in board.ranking("task_01", 3)]
+    best = [ranked.site for ranked in board.view.ranking("task_01", 3)]
 
     dispatcher.tick()
 
@@ -161,8 +161,8 @@ def test_the_first_tick_makes_the_board_and_places_what_waits(settings: Settings
 
     Dispatcher(settings, board, redis).tick()
 
-    assert board.rules().policy == "balanced"
-    assert board.known(ids) == set(ids)
+    assert board.rules.read().policy == "balanced"
+    assert board.upkeep.known(ids) == set(ids)
     assert [jobs_in(slice_) for slices in queued(redis).values() for slice_ in slices] == [[ids[0]], [ids[1]]]
 
 
@@ -175,7 +175,7 @@ def test_it_survives_the_loss_of_the_board(
     dispatcher.tick()
     dispatcher.tick()
 
-    assert board.known(ids) == set(ids)
+    assert board.upkeep.known(ids) == set(ids)
     assert len(queued(redis)["task_04"]) == 1
 
 
@@ -183,15 +183,15 @@ def test_other_bands_in_the_settings_move_jobs_and_build_the_board_again(
     dispatcher: Dispatcher, settings: Settings, board: Board, redis: Redis
 ) -> None:
     short, long = post(settings, board, draft(execution_time=0.05), draft(execution_time=5.0))
-    epoch = board.rules().epoch
+    epoch = board.rules.read().epoch
     bands = Bands.of([0.05, 10.0])
 
     Dispatcher(dataclasses.replace(settings, bands=bands), board, redis).tick()
 
     assert (job(short).band, job(long).band) == ("task_01", "task_02")
-    assert board.rules().bands == ("task_01", "task_02")
-    assert board.rules().epoch != epoch
-    assert board.known([short, long]) == {short, long}
+    assert board.rules.read().bands == ("task_01", "task_02")
+    assert board.rules.read().epoch != epoch
+    assert board.upkeep.known([short, long]) == {short, long}
     assert redis.lrange("rq:queue:band-50ms", 0, -1) != []
 
 
@@ -205,14 +205,14 @@ def test_other_rules_in_the_settings_score_what_waits_anew(
     dispatcher: Dispatcher, settings: Settings, board: Board, redis: Redis, change: Callable[[Settings], Settings]
 ) -> None:
     ids = post(settings, board, *(draft(execution_time=5.0) for _ in range(4)))
-    print_ = board.rules().fingerprint
+    print_ = board.rules.read().fingerprint
 
     Dispatcher(change(settings), board, redis).tick()
     Dispatcher(change(settings), board, redis).tick()
 
-    assert board.rules().fingerprint != print_
-    assert board.known(ids) == set(ids)
-    assert board.recount(1) + board.recount_lanes(100) == 0
+    assert board.rules.read().fingerprint != print_
+    assert board.upkeep.known(ids) == set(ids)
+    assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -221,11 +221,11 @@ def test_the_same_rules_keep_the_board_as_it_is(
 ) -> None:
     (id_,) = post(settings, board, draft(execution_time=5.0))
     dispatcher.tick()
-    epoch, flying = board.rules().epoch, board.flying()
+    epoch, flying = board.rules.read().epoch, board.upkeep.flying()
 
     Dispatcher(settings, board, redis).tick()
 
-    assert (board.rules().epoch, board.flying()) == (epoch, flying)
+    assert (board.rules.read().epoch, board.upkeep.flying()) == (epoch, flying)
     assert [job for _, jobs in flying.values() for job in jobs] == [id_]
 
 
@@ -234,19 +234,19 @@ def test_the_same_rules_keep_the_board_as_it_is(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_dispatcher_is_alive_from_tick_to_rest(dispatcher: Dispatcher, board: Board) -> None:
-    assert board.alive("dispatcher") == [dispatcher.name]
+    assert board.presence.alive("dispatcher") == [dispatcher.name]
 
     dispatcher.rest()
 
-    assert board.alive("dispatcher") == []
+    assert board.presence.alive("dispatcher") == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_who_does_not_show_itself_is_not_alive_any_more(dispatcher: Dispatcher, board: Board) -> None:
     assert ALIVE_S > 2
-    board.beat("dispatcher", "gone", 0.01)
+    board.presence.beat("dispatcher", "gone", 0.01)
 
-    eventually(lambda: board.alive("dispatcher") == [dispatcher.name])
+    eventually(lambda: board.presence.alive("dispatcher") == [dispatcher.name])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -256,8 +256,8 @@ def test_it_sweeps_no_more_often_than_it_should(settings: Settings, board: Board
     (id_,) = insert(settings, draft())
 
     dispatcher.tick()
-    assert board.known([id_]) == set()
+    assert board.upkeep.known([id_]) == set()
 
     again = Dispatcher(dataclasses.replace(settings, repair_every_s=0.001), board, redis)
     again.tick()
-    assert board.known([id_]) == {id_}
+    assert board.upkeep.known([id_]) == {id_}

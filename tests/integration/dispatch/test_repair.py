@@ -29,7 +29,7 @@ from jobsched.ledger.models import Job, Site, UserRecord, utcnow
 from jobsched.ledger.moves import StartedJob
 from jobsched.queues import lanes
 from tests.engine import cut, draft, environment, insert, job, people, post, slice_of, statuses
-from tests.support import BANDS, eventually, install
+from tests.support import BANDS, counts, eventually, install
 
 pytestmark = pytest.mark.usefixtures("ledger", "task_names")
 
@@ -85,7 +85,7 @@ def start(slice_: Slice) -> list[StartedJob]:
 def take_expired(board: Board, band: str = "task_01") -> Slice:
     """A slice whose lease has run out."""
     (slice_,) = cut(board, band, lease_s=0.01)
-    eventually(lambda: slice_.id in board.expired(10))
+    eventually(lambda: slice_.id in board.upkeep.expired(10))
     return slice_
 
 
@@ -103,8 +103,8 @@ def test_a_pending_job_that_the_board_does_not_know_is_placed(
 
     assert sweeper.not_on_the_board() == 2
 
-    assert board.known(ids) == set(ids)
-    assert board.standing(2).pending == {"task_05": 1}
+    assert board.upkeep.known(ids) == set(ids)
+    assert board.view.standing(2).pending == {"task_05": 1}
     assert at_rest(sweeper)
 
 
@@ -132,7 +132,7 @@ def test_a_job_of_a_silent_worker_is_given_back_and_runs_again(
     assert sweeper.expired_leases() == 1
 
     assert (job(id_).status, job(id_).attempt) == ("pending", 1)
-    assert board.flying() == {}
+    assert board.upkeep.flying() == {}
     assert at_rest(sweeper)
     (again,) = cut(board, "task_01")
     assert pairs(again) == [(id_, 1)]
@@ -148,7 +148,7 @@ def test_a_job_that_was_lost_on_the_way_to_a_worker_is_placed_again(
     assert sweeper.expired_leases() == 1
 
     assert (job(id_).status, job(id_).attempt) == ("pending", 0)
-    assert board.standing(1).pending == {"task_01": 1}
+    assert board.view.standing(1).pending == {"task_01": 1}
     assert at_rest(sweeper)
 
 
@@ -173,7 +173,7 @@ def test_a_job_without_an_attempt_left_has_failed(sweeper: Sweeper, settings: Se
         assert sweeper.expired_leases() == 1
 
     assert (job(id_).status, job(id_).error) == ("failed", f"{repair.SILENT}, and no attempt is left")
-    assert board.known([id_]) == set()
+    assert board.upkeep.known([id_]) == set()
     assert at_rest(sweeper)
 
 
@@ -201,7 +201,7 @@ def test_what_a_silent_worker_has_recorded_stays(sweeper: Sweeper, settings: Set
     assert sweeper.expired_leases() == 1
 
     assert (job(done).status, job(running).status) == ("completed", "pending")
-    assert board.known([done, running]) == {running}
+    assert board.upkeep.known([done, running]) == {running}
     assert at_rest(sweeper)
 
 
@@ -215,15 +215,17 @@ def test_a_slice_that_still_stands_in_its_queue_is_kept(
 
     assert sweeper.expired_leases() == 0
 
-    assert board.flying() == {slice_.id: ("task_01", [id_])}
-    assert board.standing(1).pending == {}
+    assert board.upkeep.flying() == {slice_.id: ("task_01", [id_])}
+    assert board.view.standing(1).pending == {}
     redis.lpop("rq:queue:band-1ms")
-    eventually(lambda: slice_.id in board.expired(10))
+    eventually(lambda: slice_.id in board.upkeep.expired(10))
     assert sweeper.expired_leases() == 1
     assert at_rest(sweeper)
 
 
-def test_an_older_slice_takes_no_job_from_a_later_one(sweeper: Sweeper, settings: Settings, board: Board) -> None:
+def test_an_older_slice_takes_no_job_from_a_later_one(
+    sweeper: Sweeper, settings: Settings, board: Board, redis: Redis
+) -> None:
     """The job went from a slice that fell silent to the next; then the sweep meets the first one again."""
     (id_,) = post(settings, board, draft())
     old = take_expired(board)
@@ -232,19 +234,19 @@ def test_an_older_slice_takes_no_job_from_a_later_one(sweeper: Sweeper, settings
     (later,) = cut(board, "task_01")
     start(later)
     # As if the sweep had been killed after it gave the jobs back: the old slice is still in flight.
-    board.redis.hset(f"{PREFIX}slice:{old.id}", mapping={
+    redis.hset(f"{PREFIX}slice:{old.id}", mapping={
         "site": 1, "band": "task_01", "jobs": str(id_), "seconds": 0.001, "finish": 0.001})
-    board.redis.zadd(f"{PREFIX}flight", {old.id: 1.0})
+    redis.zadd(f"{PREFIX}flight", {old.id: 1.0})
 
     assert sweeper.expired_leases() == 1
 
     assert (job(id_).status, job(id_).attempt, job(id_).slice) == ("running", 2, later.id)
-    assert set(board.flying()) == {later.id}
-    assert board.known([id_]) == {id_}
+    assert set(board.upkeep.flying()) == {later.id}
+    assert board.upkeep.known([id_]) == {id_}
 
 
-def test_a_flight_without_its_slice_comes_up_once(sweeper: Sweeper, board: Board) -> None:
-    board.redis.zadd(f"{PREFIX}flight", {"nobody-1": 1.0})
+def test_a_flight_without_its_slice_comes_up_once(sweeper: Sweeper, board: Board, redis: Redis) -> None:
+    redis.zadd(f"{PREFIX}flight", {"nobody-1": 1.0})
 
     assert sweeper.expired_leases() == 1
     assert at_rest(sweeper)
@@ -258,7 +260,7 @@ def test_a_slice_of_a_band_that_is_no_more_is_taken_back(
     redis.hset(f"{PREFIX}slice:{slice_.id}", "band", "task_99")
 
     assert sweeper.expired_leases() == 1
-    assert board.known([id_]) == {id_}
+    assert board.upkeep.known([id_]) == {id_}
 
 
 # Running, and nobody carries it
@@ -274,7 +276,7 @@ def test_a_job_that_nobody_carries_is_given_back(sweeper: Sweeper, settings: Set
     assert sweeper.orphaned_runs() == 2
 
     assert [job(id_).status for id_ in (lost, spent, fresh)] == ["pending", "failed", "running"]
-    assert board.known([lost, spent, fresh]) == {lost}
+    assert board.upkeep.known([lost, spent, fresh]) == {lost}
     assert at_rest(sweeper)
 
 
@@ -317,7 +319,7 @@ def test_thousands_of_orphans_are_given_back_at_once(
         session.execute(sqlalchemy.update(Job).values(status="running", attempt=1, started_at=long_ago))
 
     assert sweeper.orphaned_runs() == 5000
-    assert len(board.known(ids)) == 5000
+    assert len(board.upkeep.known(ids)) == 5000
 
 
 # On the board, but not (so) in SQL
@@ -333,8 +335,8 @@ def test_a_job_that_is_not_pending_any_more_leaves_the_board(
 
     assert sweeper.not_pending() == 1
 
-    assert board.known([gone, waits]) == {waits}
-    assert board.standing(1).pending == {"task_01": 1}
+    assert board.upkeep.known([gone, waits]) == {waits}
+    assert board.view.standing(1).pending == {"task_01": 1}
     assert at_rest(sweeper)
 
 
@@ -344,7 +346,7 @@ def test_a_job_that_was_deleted_leaves_the_board(sweeper: Sweeper, settings: Set
         session.delete(session.get_one(Job, id_))
 
     assert sweeper.not_pending() == 1
-    assert board.known([id_]) == set()
+    assert board.upkeep.known([id_]) == set()
     assert at_rest(sweeper)
 
 
@@ -361,7 +363,7 @@ def test_a_job_that_was_changed_while_redis_was_away_is_placed_anew(
     assert sweeper.not_pending() == 1
 
     row = job(id_)
-    assert board.standing(row.site_id).pending == {row.band: 1}
+    assert board.view.standing(row.site_id).pending == {row.band: 1}
     (slice_,) = cut(board, row.band)
     assert (slice_.site, pairs(slice_)) == (row.site_id, [(id_, row.attempt)])
     board.settle(slice_.id, None)
@@ -381,7 +383,7 @@ def test_a_job_in_flight_stays_there(sweeper: Sweeper, settings: Settings, board
     start(slice_)
 
     assert sweeper.not_pending() == 0
-    assert board.flying() == {slice_.id: ("task_01", [id_])}
+    assert board.upkeep.flying() == {slice_.id: ("task_01", [id_])}
 
 
 def test_the_whole_board_is_looked_through_in_portions(
@@ -397,7 +399,7 @@ def test_the_whole_board_is_looked_through_in_portions(
         mended += sweeper.not_pending()
 
     assert mended == 500
-    assert board.known(ids) == set(ids[1::2])
+    assert board.upkeep.known(ids) == set(ids[1::2])
 
 
 # Counts, points, facts
@@ -423,12 +425,12 @@ def test_wrong_numbers_are_counted_again(
     sweeper: Sweeper, settings: Settings, board: Board, redis: Redis, break_: Callable[[Redis], object]
 ) -> None:
     post(settings, board, draft(), draft(), draft(site=2, user=2))
-    right = board.standing(1), board.standing(2), board.lanes(), board.ranking("task_01", 9)
+    right = board.view.standing(1), board.view.standing(2), counts(board), board.view.ranking("task_01", 9)
     break_(redis)
 
     assert sweeper.miscounted() > 0
 
-    assert (board.standing(1), board.standing(2), board.lanes(), board.ranking("task_01", 9)) == right
+    assert (board.view.standing(1), board.view.standing(2), counts(board), board.view.ranking("task_01", 9)) == right
     assert at_rest(sweeper)
 
 
@@ -448,20 +450,20 @@ def test_a_site_with_too_many_jobs_is_not_counted_again(settings: Settings, boar
     post(settings, board, *(draft() for _ in range(11)))
     redis.hincrby(f"{PREFIX}site:1", "running", 7)
 
-    assert board.recount(1, most_jobs=10) == 0
-    assert board.recount(1, most_jobs=11) == 1
+    assert board.upkeep.recount(1, most_jobs=10) == 0
+    assert board.upkeep.recount(1, most_jobs=11) == 1
 
 
 def test_facts_that_changed_while_redis_was_away_are_told(sweeper: Sweeper, settings: Settings, board: Board) -> None:
     post(settings, board, draft())
-    assert board.standing(1).points == 1 + 5 + 1  # tier Active, weight 5, capacity 1
+    assert board.view.standing(1).points == 1 + 5 + 1  # tier Active, weight 5, capacity 1
     with writing() as session:
         session.get_one(Site, 1).record_capacity = 3
         session.get_one(UserRecord, 1).is_active = False
 
     assert sweeper.facts() == 2
 
-    assert board.standing(1).points == 0 + 5 + 3
+    assert board.view.standing(1).points == 0 + 5 + 3
     assert at_rest(sweeper)
 
 
@@ -497,15 +499,15 @@ def test_a_lost_board_is_built_again_whole(
         session.get_one(Site, 2).record_capacity = 3
         session.get_one(UserRecord, 3).is_active = False
     sweeper.facts()
-    before = [board.standing(site) for site in (1, 2, 3)], board.lanes()
-    epoch = board.rules().epoch
+    before = [board.view.standing(site) for site in (1, 2, 3)], counts(board)
+    epoch = board.rules.read().epoch
     redis.flushall()
 
     assert sweeper.lost_board() == 700
 
-    assert board.rules().epoch != epoch
-    assert board.known(ids) == set(ids)
-    assert ([board.standing(site) for site in (1, 2, 3)], board.lanes()) == before
+    assert board.rules.read().epoch != epoch
+    assert board.upkeep.known(ids) == set(ids)
+    assert ([board.view.standing(site) for site in (1, 2, 3)], counts(board)) == before
     assert at_rest(sweeper)
 
 
@@ -518,7 +520,7 @@ def test_a_build_that_was_cut_short_is_completed_by_the_next_sweeps(
 
     sweeper.sweep()
 
-    assert board.known(ids) == set(ids)
+    assert board.upkeep.known(ids) == set(ids)
     assert at_rest(sweeper)
 
 
@@ -535,7 +537,7 @@ def test_a_job_that_runs_while_the_board_is_lost_is_neither_placed_nor_given_bac
     Sweeper(dataclasses.replace(settings, lease_s=60), board, redis).sweep()
 
     assert job(id_).status == "running"
-    assert board.known([id_]) == set()
+    assert board.upkeep.known([id_]) == set()
 
 
 def test_what_was_dispatched_before_the_loss_runs_once(
@@ -570,7 +572,7 @@ def test_one_sweep_mends_all_at_once(sweeper: Sweeper, settings: Settings, board
     assert {step: count for step, count in mended.items() if count} == {
         "scheduled_and_due": 1, "expired_leases": 1, "orphaned_runs": 1, "not_on_the_board": 1, "not_pending": 1,
     }
-    assert board.known([silent, stale, missing, orphan, due]) == {silent, missing, orphan, due}
+    assert board.upkeep.known([silent, stale, missing, orphan, due]) == {silent, missing, orphan, due}
     assert statuses() == {"pending": 4, "cancelled": 1}
     assert not any(sweeper.sweep().values())
     assert at_rest(sweeper)
@@ -612,7 +614,7 @@ def test_by_hand_it_waits_for_its_turn(
     settings: Settings, sweeper: Sweeper, board: Board, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     insert(settings, draft())
-    with board.sole("repair", 60.0):
+    with board.presence.sole("repair", 60.0):
         redis.pexpire(f"{PREFIX}lock:repair", 300)  # its holder was killed
 
         assert repair.main(settings)["not_on_the_board"] == 1
@@ -627,7 +629,7 @@ def test_by_hand_it_says_so_when_its_turn_does_not_come(
     monkeypatch.setattr("jobsched.cli.load", lambda: settings)
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     insert(settings, draft())
-    with board.sole("repair", 60.0):
+    with board.presence.sole("repair", 60.0):
         told = CliRunner().invoke(cli.main, ["repair"])
 
     assert told.exit_code == 1

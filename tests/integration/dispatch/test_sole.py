@@ -25,15 +25,15 @@ def expire(redis: Redis, lock: str) -> None:
 
 
 def test_a_second_one_is_kept_out_until_the_first_has_ended(redis: Redis) -> None:
-    with Board(redis).sole("sweep", 60.0) as first, Board(redis).sole("sweep", 60.0) as second:
+    with Board(redis).presence.sole("sweep", 60.0) as first, Board(redis).presence.sole("sweep", 60.0) as second:
         assert first is not None
         assert second is None
-    with Board(redis).sole("sweep", 60.0) as third:
+    with Board(redis).presence.sole("sweep", 60.0) as third:
         assert third is not None
 
 
 def test_the_time_begins_anew_when_the_holder_says_so(redis: Redis, lock: str) -> None:
-    with Board(redis).sole("sweep", 60.0) as stay:
+    with Board(redis).presence.sole("sweep", 60.0) as stay:
         assert stay is not None
         redis.pexpire(lock, 1_000)
         stay()
@@ -41,13 +41,13 @@ def test_the_time_begins_anew_when_the_holder_says_so(redis: Redis, lock: str) -
 
 
 def test_a_holder_whose_time_is_over_leaves_its_successor_alone(redis: Redis, lock: str) -> None:
-    with Board(redis).sole("sweep", 60.0) as slow:
+    with Board(redis).presence.sole("sweep", 60.0) as slow:
         assert slow is not None
         expire(redis, lock)
-        with Board(redis).sole("sweep", 60.0) as successor:
+        with Board(redis).presence.sole("sweep", 60.0) as successor:
             assert successor is not None
             slow()
-            with Board(redis).sole("sweep", 60.0) as third:
+            with Board(redis).presence.sole("sweep", 60.0) as third:
                 assert third is None
 
 

@@ -22,7 +22,7 @@ LANE = "task_04"
 
 def waiting(board: Board, job: int) -> Waiting:
     """What is told of a job that waits."""
-    told = board.why(job)
+    told = board.view.why(job)
     assert isinstance(told, Waiting)
     return told
 
@@ -49,7 +49,7 @@ def test_places_count_from_the_next(board: Board) -> None:
     board.place([waiting_job(1, site=1), waiting_job(2, site=1), waiting_job(3, site=2)])
     take(board)  # of one site: the other is next
 
-    first, second = sorted((waiting(board, job) for job in (1, 2, 3) if isinstance(board.why(job), Waiting)),
+    first, second = sorted((waiting(board, job) for job in (1, 2, 3) if isinstance(board.view.why(job), Waiting)),
                            key=lambda told: told.site_place or 0)
 
     assert (first.site_place, second.site_place) == (1, 2)
@@ -63,8 +63,9 @@ def test_the_parts_add_up_to_the_score_of_the_site(board_redis: Redis) -> None:
         board = install(Board(board_redis, now=NOW), policy)
         board.place(waiting_job(job, site=job % 3, enqueued_at=NOW - job) for job in range(1, 9))
         take(board)
-        [row, *_] = board.ranking(LANE, 1)
-        told = next(told for told in map(board.why, range(1, 9)) if isinstance(told, Waiting) and told.site == row.site)
+        [row, *_] = board.view.ranking(LANE, 1)
+        answers = map(board.view.why, range(1, 9))
+        told = next(told for told in answers if isinstance(told, Waiting) and told.site == row.site)
         assert told.boost + told.share + told.age + told.size == pytest.approx(row.score, rel=1e-12)
         assert told.policy == policy
         assert told.ages == -POLICIES[policy].age * NOW
@@ -74,9 +75,9 @@ def test_what_is_in_flight_is_told_with_its_slice(board: Board) -> None:
     board.place([waiting_job(1)])
     [slice_] = take(board)
 
-    queued = board.why(1)
+    queued = board.view.why(1)
     board.renew(slice_.id, 9.0)
-    started = board.why(1)
+    started = board.view.why(1)
     board.settle(slice_.id, 1.0)
 
     assert isinstance(queued, Flying)
@@ -85,14 +86,14 @@ def test_what_is_in_flight_is_told_with_its_slice(board: Board) -> None:
     assert queued.most_s is not None
     assert 0 < queued.half_s <= queued.most_s
     assert started == Flying(slice_.id, LANE, True, None, None)
-    assert board.why(1) is None
+    assert board.view.why(1) is None
 
 
 def test_a_job_behind_others_in_a_slice_starts_after_them(board: Board) -> None:
     board.place([waiting_job(1, execution_time=0.2), waiting_job(2, execution_time=0.2)])
     take(board, budget_s=1.0)
 
-    first, second = board.why(1), board.why(2)
+    first, second = board.view.why(1), board.view.why(2)
 
     assert first is not None
     assert second is not None
@@ -100,7 +101,7 @@ def test_a_job_behind_others_in_a_slice_starts_after_them(board: Board) -> None:
 
 
 def test_nobody_knows_a_job_that_was_never_placed(board: Board) -> None:
-    assert board.why(77) is None
+    assert board.view.why(77) is None
 
 
 # What holds it
@@ -115,10 +116,10 @@ def test_nobody_knows_a_job_that_was_never_placed(board: Board) -> None:
 def test_each_limit_of_the_site_is_told(board: Board, facts: dict[str, Any], told: dict[str, Any]) -> None:
     board.now = NOW
     site = SiteFacts(1, 1, **facts)
-    board.tell_sites([replace(site, paused=False)])
+    board.update_sites([replace(site, paused=False)])
     board.place([waiting_job(1), waiting_job(2)])
     take(board)
-    board.tell_sites([site])
+    board.update_sites([site])
 
     found = waiting(board, 2)
 
@@ -128,20 +129,20 @@ def test_each_limit_of_the_site_is_told(board: Board, facts: dict[str, Any], tol
 
 def test_a_paused_lane_is_told(board: Board) -> None:
     board.place([waiting_job(1)])
-    board.pause_lanes([LANE])
+    board.rules.pause_lanes([LANE])
     assert waiting(board, 1).lane_paused
 
 
 @pytest.mark.parametrize("stop", [
-    lambda board: board.pause_lanes([LANE]),
-    lambda board: board.tell_crew({LANE: 0}),
-    lambda board: board.tell_sites([SiteFacts(1, 1, paused=True)]),
+    lambda board: board.rules.pause_lanes([LANE]),
+    lambda board: board.rules.set_listeners({LANE: 0}),
+    lambda board: board.update_sites([SiteFacts(1, 1, paused=True)]),
 ])
 def test_nothing_is_expected_where_nothing_would_start_it(board: Board, stop: Any) -> None:
     board.place([waiting_job(1)])
     stop(board)
     assert (waiting(board, 1).half_s, waiting(board, 1).most_s) == (None, None)
-    assert board.prospect(1, LANE, 1.0) is None
+    assert board.view.prospect(1, LANE, 1.0) is None
 
 
 # When it starts
@@ -149,10 +150,10 @@ def test_nothing_is_expected_where_nothing_would_start_it(board: Board, stop: An
 
 def test_more_before_it_means_a_later_start_and_more_workers_a_sooner_one(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 1})
+    board.rules.set_listeners({LANE: 1})
     board.place(waiting_job(job) for job in range(1, 41))
     front, back = waiting(board, 5).half_s, waiting(board, 40).half_s
-    board.tell_crew({LANE: 8})
+    board.rules.set_listeners({LANE: 8})
     assert front is not None
     assert back is not None
     assert back > 4 * front
@@ -161,9 +162,9 @@ def test_more_before_it_means_a_later_start_and_more_workers_a_sooner_one(board:
 
 def test_a_prospect_is_what_a_job_at_the_end_of_the_line_is_told(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 2})
+    board.rules.set_listeners({LANE: 2})
     board.place(waiting_job(job) for job in range(1, 10))
-    before = board.prospect(1, LANE, 1.0)
+    before = board.view.prospect(1, LANE, 1.0)
     board.place([waiting_job(10)])
     told = waiting(board, 10)
     assert before == pytest.approx((told.half_s, told.most_s))
@@ -171,8 +172,8 @@ def test_a_prospect_is_what_a_job_at_the_end_of_the_line_is_told(board: Board) -
 
 def test_the_limits_of_the_site_put_the_start_off(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 8})
-    board.tell_sites([SiteFacts(1, 1, rate_per_s=0.1)])
+    board.rules.set_listeners({LANE: 8})
+    board.update_sites([SiteFacts(1, 1, rate_per_s=0.1)])
     board.place(waiting_job(job) for job in range(1, 12))
     take(board)
     told = waiting(board, 11)
@@ -182,7 +183,7 @@ def test_the_limits_of_the_site_put_the_start_off(board: Board) -> None:
 
 def test_half_the_pace_is_learnt_from_ends(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 1})
+    board.rules.set_listeners({LANE: 1})
     board.place(waiting_job(job) for job in range(1, 200))
     before = waiting(board, 199).half_s
     for _ in range(60):  # each takes twice as long as it says
@@ -212,7 +213,7 @@ def serve_all(board: Board, slices: Sequence[Slice]) -> None:
 
 def test_that_idle_workers_start_at_once_is_not_taken_for_their_pace(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 4})
+    board.rules.set_listeners({LANE: 4})
     board.place(waiting_job(job) for job in range(1, 41))
     crowd(board, 4)
     # 36 s of work for four workers, who are busy for another second: job 40 starts after 9 or 10.
@@ -221,8 +222,8 @@ def test_that_idle_workers_start_at_once_is_not_taken_for_their_pace(board: Boar
 
 def test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 4})
-    board.tell_sites([SiteFacts(9, 1, paused=True)])
+    board.rules.set_listeners({LANE: 4})
+    board.update_sites([SiteFacts(9, 1, paused=True)])
     board.place([waiting_job(900, site=9), *(waiting_job(job) for job in range(1, 9))])
     serve_all(board, crowd(board, 4))
     serve_all(board, crowd(board, 4))
@@ -236,7 +237,7 @@ def test_what_a_held_site_has_waiting_is_not_left_undone_by_the_workers(board: B
 
 def test_what_was_told_wrong_lately_is_told_longer(board: Board) -> None:
     board.now = NOW
-    board.tell_crew({LANE: 1})
+    board.rules.set_listeners({LANE: 1})
 
     def told_and_served(wait_s: float) -> float:
         assert board.now is not None
@@ -258,33 +259,33 @@ def test_what_was_told_wrong_lately_is_told_longer(board: Board) -> None:
 # What is kept of it
 
 
-def test_nothing_of_those_asked_is_left_when_nothing_waits(board: Board) -> None:
+def test_nothing_of_those_asked_is_left_when_nothing_waits(board: Board, board_redis: Redis) -> None:
     board.now = NOW
     jobs = [waiting_job() for _ in range(12)]
     for job in jobs:  # each a while after the other: so many may be asked
         board.place([job])
         board.now += 0.1
-    assert board.redis.hlen(f"{PREFIX}asked") == 12
+    assert board_redis.hlen(f"{PREFIX}asked") == 12
     board.drop(job.id for job in jobs[:4])
     for slice_ in take(board, slices=4):
         serve(board, slice_, 1.0)
     for slice_ in take(board, slices=4):
         board.settle(slice_.id, None)  # its worker never started it
-    assert board.lanes()[3].waiting == 0
-    assert [key for key in board.redis.scan_iter() if b"asked" in key] == []
+    assert board.view.lanes()[3].waiting == 0
+    assert [key for key in board_redis.scan_iter() if b"asked" in key] == []
 
 
-def test_however_much_comes_few_are_asked(board: Board) -> None:
+def test_however_much_comes_few_are_asked(board: Board, board_redis: Redis) -> None:
     board.now = NOW
     board.place(waiting_job() for _ in range(600))
     for _ in range(20):
         board.place([waiting_job()])
-    assert board.redis.hlen(f"{PREFIX}asked") == 1
+    assert board_redis.hlen(f"{PREFIX}asked") == 1
 
 
-def test_a_rebuilt_board_asks_nobody(board: Board) -> None:
+def test_a_rebuilt_board_asks_nobody(board: Board, board_redis: Redis) -> None:
     board.place([waiting_job()], arriving=False)
-    assert not board.redis.exists(f"{PREFIX}asked")
+    assert not board_redis.exists(f"{PREFIX}asked")
 
 
 placed = st.tuples(st.just("place"), st.integers(1, 4), st.sampled_from([0.0005, 0.05, 0.3, 1.0, 2.7, 10.0]),
@@ -326,16 +327,16 @@ class Anything:
         self.board.settle(self.slices[index % len(self.slices)], used_s)
 
     def tell(self, site: int, most: int | None, rate: float | None, held: bool) -> None:
-        self.board.tell_sites([SiteFacts(site, 1, max_running=most, rate_per_s=rate, paused=held)])
+        self.board.update_sites([SiteFacts(site, 1, max_running=most, rate_per_s=rate, paused=held)])
 
     def pause(self, bands: Sequence[str]) -> None:
-        self.board.pause_lanes(bands)
+        self.board.rules.pause_lanes(bands)
 
     def crew(self, workers: int) -> None:
-        self.board.tell_crew({band.name: workers for band in BANDS})
+        self.board.rules.set_listeners({band.name: workers for band in BANDS})
 
     def policy(self, name: str) -> None:
-        self.board.go_by(POLICIES[name], BANDS, TIERS)
+        self.board.rules.change_policy(POLICIES[name], BANDS, TIERS)
 
     def __getattr__(self, name: str) -> Any:
         assert name == "pass"  # a keyword
@@ -355,8 +356,8 @@ def test_whatever_happens_an_answer_can_be_had_and_changes_nothing(steps: list[A
     for step in steps:
         anything.do(step)
     before = state(board_redis)
-    answers = [board.why(job) for job in range(1, anything.jobs + 2)]
-    prospects = [board.prospect(site, band.name, band.bound_s) for site in (1, 9) for band in BANDS]
+    answers = [board.view.why(job) for job in range(1, anything.jobs + 2)]
+    prospects = [board.view.prospect(site, band.name, band.bound_s) for site in (1, 9) for band in BANDS]
     assert state(board_redis) == before
     for told in filter(None, answers):
         assert (told.half_s is None) == (told.most_s is None)

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from jobsched.board import Board
+from jobsched.board import Lane
+from jobsched.board.view import View
 from jobsched.domain import Status
 from jobsched.ledger.models import db
 from tests.integration.requests import (
@@ -98,7 +99,7 @@ def test_retrying_and_moving_to_the_site_need_room(client: FlaskClient, site: in
     assert client.patch(elsewhere["links"]["self"], json={"site": 1}).status_code == 200
     assert pointers(client.post(f"/jobs/{jobs[0]['id']}/retry"), 429) == [""]
     assert client.get(f"/jobs/{jobs[0]['id']}").json["status"] == "failed"
-    assert board_of(client).known([elsewhere["id"]]) == {elsewhere["id"]}, "still waits"
+    assert board_of(client).upkeep.known([elsewhere["id"]]) == {elsewhere["id"]}, "still waits"
 
 
 def test_a_waiting_job_may_be_changed_where_there_is_no_room(client: FlaskClient, site: int) -> None:
@@ -188,15 +189,15 @@ def test_when_to_come_back_follows_the_work_and_the_workers(
 ) -> None:
     created(client.post("/jobs", json=[JOB] * 3))
     for number in range(workers):
-        board_of(client).beat("worker", f"w-{number}", 60)
-    monkeypatch.setattr(Board, "backlog", lambda _: {"task_01": 0.0, "task_04": work_s})
+        board_of(client).presence.beat("worker", f"w-{number}", 60)
+    monkeypatch.setattr(View, "lanes", lambda _: [Lane("task_01"), Lane("task_04", backlog_s=work_s)])
     assert int(client.post("/jobs", json=JOB).headers["Retry-After"]) == after
 
 
 @ON_SQLITE
 def test_a_paused_site_is_to_be_tried_again_as_late_as_may_be_said(client: FlaskClient, site: int) -> None:
     created(client.post("/jobs", json=[JOB] * 3))
-    board_of(client).beat("worker", "w-1", 60)
+    board_of(client).presence.beat("worker", "w-1", 60)
     assert int(client.post("/jobs", json=JOB).headers["Retry-After"]) < 60
     client.patch(f"/sites/{site}", json={"paused": True})
     assert client.post("/jobs", json=[{**JOB, "site": 2}, JOB]).headers["Retry-After"] == "60"

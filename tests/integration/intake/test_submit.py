@@ -55,9 +55,9 @@ def test_a_job_is_a_row_and_a_place_on_the_board(settings: Settings, board: Boar
     assert (row.status, row.band, row.payload) == ("pending", "task_03", {"back": 1})
     assert (row.attempt, row.max_attempts) == (0, 3)
     assert row.enqueued_at == row.submitted_at
-    assert board.standing(1).pending == {"task_03": 1}
-    assert board.standing(2).pending == {"task_01": 1}
-    assert board.known([first, second]) == {first, second}
+    assert board.view.standing(1).pending == {"task_03": 1}
+    assert board.view.standing(2).pending == {"task_01": 1}
+    assert board.upkeep.known([first, second]) == {first, second}
 
 
 def test_rows_come_back_in_the_order_of_the_drafts(settings: Settings, board: Board) -> None:
@@ -117,7 +117,7 @@ def test_a_time_that_nobody_said_is_estimated_from_history(settings: Settings, b
     row = job(estimated)
     assert (row.execution_time, row.estimated, row.band) == (0.03, True, "task_03")
     assert (job(said).execution_time, job(said).estimated) == (0.5, False)
-    assert board.standing(1).pending == {"task_03": 1, "task_04": 1}
+    assert board.view.standing(1).pending == {"task_03": 1, "task_04": 1}
 
 
 def test_an_estimate_beyond_the_last_band_is_cut_to_its_bound(settings: Settings) -> None:
@@ -148,7 +148,7 @@ def test_a_changed_job_without_a_time_is_estimated_anew(settings: Settings, boar
         changed = submit.change(session, board, id_, unsaid(), settings)
 
     assert (changed.execution_time, changed.estimated, changed.band) == (0.02, True, "task_03")
-    assert board.standing(1).pending == {"task_03": 1}
+    assert board.view.standing(1).pending == {"task_03": 1}
 
 
 def test_a_changed_job_that_says_its_time_is_not_estimated_any_more(settings: Settings, board: Board) -> None:
@@ -175,7 +175,7 @@ def test_a_job_for_later_is_scheduled_with_a_wake_and_not_on_the_board(
 
     row = job(id_)
     assert (row.status, row.run_at, row.enqueued_at) == ("scheduled", later, later)
-    assert board.known([id_]) == set()
+    assert board.upkeep.known([id_]) == set()
     wakes = redis.zrange("rq:scheduler:scheduled_jobs", 0, -1, withscores=True)
     assert wakes == [(f"wake-{math.ceil(later.timestamp())}".encode(), float(math.ceil(later.timestamp())))]
 
@@ -217,8 +217,8 @@ def test_a_changed_execution_time_moves_a_job_to_its_new_lane(settings: Settings
 
     assert (changed.band, changed.site_id, changed.task) == ("task_05", 2, "sleep")
     assert (job(id_).band, job(id_).site_id, job(id_).max_attempts) == ("task_05", 2, 3)
-    assert board.standing(1).pending == {}
-    assert board.standing(2).pending == {"task_05": 1}
+    assert board.view.standing(1).pending == {}
+    assert board.view.standing(2).pending == {"task_05": 1}
 
 
 def test_a_change_may_schedule_a_job_and_call_it_back(settings: Settings, board: Board) -> None:
@@ -226,10 +226,10 @@ def test_a_change_may_schedule_a_job_and_call_it_back(settings: Settings, board:
     later = utcnow() + timedelta(hours=1)
 
     change(settings, board, id_, JobDraft(1, 1, 0.001, "echo", run_at=later))
-    assert (job(id_).status, job(id_).run_at, board.known([id_])) == ("scheduled", later, set())
+    assert (job(id_).status, job(id_).run_at, board.upkeep.known([id_])) == ("scheduled", later, set())
 
     change(settings, board, id_, draft())
-    assert (job(id_).status, job(id_).run_at, board.known([id_])) == ("pending", None, {id_})
+    assert (job(id_).status, job(id_).run_at, board.upkeep.known([id_])) == ("pending", None, {id_})
 
 
 def test_a_change_keeps_when_the_job_was_submitted(settings: Settings, board: Board) -> None:
@@ -274,8 +274,8 @@ def test_a_change_that_is_refused_leaves_the_job_where_it_waits(settings: Settin
     with pytest.raises(Invalid):
         change(settings, board, id_, draft(site=88))
 
-    assert (job(id_).site_id, board.known([id_])) == (1, {id_})
-    assert board.standing(1).pending == {"task_01": 1}
+    assert (job(id_).site_id, board.upkeep.known([id_])) == (1, {id_})
+    assert board.view.standing(1).pending == {"task_01": 1}
 
 
 def test_what_is_not_there_can_not_be_touched(settings: Settings, board: Board) -> None:
@@ -306,8 +306,8 @@ def test_a_removed_job_is_gone_from_both(settings: Settings, board: Board) -> No
 
     with reading() as session:
         assert session.get(Job, id_) is None
-    assert board.known([id_]) == set()
-    assert board.lanes()[0].waiting == 0
+    assert board.upkeep.known([id_]) == set()
+    assert board.view.lanes()[0].waiting == 0
 
 
 def test_a_cancelled_job_leaves_the_board_and_comes_back_when_it_is_retried(settings: Settings, board: Board) -> None:
@@ -315,11 +315,11 @@ def test_a_cancelled_job_leaves_the_board_and_comes_back_when_it_is_retried(sett
 
     with writing() as session:
         submit.cancel(session, board, id_)
-    assert (job(id_).status, board.known([id_])) == ("cancelled", set())
+    assert (job(id_).status, board.upkeep.known([id_])) == ("cancelled", set())
 
     with writing() as session:
         submit.retry(session, board, id_, settings)
-    assert (job(id_).status, board.known([id_])) == ("pending", {id_})
+    assert (job(id_).status, board.upkeep.known([id_])) == ("pending", {id_})
 
 
 def test_a_job_in_flight_can_be_cancelled_and_is_then_not_started(settings: Settings, board: Board) -> None:

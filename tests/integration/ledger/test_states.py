@@ -124,7 +124,7 @@ def test_a_standby_is_away_until_it_is_promoted(
 ) -> None:
     settings, standby = settings_of_standby
     client = make_client(settings)
-    board_of(client).install(POLICIES[settings.policy], settings.bands, settings.tiers)
+    board_of(client).rules.install(POLICIES[settings.policy], settings.bands, settings.tiers)
     assert client.get("/sites").json == []
     problem(client.post("/sites", json={"name": "a"}), 503)
     assert not ready(client)[0]

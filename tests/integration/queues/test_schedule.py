@@ -87,7 +87,7 @@ def test_due_jobs_are_woken_and_placed_in_portions(settings: Settings, ledger: o
     assert schedule.wake_due(board, NOON, limit=5) == 2
     assert schedule.wake_due(board, NOON, limit=5) == 0
 
-    assert board.known([*due, later]) == set(due)
+    assert board.upkeep.known([*due, later]) == set(due)
     assert {job(id_).status for id_ in due} == {"pending"}
     assert job(later).status == "scheduled"
 
@@ -113,7 +113,7 @@ def test_a_scheduled_job_is_woken_by_the_scheduler_alone(
     """The dispatcher's own sweep, which would wake it as well, is an hour away."""
     people()
     with engine(settings, tmp_path, JOBSCHED_REPAIR_EVERY="3600"):
-        eventually(lambda: board.alive("worker"), 60)
+        eventually(lambda: board.presence.alive("worker"), 60)
         run_at = utcnow() + timedelta(seconds=1.5)
         (id_,) = post(settings, board, JobDraft(1, 1, 0.001, "echo", {"back": 1}, run_at))
 

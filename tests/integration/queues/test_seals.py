@@ -206,7 +206,7 @@ def test_a_slice_of_a_paused_site_that_was_in_flight_before_is_not_run(
 ) -> None:
     """A copy of a slice that was given back: its seal and its fences are good."""
     board.settle(slice_.id, None)
-    board.tell_sites([SiteFacts(slice_.site, 1, 1.0, None, None, 1, paused=True)])
+    board.update_sites([SiteFacts(slice_.site, 1, 1.0, None, None, 1, paused=True)])
     popped = pop(redis)
     assert popped is not None
 
@@ -223,7 +223,7 @@ def test_a_slice_in_flight_is_run(redis: Redis, slice_: Slice) -> None:
     popped.perform()
 
     assert job(slice_.jobs[0].job).status == "completed"
-    assert runner.runtime().board.flying() == {}
+    assert runner.runtime().board.upkeep.flying() == {}
 
 
 # Keys
@@ -308,15 +308,15 @@ def test_a_host_whose_workers_have_another_key_says_so_until_it_is_mended(
 
 
 def test_keys_that_differ_are_told_of_once_and_no_more_when_they_agree(
-    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, board_redis: Redis
 ) -> None:
     monkeypatch.setattr(keys, "EVERY_S", 0.0)
     watch = keys.KeyWatch(board, "web-1-17")
     for prints, refused, said in (([], False, 0), (["another"], True, 1), (["another"], True, 1),
                                   (["only-for-tests"], False, 1), (["another"], True, 2)):
-        board.redis.delete(f"{PREFIX}alive:key")
+        board_redis.delete(f"{PREFIX}alive:key")
         for key in prints:
-            board.beat("key", Seal([key]).prints[0], 60)
+            board.presence.beat("key", Seal([key]).prints[0], 60)
         watch.look()
         assert bool(keys.warnings(board)) == refused
         assert caplog.text.count("set the same SECRET_KEY") == said
@@ -329,7 +329,7 @@ def test_forged_slices_in_every_queue_neither_run_nor_keep_ours_from_running(
     paused = post(settings, board, draft("tally", book=str(tmp_path / "paused")))
     with runner.runtime().app.app_context(), writing() as session:
         session.execute(update(Site).where(Site.id == 1).values(paused=True))
-    board.tell_sites([SiteFacts(1, 1, 1.0, None, None, 1, paused=True)])
+    board.update_sites([SiteFacts(1, 1, 1.0, None, None, 1, paused=True)])
     evil = dataclasses.replace(Slice("evil", 1, BAND.name, 3, 0.0, ()))
     for queue in [band.queue for band in BANDS]:
         for number in range(5):

@@ -124,10 +124,10 @@ def test_a_schedule_of_another_type_is_moved_away(redis: Redis, scheduler: WakeS
 
 def test_it_shows_itself_until_it_ends(redis: Redis, scheduler: WakeScheduler) -> None:
     scheduler.tick()
-    assert Board(redis).alive("scheduler") == [scheduler.name]
+    assert Board(redis).presence.alive("scheduler") == [scheduler.name]
 
     scheduler.rest()
-    assert Board(redis).alive("scheduler") == []
+    assert Board(redis).presence.alive("scheduler") == []
 
 
 @pytest.mark.slow
@@ -143,4 +143,4 @@ def test_the_process_goes_on_among_rubbish_and_after_a_wipe(
         eventually(lambda: sorted(waiting(redis)) == PERIODIC)
         assert programs["scheduler"].process.poll() is None
         assert programs["scheduler"].end() == 0
-    assert Board(redis).alive("scheduler") == []
+    assert Board(redis).presence.alive("scheduler") == []

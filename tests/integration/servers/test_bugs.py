@@ -10,10 +10,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobsched.base import bugs
 from jobsched.board import Board, absence
+from jobsched.board.view import View
 from jobsched.cli import main
 from jobsched.config import Settings
 from jobsched.intake import controls
-from jobsched.staffing import capacity
 from jobsched.staffing.replan import Planner
 from tests.engine import draft as a_draft
 from tests.engine import people, post
@@ -40,7 +40,7 @@ def tracebacks(caplog: pytest.LogCaptureFixture) -> int:
 def test_metrics_tell_it(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(board_of(client), "alive", wrong)
+    monkeypatch.setattr(board_of(client).presence, "alive", wrong)
     for _ in range(3):
         assert "jobsched_redis_up 0.0" in client.get("/metrics").text
     assert tracebacks(caplog) == 1
@@ -78,7 +78,7 @@ def test_the_policy_of_the_settings_holds_and_it_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     board = install(Board(redis), "fifo")
-    monkeypatch.setattr(board, "rules", wrong)
+    monkeypatch.setattr(board.rules, "read", wrong)
     assert controls.in_force(board, settings).policy.name == settings.policy
     assert tracebacks(caplog) == 1
 
@@ -86,7 +86,7 @@ def test_the_policy_of_the_settings_holds_and_it_is_told(
 def test_workers_keep_their_plan_and_it_is_told(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(capacity, "read", wrong)
+    monkeypatch.setattr(View, "lanes", wrong)
     for _ in range(3):
         assert len(Planner(settings).slots) == settings.workers
     assert tracebacks(caplog) == 1
@@ -95,7 +95,7 @@ def test_workers_keep_their_plan_and_it_is_told(
 def test_plan_does_not_say_that_redis_does_not_answer(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capacity, "read", wrong)
+    monkeypatch.setattr(View, "lanes", wrong)
     ran = CliRunner(env={"REDIS_URL": settings.redis_url, "JOBSCHED_HOME": str(settings.home)}).invoke(main, ["plan"])
     assert "does not answer" not in ran.output
     assert isinstance(ran.exception, RedisError)
@@ -105,7 +105,7 @@ def test_plan_says_why_redis_does_not_serve(settings: Settings, monkeypatch: pyt
     def full(*_: object) -> None:
         raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
 
-    monkeypatch.setattr(capacity, "read", full)
+    monkeypatch.setattr(View, "lanes", full)
     ran = CliRunner(env={"REDIS_URL": settings.redis_url, "JOBSCHED_HOME": str(settings.home)}).invoke(main, ["plan"])
     assert ran.exit_code == 1
     assert "jobsched: the load is not known: Redis refuses: it is full" in ran.output

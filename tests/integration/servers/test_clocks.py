@@ -20,7 +20,7 @@ from jobsched.ledger.models import Job
 from tests import clocks
 from tests.clocks import Clock, or_skip
 from tests.engine import cut, draft, engine, insert, job, people, post, starts, until_completed
-from tests.support import eventually, install, waiting_job
+from tests.support import eventually, install, lane_of, waiting_job
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 HOUR = 3600.0
@@ -64,15 +64,15 @@ def ahead(redis: Redis) -> float:
 def test_who_died_before_is_not_alive_for_an_hour(clock: Clock, redis: Redis, board: Board) -> None:
     clock.put(HOUR)
     assert ahead(redis) > HOUR - 60
-    board.beat("worker", "dead", 15.0)
-    board.tell_tasks("dead", ["task_01"], ["echo"], 15.0)
-    assert (board.alive("worker"), board.known_tasks()) == (["dead"], {"echo"})
+    board.presence.beat("worker", "dead", 15.0)
+    board.codes.beat("dead", ["task_01"], ["echo"], 15.0)
+    assert (board.presence.alive("worker"), board.codes.tasks()) == (["dead"], {"echo"})
 
     clock.put(0)
 
-    assert (board.alive("worker"), board.codes()) == ([], {})
-    board.beat("worker", "living", 15.0)
-    assert board.alive("worker") == ["living"]
+    assert (board.presence.alive("worker"), board.codes.by_band()) == ([], {})
+    board.presence.beat("worker", "living", 15.0)
+    assert board.presence.alive("worker") == ["living"]
 
 
 def test_a_lock_whose_holder_died_is_not_held_for_an_hour(clock: Clock, redis: Redis, board: Board) -> None:
@@ -81,7 +81,7 @@ def test_a_lock_whose_holder_died_is_not_held_for_an_hour(clock: Clock, redis: R
     clock.put(0)
 
     def sole() -> bool:
-        with board.sole("repair", 0.5) as stay:
+        with board.presence.sole("repair", 0.5) as stay:
             return stay is not None
 
     assert not sole()
@@ -89,36 +89,36 @@ def test_a_lock_whose_holder_died_is_not_held_for_an_hour(clock: Clock, redis: R
 
 
 def test_a_lock_that_is_held_rightly_stays(redis: Redis, board: Board) -> None:
-    with board.sole("repair", 3.0) as first:
+    with board.presence.sole("repair", 3.0) as first:
         assert first is not None
         for _ in range(3):
-            with board.sole("repair", 3.0) as second:
+            with board.presence.sole("repair", 3.0) as second:
                 assert second is None
 
 
 @only_sqlite
 def test_the_lease_of_a_dead_worker_ends(
-    clock: Clock, settings: Settings, ledger: object, board: Board
+    clock: Clock, settings: Settings, ledger: object, board: Board, redis: Redis
 ) -> None:
     clock.put(HOUR)
     board.place([waiting_job()])
     (slice_,) = cut(board, "task_04", lease_s=8.0)
     clock.put(0)
-    sweeper = Sweeper(dataclasses.replace(settings, lease_s=0.5), board, board.redis)
+    sweeper = Sweeper(dataclasses.replace(settings, lease_s=0.5), board, redis)
 
     sweeper.sweep()
 
-    eventually(lambda: list(board.expired(10)) == [slice_.id])
+    eventually(lambda: list(board.upkeep.expired(10)) == [slice_.id])
 
 
 @only_sqlite
-def test_a_lease_that_is_right_is_left_alone(settings: Settings, ledger: object, board: Board) -> None:
+def test_a_lease_that_is_right_is_left_alone(settings: Settings, ledger: object, board: Board, redis: Redis) -> None:
     board.place([waiting_job()])
     cut(board, "task_04", lease_s=8.0)
-    before = board.redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True)
+    before = redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True)
 
-    assert Sweeper(settings, board, board.redis).future() == 0
-    assert board.redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True) == before
+    assert Sweeper(settings, board, redis).future() == 0
+    assert redis.zrange(f"{PREFIX}flight", 0, -1, withscores=True) == before
 
 
 @only_sqlite
@@ -133,13 +133,13 @@ def test_a_board_that_was_made_in_the_future_comes_of_age(
 
     Sweeper(dataclasses.replace(settings, lease_s=0.2), board, redis).sweep()
 
-    eventually(lambda: board.age_s() > 0.2)
+    eventually(lambda: board.rules.age_s() > 0.2)
 
 
 @only_sqlite
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_an_orphan_is_found_whatever_its_workers_clock_said(
-    settings: Settings, ledger: object, board: Board, hours: int
+    settings: Settings, ledger: object, board: Board, hours: int, redis: Redis
 ) -> None:
     people()
     settings = dataclasses.replace(settings, lease_s=0.2)
@@ -148,37 +148,37 @@ def test_an_orphan_is_found_whatever_its_workers_clock_said(
         then = job(id_).submitted_at.timestamp() + hours * HOUR
         moment = job(id_).submitted_at.fromtimestamp(then, tz=job(id_).submitted_at.tzinfo)
         session.execute(update(Job).values(status="running", attempt=1, started_at=moment, slice="lost"))
-    eventually(lambda: board.age_s() > 0.3)
+    eventually(lambda: board.rules.age_s() > 0.3)
 
-    assert Sweeper(settings, board, board.redis).orphaned_runs() == 1
+    assert Sweeper(settings, board, redis).orphaned_runs() == 1
 
     assert job(id_).status == "pending"
 
 
 @only_sqlite
 def test_what_is_seen_of_the_load_fades_again(
-    clock: Clock, settings: Settings, ledger: object, board: Board
+    clock: Clock, settings: Settings, ledger: object, board: Board, redis: Redis
 ) -> None:
     clock.put(HOUR)
     board.place(waiting_job() for _ in range(50))
     clock.put(0)
-    Sweeper(settings, board, board.redis).sweep()
+    Sweeper(settings, board, redis).sweep()
 
-    now = float(board.redis.time()[0]) + 1
-    assert [float(at) <= now for at in board.redis.hmget(f"{PREFIX}load:task_04", "at", "since")] == [True, True]
+    now = float(redis.time()[0]) + 1
+    assert [float(at) <= now for at in redis.hmget(f"{PREFIX}load:task_04", "at", "since")] == [True, True]
     board.now = time.time() + 500  # five times the time in which it fades to a third
-    assert board.loads()["task_04"].arrivals_per_s < 0.01
+    assert lane_of(board).load.arrivals_per_s < 0.01
 
 
 def test_a_rate_lets_its_site_go_again(clock: Clock, board: Board) -> None:
     clock.put(HOUR)
-    board.tell_sites([SiteFacts(1, 1, rate_per_s=1.0, burst=1)])
+    board.update_sites([SiteFacts(1, 1, rate_per_s=1.0, burst=1)])
     board.place(waiting_job() for _ in range(3))
     assert len(cut(board, "task_04")) == 1
     clock.put(0)
     assert cut(board, "task_04") == []
 
-    board.recount(1)
+    board.upkeep.recount(1)
 
     assert len(cut(board, "task_04")) == 1
 
@@ -193,7 +193,7 @@ def test_work_goes_on_through_jumps_of_rediss_clock(
     people()
     book = tmp_path / "book"
     with engine(settings, tmp_path, **QUICK):
-        eventually(lambda: len(board.alive("worker")) == 2, 60)
+        eventually(lambda: len(board.presence.alive("worker")) == 2, 60)
         done = 0
         for jump in (HOUR, 0.0, -HOUR, 0.0):
             wish = draft("tally", execution_time=0.5, book=str(book), seconds=0.2)
@@ -202,6 +202,6 @@ def test_work_goes_on_through_jumps_of_rediss_clock(
             post(settings, board, *[wish] * 5)
             done += 10
             until_completed(done, 60.0)  # a minute after the jump, all is as ever
-        assert eventually(lambda: len(board.alive("worker")) == 2, 30)
+        assert eventually(lambda: len(board.presence.alive("worker")) == 2, 30)
     assert sum(job(id_).attempt > 3 for id_ in starts(book)) == 0
     assert len(starts(book)) == done

@@ -144,7 +144,7 @@ def test_hosts_whose_clocks_are_hours_apart_do_each_job_once(
             hosts.enter_context(engine(settings, directory, ("dispatcher", "worker"), **quick, **clock.environment))
         hosts.enter_context(running([sys.executable, "-c", WEB, str(port)],
                                     environment(settings, **clock.environment), tmp_path / "web.log"))
-        eventually(lambda: len(board.alive("worker")) == len(board.alive("dispatcher")) == 3, 60)
+        eventually(lambda: len(board.presence.alive("worker")) == len(board.presence.alive("dispatcher")) == 3, 60)
         eventually(lambda: answers(port), 60)
         work = {"task": "tally", "payload": {"book": str(book), "seconds": 0.1}}
         for _ in range(5):

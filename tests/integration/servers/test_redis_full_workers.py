@@ -37,7 +37,7 @@ def test_workers_sit_a_full_redis_out_and_every_job_runs_once(own: Settings, led
     with Redis.from_url(own.redis_url) as admin, connect(own.redis_url, patient=False) as redis:
         board = install(Board(redis), "balanced")
         with engine(own, tmp_path, ("dispatcher", "worker"), **quick) as running:
-            eventually(lambda: len(board.alive("worker")) == 2, 40)
+            eventually(lambda: len(board.presence.alive("worker")) == 2, 40)
             before = workers_of(running["worker"].pid)
             post(own, board, *[draft("tally", book=str(book), execution_time=0.3, seconds=0.2) for _ in range(10)])
             eventually(lambda: book.exists(), 40)

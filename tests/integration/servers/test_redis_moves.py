@@ -178,14 +178,14 @@ def test_the_web_and_the_dispatcher_move_and_no_job_is_left(
     with web.application.app_context(), connect(address.url) as redis:
         dispatcher = Dispatcher(moving, Board(redis), redis)
         controls.install(Board(redis), moving)
-        Board(redis).mark_built()
+        Board(redis).rules.mark_built()
         user = add_user(web)
         dispatcher.tick()
         address.fail_over()
         job = add_job(web, user=user)["id"]
         eventually(lambda: _ticks(dispatcher) and holds(address.new, "rq:queue:band-1s"))
         assert not holds(address.old, "rq:queue:band-1s")
-        assert board_of(web).known([job]) == {job}
+        assert board_of(web).upkeep.known([job]) == {job}
 
 
 def _ticks(dispatcher: Dispatcher) -> bool:

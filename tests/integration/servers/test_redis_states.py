@@ -45,9 +45,9 @@ def web(own: Settings, admin: Redis, make_client: MakeClient) -> FlaskClient:
     with client.application.app_context():
         create_tables()
     install(board_of(client), own.policy)
-    board_of(client).beat("dispatcher", "d-1", 60)
+    board_of(client).presence.beat("dispatcher", "d-1", 60)
     for kind in ("worker", "scheduler"):
-        board_of(client).beat(kind, "one", 60)
+        board_of(client).presence.beat(kind, "one", 60)
     admin.sadd("rq:workers:band-1s", "rq:worker:w-1")
     admin.hset("rq:worker:w-1", "birth", "now")
     add_user(client)
@@ -185,7 +185,7 @@ def test_what_does_not_last_costs_nothing(web: FlaskClient, admin: Redis) -> Non
             spoil()
         except Exception as error:  # DEBUG may be forbidden
             assert "DEBUG" in str(error)  # noqa: PT017
-        assert board_of(web).known([add_job(web)["id"]])
+        assert board_of(web).upkeep.known([add_job(web)["id"]])
         assert ready(web)["ready"]
 
 

@@ -27,14 +27,14 @@ def board(redis: Redis) -> Board:
 
 
 def test_a_worker_whose_rq_job_is_wiped_records_what_it_ran_and_says_so(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
     people()
     book = tmp_path / "book"
     with engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="1") as running:
         (id_,) = post(settings, board, draft("tally", book=str(book), execution_time=1.0, seconds=1.0))
         eventually(lambda: job(id_).status == "running" and book.exists(), 40)
-        board.redis.flushall()
+        redis.flushall()
         until_completed(1)
         eventually(lambda: "RQ's record of it is gone" in running["worker"].said(), 20)
         said = running["worker"].said()
@@ -43,13 +43,13 @@ def test_a_worker_whose_rq_job_is_wiped_records_what_it_ran_and_says_so(
 
 
 def test_jobs_that_are_due_on_a_lost_board_are_left_to_the_sweep_in_one_line(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
     people()
     with engine(settings, tmp_path, ("scheduler", "worker"), JOBSCHED_WORKERS="1") as running:
-        eventually(lambda: board.alive("worker"), 40)
+        eventually(lambda: board.presence.alive("worker"), 40)
         post(settings, board, replace(draft(), run_at=utcnow() + timedelta(seconds=3)))
-        board.redis.delete(*board.redis.keys("jobsched*rules"))
+        redis.delete(*redis.keys("jobsched*rules"))
         eventually(lambda: "was cut off" in running["worker"].said(), 60)
         said = running["worker"].said()
     assert "rebuild it from SQL" in said

@@ -53,7 +53,7 @@ def without_new_task() -> Iterator[None]:
 def say(board: Board, *versions: tuple[str, list[str]], bands: tuple[str, ...] = ("task_01", "task_04")) -> None:
     """Workers, by name, that know tasks."""
     for name, known in versions:
-        board.tell_tasks(name, bands, known, 30.0)
+        board.codes.beat(name, bands, known, 30.0)
 
 
 def run_here(settings: Settings, slice_: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,9 +66,9 @@ def run_here(settings: Settings, slice_: object, monkeypatch: pytest.MonkeyPatch
         runner.run_slice(*as_arguments(slice_))  # type: ignore[arg-type]
 
 
-def held_by(settings: Settings, board: Board, id_: int) -> list[Reason]:
+def held_by(settings: Settings, redis: Redis, id_: int) -> list[Reason]:
     with reading() as session:
-        return reasons(gather(session, id_, settings, board))
+        return reasons(gather(session, id_, settings, Board(redis), redis))
 
 
 # A worker that lacks the task
@@ -87,39 +87,39 @@ def test_a_worker_starts_what_it_knows_and_sets_the_rest_aside_unharmed(
 
     assert [(job(id_).status, job(id_).attempt, job(id_).error) for id_ in ids] == [
         ("completed", 1, None), ("pending", 0, None), ("completed", 1, None), ("pending", 0, None)]
-    assert {id_: board.why(id_) for id_ in ids if board.why(id_)} == {
+    assert {id_: board.view.why(id_) for id_ in ids if board.view.why(id_)} == {
         ids[1]: Aside(1, "task_01"), ids[3]: Aside(1, "task_01")}
     assert board.asides() == [("task_01", "new_task")]
-    standing = board.standing(1)
-    assert (standing.running, standing.pending, board.flying()) == (0, {}, {})
+    standing = board.view.standing(1)
+    assert (standing.running, standing.pending, board.upkeep.flying()) == (0, {}, {})
 
 
 def test_what_was_set_aside_is_neither_taken_nor_placed_again(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
-    Sweeper(settings, board, board.redis).facts()
+    Sweeper(settings, board, redis).facts()
     (id_,) = post(settings, board, draft("new_task"))
     run_here(settings, cut(board, "task_01")[0], monkeypatch)
     say(board, ("old", ["tally"]))
-    dispatcher = Dispatcher(settings, board, board.redis)
+    dispatcher = Dispatcher(settings, board, redis)
 
     handed = [dispatcher.dispatch() for _ in range(5)]
-    mended = [Sweeper(settings, board, board.redis).sweep() for _ in range(2)]
+    mended = [Sweeper(settings, board, redis).sweep() for _ in range(2)]
 
     assert handed == [0] * 5
     assert cut(board, "task_01") == []
     assert [{step: n for step, n in steps.items() if n} for steps in mended] == [{}, {}]
-    assert isinstance(board.why(id_), Aside)
+    assert isinstance(board.view.why(id_), Aside)
 
 
 def test_a_neighbour_of_another_task_goes_at_once(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people(2)
     post(settings, board, *(draft("new_task", execution_time=1.0) for _ in range(20)))
     (other,) = post(settings, board, draft("tally", execution_time=1.0, book=str(tmp_path / "book")))
-    tag = float(board.redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0)
+    tag = float(redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0)
     for _ in range(20):
         run_here(settings, cut(board, "task_04")[0], monkeypatch)
 
@@ -128,14 +128,14 @@ def test_a_neighbour_of_another_task_goes_at_once(
     assert job(other).status == "completed"
     # It has not paid for what nobody has done.
     used = job(other).run_time or 0.0
-    assert float(board.redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0) == pytest.approx(tag + used, abs=0.01)
+    assert float(redis.hget(f"{PREFIX}site:1", "tag:task_04") or 0) == pytest.approx(tag + used, abs=0.01)
 
 
 # Who knows it is handed it
 
 
 def test_it_is_handed_to_those_of_its_lane_that_know_it(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
     post(settings, board, draft("new_task"))
@@ -143,24 +143,24 @@ def test_it_is_handed_to_those_of_its_lane_that_know_it(
     say(board, ("old", ["tally"]), ("elsewhere", ["new_task"]), bands=("task_04",))
     say(board, ("old", ["tally"]), ("new", ["new_task", "tally"]), bands=("task_01",))
 
-    assert Dispatcher(settings, board, board.redis).dispatch() == 1
+    assert Dispatcher(settings, board, redis).dispatch() == 1
 
     side = f"band-1ms-{code_of(['new_task', 'tally'])}"
-    assert lanes.queue(board.redis, side).count == 1
-    assert lanes.queue(board.redis, "band-1ms").count == 0
+    assert lanes.queue(redis, side).count == 1
+    assert lanes.queue(redis, "band-1ms").count == 0
     assert board.asides() == []
-    assert len(board.flying()) == 1
+    assert len(board.upkeep.flying()) == 1
 
 
 def test_a_queue_of_those_who_know_is_kept_shallow(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
     post(settings, board, *(draft("new_task", execution_time=1.0) for _ in range(9)))
     for _ in range(9):
         run_here(settings, cut(board, "task_04")[0], monkeypatch)
     say(board, ("new", ["new_task"]))
-    dispatcher = Dispatcher(settings, board, board.redis)
+    dispatcher = Dispatcher(settings, board, redis)
 
     assert [dispatcher.dispatch() for _ in range(3)] == [1, 0, 0]
 
@@ -183,39 +183,39 @@ def test_a_paused_site_and_one_at_its_cap_are_handed_no_more(redis: Redis, board
     while found := cut(board, "task_04"):
         board.set_aside(found[0].id, {fence.job: "new_task" for fence in found[0].jobs})
         board.settle(found[0].id, 0.0)
-    board.tell_sites([SiteFacts(1, 1, paused=True), SiteFacts(2, 1, max_running=1), SiteFacts(3, 1)])
+    board.update_sites([SiteFacts(1, 1, paused=True), SiteFacts(2, 1, max_running=1), SiteFacts(3, 1)])
 
     handed = board.hand_on("task_04", "new_task", 9, budget_s=0.1, lease_s=60.0)
 
     assert Counter(slice_.site for slice_ in handed) == {2: 1, 3: 3}
-    board.pause_lanes(["task_04"])
+    board.rules.pause_lanes(["task_04"])
     assert board.hand_on("task_04", "new_task", 9, budget_s=0.1, lease_s=60.0) == []
 
 
 def test_a_slice_comes_back_when_all_who_knew_its_task_are_gone(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
     (id_,) = post(settings, board, draft("new_task"))
     run_here(settings, cut(board, "task_01")[0], monkeypatch)
     say(board, ("new", ["new_task"]))
-    Dispatcher(settings, board, board.redis).dispatch()
-    (slice_id,) = board.flying()
+    Dispatcher(settings, board, redis).dispatch()
+    (slice_id,) = board.upkeep.flying()
     board.renew(slice_id, 0.0, started=False)
-    sweeper = Sweeper(settings, board, board.redis)
+    sweeper = Sweeper(settings, board, redis)
     assert sweeper.expired_leases() == 0  # it waits in its queue, and somebody listens
 
-    board.rest_tasks("new", ["task_01", "task_04"], ["new_task"])
+    board.codes.leave("new", ["task_01", "task_04"], ["new_task"])
     board.renew(slice_id, 0.0, started=False)
     assert sweeper.expired_leases() == 1
 
-    assert isinstance(board.why(id_), Waiting)
-    assert not [key for key in board.redis.smembers("rq:queues") if b"-1ms-" in key]
+    assert isinstance(board.view.why(id_), Waiting)
+    assert not [key for key in redis.smembers("rq:queues") if b"-1ms-" in key]
 
 
 @pytest.mark.parametrize("what", ["cancel", "delete", "change"])
 def test_what_was_set_aside_can_be_changed_as_what_waits(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, what: str
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, what: str, redis: Redis
 ) -> None:
     people()
     (id_,) = post(settings, board, draft("new_task"))
@@ -230,8 +230,8 @@ def test_what_was_set_aside_can_be_changed_as_what_waits(
             submit.change(session, board, id_, draft("echo", execution_time=1.0), settings)
 
     assert board.asides() == []
-    assert not board.redis.exists(f"{PREFIX}aside", f"{PREFIX}turns:task_01 new_task")
-    found = board.why(id_)
+    assert not redis.exists(f"{PREFIX}aside", f"{PREFIX}turns:task_01 new_task")
+    found = board.view.why(id_)
     assert isinstance(found, Waiting) and found.band == "task_04" if what == "change" else found is None
 
 
@@ -254,25 +254,25 @@ def test_names_of_any_kind_are_kept_apart(redis: Redis, board: Board) -> None:
 
 
 def test_why_says_that_nobody_alive_knows_the_task(
-    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
     waits, aside = post(settings, board, draft("new_task", execution_time=1.0), draft("new_task"))
     run_here(settings, cut(board, "task_01")[0], monkeypatch)
-    LaneWorker(Slot(BANDS, ()), connection=board.redis, name="old").register_birth()
+    LaneWorker(Slot(BANDS, ()), connection=redis, name="old").register_birth()
     say(board, ("old", ["tally", "echo"]))
 
     for id_ in (waits, aside):
-        told = {reason.code: reason.text for reason in held_by(settings, board, id_)}
+        told = {reason.code: reason.text for reason in held_by(settings, redis, id_)}
         assert told["unknown_task"] == (
             f"No living worker of the {'1s' if id_ == waits else '1ms'} lane knows the task 'new_task': it waits for "
             "one that does. They know echo, tally.")
         with reading() as session:
-            assert expected(gather(session, id_, settings, board)) is None
+            assert expected(gather(session, id_, settings, board, redis)) is None
 
     say(board, ("new", ["new_task"]))
-    assert "unknown_task" not in {reason.code for reason in held_by(settings, board, waits)}
-    assert [reason.code for reason in held_by(settings, board, aside) if reason.code != "no_dispatcher"] == ["aside"]
+    assert "unknown_task" not in {reason.code for reason in held_by(settings, redis, waits)}
+    assert [reason.code for reason in held_by(settings, redis, aside) if reason.code != "no_dispatcher"] == ["aside"]
 
 
 def test_a_task_that_only_workers_know_is_taken(settings: Settings, ledger: object, board: Board) -> None:
@@ -288,15 +288,15 @@ def test_a_task_that_only_workers_know_is_taken(settings: Settings, ledger: obje
     assert row.status == "pending"
 
 
-def test_versions_that_nobody_runs_are_forgotten(board: Board) -> None:
+def test_versions_that_nobody_runs_are_forgotten(board: Board, redis: Redis) -> None:
     say(board, ("a", ["x"]), ("b", ["x"]), ("c", ["y"]))
-    assert {code.workers for code in board.codes()["task_01"]} == {1, 2}
+    assert {code.workers for code in board.codes.by_band()["task_01"]} == {1, 2}
 
-    board.rest_tasks("c", ["task_01", "task_04"], ["y"])
-    board.forget_codes()
+    board.codes.leave("c", ["task_01", "task_04"], ["y"])
+    board.codes.prune()
 
-    assert board.known_tasks() == {"x"}
-    assert board.redis.hlen(f"{PREFIX}alive:tasks") == 1
+    assert board.codes.tasks() == {"x"}
+    assert redis.hlen(f"{PREFIX}alive:tasks") == 1
 
 
 # Real workers
@@ -304,7 +304,7 @@ def test_versions_that_nobody_runs_are_forgotten(board: Board) -> None:
 
 @pytest.mark.slow
 def test_a_rolling_deploy_fails_nothing_and_goes_at_the_speed_of_those_who_know(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
     people(2)
     book = tmp_path / "book"
@@ -314,14 +314,14 @@ def test_a_rolling_deploy_fails_nothing_and_goes_at_the_speed_of_those_who_know(
     with ExitStack() as stack:
         stack.enter_context(engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="2", **QUICK))
         (tmp_path / "newer").mkdir()
-        eventually(lambda: len(board.alive("worker")) == 2, 40)
+        eventually(lambda: len(board.presence.alive("worker")) == 2, 40)
         ids = post(settings, board, *wishes)
         eventually(lambda: statuses().get("completed") == 20, 60)  # the others, which all know
-        eventually(lambda: len([id_ for id_ in ids if isinstance(board.why(id_), Aside)]) == 20, 30)
-        popped = board.redis.get(f"{PREFIX}slices")
-        assert {reason.code for reason in held_by(settings, board, ids[0])} == {"unknown_task"}
-        eventually(lambda: board.age_s() > 0 and board.redis.zcard(f"{PREFIX}flight") == 0)
-        assert board.redis.get(f"{PREFIX}slices") == popped  # nothing goes to and fro
+        eventually(lambda: len([id_ for id_ in ids if isinstance(board.view.why(id_), Aside)]) == 20, 30)
+        popped = redis.get(f"{PREFIX}slices")
+        assert {reason.code for reason in held_by(settings, redis, ids[0])} == {"unknown_task"}
+        eventually(lambda: board.rules.age_s() > 0 and redis.zcard(f"{PREFIX}flight") == 0)
+        assert redis.get(f"{PREFIX}slices") == popped  # nothing goes to and fro
 
         stack.enter_context(engine(settings, tmp_path / "newer", ("worker",), JOBSCHED_WORKERS="1",
                                    JOBSCHED_TASKS=NEWER, **QUICK))
@@ -341,18 +341,18 @@ def test_retried_and_scheduled_jobs_wait_for_who_knows_their_task_as_well(
     (tmp_path / "newer").mkdir()
     with ExitStack() as stack:
         stack.enter_context(engine(settings, tmp_path, JOBSCHED_WORKERS="1", **QUICK))
-        eventually(lambda: board.alive("worker"), 40)
+        eventually(lambda: board.presence.alive("worker"), 40)
         wish = JobDraft(1, 1, 0.001, "new_task", {"book": str(book)}, run_at=utcnow())
         ids = post(settings, board, wish, draft("new_task", book=str(book)))
         with writing() as session:
             submit.cancel(session, board, ids[1])
         with writing() as session:
             submit.retry(session, board, ids[1], settings)
-        eventually(lambda: len([id_ for id_ in ids if isinstance(board.why(id_), Aside)]) == 2, 30)
+        eventually(lambda: len([id_ for id_ in ids if isinstance(board.view.why(id_), Aside)]) == 2, 30)
 
         stack.enter_context(engine(settings, tmp_path / "newer", ("worker",), JOBSCHED_WORKERS="1",
                                    JOBSCHED_TASKS=NEWER, **QUICK))
         until_completed(2)
     assert [job(id_).attempt for id_ in ids] == [1, 1]
     assert new_task is tasks.find("new_task").function
-    assert not isinstance(board.why(ids[0]), Flying)
+    assert not isinstance(board.view.why(ids[0]), Flying)

@@ -77,7 +77,7 @@ def test_every_job_runs_once_and_no_worker_runs_two(redis: Redis, policy: str) -
         busy += change
         most = max(most, busy)
     assert most <= 4
-    assert all(lane.waiting == lane.flying == 0 for lane in Board(redis).lanes())
+    assert all(lane.waiting == lane.flying == 0 for lane in Board(redis).view.lanes())
 
 
 def test_a_worker_that_keeps_clear_runs_no_long_job(redis: Redis) -> None:
@@ -113,13 +113,13 @@ def test_a_site_is_charged_what_it_used_not_what_it_said(redis: Redis) -> None:
 def test_deferred_scripts_are_sent_in_their_order_with_the_next_command(board_redis: Redis) -> None:
     deferring = Deferring(board_redis)
     board = Board(deferring)
-    board.install(POLICIES["balanced"], BANDS, TIERS)
+    board.rules.install(POLICIES["balanced"], BANDS, TIERS)
     board.place([waiting_job(1, execution_time=0.05)])
     assert board.take("task_03", 1, budget_s=1, lease_s=9)
 
     deferring.deferring = True
     board.place([waiting_job(2, execution_time=0.05)])
-    assert not Board(board_redis).known([2])
+    assert not Board(board_redis).upkeep.known([2])
     deferring.deferring = False
 
     assert [slice_.jobs[0].job for slice_ in board.take("task_03", 1, budget_s=1, lease_s=9)] == [2]

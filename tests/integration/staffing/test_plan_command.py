@@ -28,7 +28,7 @@ def board(redis: Redis) -> Board:
 def ran(board: Board, seconds: Sequence[float], *, execution_time: float = 1.0) -> None:
     """Jobs that come, are taken in slices of one, and take these seconds."""
     board.place([waiting_job(execution_time=execution_time) for _ in seconds])
-    band = next(lane.band for lane in board.lanes() if lane.waiting)
+    band = next(lane.band for lane in board.view.lanes() if lane.waiting)
     slices = board.take(band, len(seconds), budget_s=0.0, lease_s=60.0)
     for slice_, used in zip(slices, seconds, strict=True):
         board.settle(slice_.id, used)
@@ -78,7 +78,7 @@ def test_a_mean_that_is_assumed_says_so(settings: Settings, board: Board) -> Non
 
 
 def test_what_is_held_is_told_and_no_worker_is_planned_for_it(settings: Settings, board: Board) -> None:
-    board.tell_sites([SiteFacts(1, 1, paused=True)])
+    board.update_sites([SiteFacts(1, 1, paused=True)])
     board.place([waiting_job(site=1, execution_time=10.0) for _ in range(300)])
 
     said, found = plan(settings).output, json.loads(plan(settings, "--json").output)

@@ -34,7 +34,7 @@ def _no_pause_between_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 def ran(board: Board, execution_time: float, used_s: float, jobs: int = 20) -> None:
     """Jobs that came, and took so long each."""
     board.place([waiting_job(execution_time=execution_time) for _ in range(jobs)])
-    band = next(lane.band for lane in board.lanes() if lane.waiting)
+    band = next(lane.band for lane in board.view.lanes() if lane.waiting)
     for slice_ in board.take(band, jobs, budget_s=0.0, lease_s=60.0):
         board.settle(slice_.id, used_s)
 
@@ -74,20 +74,20 @@ def test_the_load_is_left_alone_between_two_looks(
     assert not any(planner.changed() for _ in range(2 * AGREED))
 
 
-def test_the_plan_stays_when_nothing_more_comes(settings: Settings, board: Board) -> None:
+def test_the_plan_stays_when_nothing_more_comes(settings: Settings, board: Board, redis: Redis) -> None:
     ran(board, 0.5, 0.5)
     planner = Planner(settings)
-    (load,) = board.redis.keys(f"{PREFIX}load:*")
-    board.redis.hset(load, "at", str(board.redis.time()[0] - 10_000))
+    (load,) = redis.keys(f"{PREFIX}load:*")
+    redis.hset(load, "at", str(redis.time()[0] - 10_000))
 
     assert not any(planner.changed() for _ in range(2 * AGREED))
     assert on_longest(planner.slots) == 1
 
 
-def test_too_few_jobs_change_nothing(settings: Settings, board: Board) -> None:
+def test_too_few_jobs_change_nothing(settings: Settings, board: Board, redis: Redis) -> None:
     planner = Planner(settings)
-    board.redis.hset(f"{PREFIX}load:task_03", mapping={
-        "at": str(board.redis.time()[0]), "since": str(board.redis.time()[0] - 10_000), "arrived": "5", "ended": "5",
+    redis.hset(f"{PREFIX}load:task_03", mapping={
+        "at": str(redis.time()[0]), "since": str(redis.time()[0] - 10_000), "arrived": "5", "ended": "5",
         "used": "5", "squares": "5"})
 
     assert not any(planner.changed() for _ in range(2 * AGREED))
@@ -99,7 +99,7 @@ def test_a_host_plans_for_its_share_of_the_load(settings: Settings, board: Board
     ran(board, 2.0, 0.5, jobs=20)
     alone = Planner(settings)
     for number in range(5 * settings.workers):
-        board.beat("worker", f"elsewhere-{number}", 60.0)
+        board.presence.beat("worker", f"elsewhere-{number}", 60.0)
 
     shared = Planner(settings)
 
@@ -124,10 +124,10 @@ def test_a_redis_that_is_away_or_deaf_leaves_the_plan_as_it_is(settings: Setting
         assert list(planner.slots) == slots(settings.workers, BANDS)
 
 
-def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:
+def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, board: Board, redis: Redis) -> None:
     planner = Planner(settings)
     for nonsense in ("nan", "inf", "many", "1e308"):
-        board.redis.hset(f"{PREFIX}load:task_03", mapping=dict.fromkeys(
+        redis.hset(f"{PREFIX}load:task_03", mapping=dict.fromkeys(
             ("at", "since", "arrived", "ended", "used", "squares"), nonsense))
 
         assert not planner.changed()
@@ -135,21 +135,21 @@ def test_nonsense_on_the_board_leaves_the_plan_as_it_is(settings: Settings, boar
 
 
 def test_after_an_error_the_load_is_left_alone_for_longer(
-    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     planner = Planner(settings)
     monkeypatch.setattr(replan, "AWAY_S", 3600.0)
-    board.redis.client_pause(2000)
+    redis.client_pause(2000)
 
     assert not planner.changed()
     ran(board, 0.5, 0.5)
     assert not any(planner.changed() for _ in range(2 * AGREED))
 
 
-def test_a_lost_board_leaves_the_plan_as_it_is(settings: Settings, board: Board) -> None:
+def test_a_lost_board_leaves_the_plan_as_it_is(settings: Settings, board: Board, redis: Redis) -> None:
     ran(board, 0.5, 0.5)
     planner = Planner(settings)
-    board.redis.flushall()
+    redis.flushall()
 
     assert not any(planner.changed() for _ in range(2 * AGREED))
     assert on_longest(planner.slots) == 1

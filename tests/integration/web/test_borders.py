@@ -56,8 +56,8 @@ def test_a_lease_ends_by_the_clock_of_redis_whatever_that_of_a_worker_says(
     monkeypatch.setattr(time, "time", lambda: true_time() + away_s)
     taken, renewed, silent = (board.take("task_04", 1, budget_s=0, lease_s=lease_s)[0].id for lease_s in (60, 60, 0))
     board.renew(renewed, 60)
-    found_here = set(board.expired(10))
+    found_here = set(board.upkeep.expired(10))
     monkeypatch.undo()
 
-    assert found_here == set(board.expired(10)) == {silent}
-    assert {taken, renewed} < set(board.flying())
+    assert found_here == set(board.upkeep.expired(10)) == {silent}
+    assert {taken, renewed} < set(board.upkeep.flying())

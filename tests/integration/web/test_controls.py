@@ -203,11 +203,11 @@ def test_a_policy_is_chosen_and_given_up(client: FlaskClient) -> None:
     assert before["policies"][0]["head_start"] == POLICIES["balanced"].head_start
     chosen = client.put("/policy", json={"policy": "fair"}).json
     assert (chosen["policy"], chosen["chosen_at_run_time"]) == ("fair", True)
-    assert board_of(client).rules().policy == "fair"
-    assert board_of(client).ranking("task_04", 1)[0].boost == 0
+    assert board_of(client).rules.read().policy == "fair"
+    assert board_of(client).view.ranking("task_04", 1)[0].boost == 0
     back = client.put("/policy", json={"policy": None}).json
     assert (back["policy"], back["chosen_at_run_time"]) == ("balanced", False)
-    assert board_of(client).rules().policy == "balanced"
+    assert board_of(client).rules.read().policy == "balanced"
 
 
 def test_without_redis_a_policy_is_kept_and_the_sweep_goes_by_it(
@@ -215,10 +215,10 @@ def test_without_redis_a_policy_is_kept_and_the_sweep_goes_by_it(
 ) -> None:
     away = make_client(replace(settings, redis_url=f"unix://{tmp_path / 'nobody.sock'}"))
     assert away.put("/policy", json={"policy": "fifo"}).json["policy"] == "fifo"
-    assert board_of(client).rules().policy == "balanced"
+    assert board_of(client).rules.read().policy == "balanced"
     with client.application.app_context():
         repair.Sweeper(settings, board_of(client), redis).sweep()
-    assert board_of(client).rules().policy == "fifo"
+    assert board_of(client).rules.read().policy == "fifo"
 
 
 @ON_SQLITE
@@ -284,9 +284,9 @@ def test_the_command_shows_and_sets_the_policy(client: FlaskClient, settings: Se
     said = _command(settings, ["fair"])
     assert "* fair" in said.output
     assert "chosen at run time" in said.output
-    assert board_of(client).rules().policy == client.get("/policy").json["policy"] == "fair"
+    assert board_of(client).rules.read().policy == client.get("/policy").json["policy"] == "fair"
     assert "* balanced" in _command(settings, ["--default"]).output
-    assert board_of(client).rules().policy == "balanced"
+    assert board_of(client).rules.read().policy == "balanced"
 
 
 @ON_SQLITE

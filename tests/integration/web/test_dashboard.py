@@ -81,7 +81,7 @@ def test_scores_are_shown_without_what_all_sites_share_and_keep_their_distances(
     client: FlaskClient, settings: Settings, redis: Redis, policy: str
 ) -> None:
     settings = replace(settings, policy=policy)
-    board_of(client).install(snapshot.POLICIES[policy], settings.bands, settings.tiers)
+    board_of(client).rules.install(snapshot.POLICIES[policy], settings.bands, settings.tiers)
     for name in ("A", "B", "C"):
         site = add_site(client, name=name)
         add_job(client, site=site, user=add_user(client, site), execution_time=5)
@@ -209,7 +209,7 @@ def test_the_dashboard_says_which_processes_are_missing_and_what_was_set_aside(
     assert "No scheduler is alive" in page
     assert "Set aside" not in page
 
-    board_of(client).beat("scheduler", "sched-1", 60)
+    board_of(client).presence.beat("scheduler", "sched-1", 60)
     aside.counted(redis, "<b>forged</b> slice", "")
     page = client.get("/", headers=BROWSER).text
 

@@ -38,16 +38,16 @@ def test_a_process_that_answers_is_up(client: FlaskClient) -> None:
 def test_each_part_that_a_job_needs_is_named(client: FlaskClient) -> None:
     assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": False, "worker": False,
                               "scheduler": False, "secret_key": True}
-    board_of(client).beat("dispatcher", "disp-1", 60)
+    board_of(client).presence.beat("dispatcher", "disp-1", 60)
     assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": True, "worker": False,
                               "scheduler": False, "secret_key": True}
-    board_of(client).beat("worker", "work-1", 60)
+    board_of(client).presence.beat("worker", "work-1", 60)
     assert checks(client) == {"database": True, "redis": True, "board": True, "dispatcher": True, "worker": True,
                               "scheduler": False, "secret_key": True}
-    board_of(client).beat("scheduler", "sched-1", 60)
+    board_of(client).presence.beat("scheduler", "sched-1", 60)
     assert all(checks(client).values())
     assert client.get("/readyz").json["checks"]["dispatcher"]["detail"] == "disp-1"
-    board_of(client).rest("dispatcher", "disp-1")
+    board_of(client).presence.leave("dispatcher", "disp-1")
     assert not checks(client)["dispatcher"]
 
 
@@ -99,10 +99,10 @@ def test_without_redis_nothing_is_ready_but_the_process_is_up(
 
 
 def test_a_dispatcher_with_another_secret_key_is_told_of(client: FlaskClient) -> None:
-    board_of(client).beat("key", seal.ours().prints[0], 60)
+    board_of(client).presence.beat("key", seal.ours().prints[0], 60)
     assert checks(client)["secret_key"]
 
-    board_of(client).beat("key", seal.Seal(["another"]).prints[0], 60)
+    board_of(client).presence.beat("key", seal.Seal(["another"]).prints[0], 60)
 
     assert not checks(client)["secret_key"]
     assert "set the same SECRET_KEY" in client.get("/readyz").json["checks"]["secret_key"]["detail"]
@@ -110,7 +110,7 @@ def test_a_dispatcher_with_another_secret_key_is_told_of(client: FlaskClient) ->
 
 def test_workers_that_refuse_a_dispatcher_s_slices_are_told_of(client: FlaskClient) -> None:
     assert client.get("/readyz").json["warnings"] == []
-    board_of(client).beat("key", seal.Seal(["another"]).prints[0], 60)
+    board_of(client).presence.beat("key", seal.Seal(["another"]).prints[0], 60)
     KeyWatch(board_of(client), "web-1-17").look()
 
     [warning] = client.get("/readyz").json["warnings"]
@@ -123,8 +123,8 @@ def test_a_board_that_is_lost_or_can_not_be_read_is_not_ready(client: FlaskClien
     assert client.get("/readyz").json["checks"]["board"] == {"ok": True, "detail": "answers"}
     redis.hset(f"{PREFIX}lanes", "v:task_05", "abc")
     with pytest.raises(BoardBroken):
-        board_of(client).lane_times()  # as a worker does, which reports it
-    assert "lane_times" in client.get("/readyz").json["checks"]["board"]["detail"]
+        board_of(client).view.lanes()  # as a worker does, which reports it
+    assert "lanes" in client.get("/readyz").json["checks"]["board"]["detail"]
     assert checks(client)["board"] is False
     board_of(client).wipe()
     assert "a dispatcher builds it" in client.get("/readyz").json["checks"]["board"]["detail"]
@@ -132,7 +132,7 @@ def test_a_board_that_is_lost_or_can_not_be_read_is_not_ready(client: FlaskClien
 
 
 def test_readyz_says_that_the_board_was_built_again(client: FlaskClient) -> None:
-    board_of(client).note_rebuilt("take: abc")
+    board_of(client).rules.note_rebuilt("take: abc")
     check = client.get("/readyz").json["checks"]["board"]
     assert check["ok"]
     assert "take: abc" in check["detail"]

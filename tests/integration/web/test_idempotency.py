@@ -35,7 +35,7 @@ def test_a_repeated_job_waits_once(client: FlaskClient) -> None:
     add_user(client)
     for _ in range(3):
         created(client.post("/jobs", json={"user": 1, "site": 1, "execution_time": 1}, headers=KEY))
-    assert sum(lane.waiting for lane in board_of(client).lanes()) == 1
+    assert sum(lane.waiting for lane in board_of(client).view.lanes()) == 1
 
 
 def test_another_key_is_another_request(client: FlaskClient) -> None:

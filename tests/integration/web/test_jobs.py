@@ -20,7 +20,7 @@ def user(client: FlaskClient) -> int:
 
 
 def on_board(client: FlaskClient, band: str) -> int:
-    return next(lane.waiting for lane in board_of(client).lanes() if lane.band == band)
+    return next(lane.waiting for lane in board_of(client).view.lanes() if lane.band == band)
 
 
 def test_a_job_is_created_pending_and_placed_on_the_board(client: FlaskClient) -> None:
@@ -53,7 +53,7 @@ def test_a_batch_is_created_in_its_order(client: FlaskClient) -> None:
     jobs = created(client.post("/jobs", json=wishes))
     assert [{name: job[name] for name in ("user", "site", "execution_time")} for job in jobs] == wishes
     assert [job["id"] for job in jobs] == sorted({job["id"] for job in jobs})
-    assert sum(lane.waiting for lane in board_of(client).lanes()) == 2500
+    assert sum(lane.waiting for lane in board_of(client).view.lanes()) == 2500
 
 
 def test_every_fault_of_a_batch_is_listed_and_nothing_is_created(client: FlaskClient) -> None:
@@ -68,7 +68,7 @@ def test_every_fault_of_a_batch_is_listed_and_nothing_is_created(client: FlaskCl
         "/6", "/8/site", "/8/run_at", "/8/user",
     ]
     assert client.get("/jobs").json == []
-    assert sum(lane.waiting for lane in board_of(client).lanes()) == 0
+    assert sum(lane.waiting for lane in board_of(client).view.lanes()) == 0
 
 
 def test_of_very_many_faults_the_first_are_listed(client: FlaskClient) -> None:

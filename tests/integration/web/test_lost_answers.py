@@ -76,7 +76,7 @@ def count(client: FlaskClient, model: type[db.Model]) -> int:  # type: ignore[na
 
 
 def waiting(client: FlaskClient) -> int:
-    return sum(lane.waiting for lane in board_of(client).lanes())
+    return sum(lane.waiting for lane in board_of(client).view.lanes())
 
 
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
 from jobsched.base import aside
 from jobsched.config import Settings
@@ -44,7 +45,7 @@ def test_lanes_are_told_by_the_names_of_their_bounds(client: FlaskClient) -> Non
     ids = [add_job(client, user=user, execution_time=seconds)["id"] for seconds in (0.5, 0.75, 4.0)]
     board = board_of(client)
     board.take("task_04", 1, budget_s=0.1, lease_s=60)
-    board.pause_lanes(["task_05"])
+    board.rules.pause_lanes(["task_05"])
     set_status(client, ids[0], Status.RUNNING)
 
     found = scrape(client)
@@ -63,7 +64,7 @@ def test_lanes_are_told_by_the_names_of_their_bounds(client: FlaskClient) -> Non
 def test_the_living_are_counted(client: FlaskClient) -> None:
     board = board_of(client)
     for kind, name in (("worker", "w-1"), ("worker", "w-2"), ("dispatcher", "d-1")):
-        board.beat(kind, name, 60)
+        board.presence.beat(kind, name, 60)
 
     found = scrape(client)
 
@@ -146,8 +147,7 @@ def test_no_worker_is_wanted_for_what_may_not_be_served(client: FlaskClient) -> 
     assert scrape(client)["jobsched_workers_wanted", None] == 33  # 30 / 0.95 for the longest lane, and one clear of it
 
 
-def test_what_was_set_aside_is_counted(client: FlaskClient) -> None:
-    redis = board_of(client).redis
+def test_what_was_set_aside_is_counted(client: FlaskClient, redis: Redis) -> None:
     for _ in range(3):
         aside.counted(redis, "a thing", "that was no good")
     redis.hset(aside.COUNTS, mapping={b"\xff": 1, "many": "no number"})

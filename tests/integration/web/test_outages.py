@@ -56,7 +56,7 @@ def test_what_redis_missed_is_placed_when_it_is_back(
     with client.application.app_context():
         controls.install(board_of(client), settings)
         repair.Sweeper(settings, board_of(client), redis).sweep()
-    assert sum(lane.waiting for lane in board_of(client).lanes()) == 1
+    assert sum(lane.waiting for lane in board_of(client).view.lanes()) == 1
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -24,7 +24,7 @@ def user(client: FlaskClient, redis: Redis) -> int:
     """User 1 of site 1, a dispatcher, and a worker for the 1 s lane."""
     redis.sadd(WORKERS_BY_QUEUE_KEY % "band-1s", "rq:worker:ours")
     redis.hset("rq:worker:ours", "birth", "now")
-    board_of(client).beat("dispatcher", "ours", 60)
+    board_of(client).presence.beat("dispatcher", "ours", 60)
     return add_user(client)
 
 
@@ -94,7 +94,7 @@ def test_a_rate_is_told_with_the_moment_that_it_lets_go(client: FlaskClient) -> 
 def test_without_a_worker_or_a_dispatcher_nothing_is_expected(client: FlaskClient, redis: Redis) -> None:
     id_ = add_job(client)["id"]
     redis.delete("rq:worker:ours")  # it died: its hash has run out, its name is still in the queue's set
-    board_of(client).rest("dispatcher", "ours")
+    board_of(client).presence.leave("dispatcher", "ours")
 
     assert codes(client, id_) == ["no_worker", "no_dispatcher"]
     assert why(client, id_)["expected"] is None

@@ -74,14 +74,14 @@ def test_a_start_that_overruns_is_put_into_the_next_lane_and_its_neighbours_are_
     assert demoted.run_time is not None
     assert demoted.run_time > 0.25
     assert demoted.enqueued_at > first.enqueued_at
-    assert board.standing(1).pending == {"task_02": 1}  # placed at once
-    assert board.flying() == {}
+    assert board.view.standing(1).pending == {"task_02": 1}  # placed at once
+    assert board.upkeep.flying() == {}
 
     (ended,) = run("task_02")
 
     assert (ended.status, ended.result, ended.error) == ("completed", f"{ended.id}-2", None)
     assert (ended.band, ended.overruns, ended.attempt) == ("task_02", 1, 2)
-    assert board.recount(1) + board.recount_lanes(100) == 0
+    assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
 
 
 def test_the_lane_that_was_overrun_is_charged_for_it(settings: Settings, board: Board, run: Run, redis: Redis) -> None:
@@ -156,7 +156,7 @@ def test_work_that_must_not_repeat_fails_when_no_attempt_is_left(settings: Setti
     assert (row.status, row.band, row.overruns) == ("failed", "task_01", 0)
     assert str(row.error).startswith("took longer than 0.251 s")
     assert str(row.error).endswith("its work must not repeat, and no attempt is left")
-    assert board.standing(1).pending == {}
+    assert board.view.standing(1).pending == {}
 
 
 @only_sqlite
@@ -212,7 +212,7 @@ def test_a_demoted_job_that_is_rewritten_starts_over(settings: Settings, board: 
         changed = submit.change(session, board, id_, draft("outlast", ends_at=2), settings)
 
     assert (changed.band, changed.overruns) == ("task_01", 0)
-    assert board.standing(1).pending == {"task_01": 1}
+    assert board.view.standing(1).pending == {"task_01": 1}
 
 
 # Failed, or let run
@@ -299,4 +299,4 @@ def test_a_job_that_lies_about_its_length_ends_in_a_longer_lane(
     row = job(liar)
     assert row.band in ("task_03", "task_04")  # 0.27 s: over 0.001 and 0.01 with their grace, and as a rule under 0.1
     assert row.attempt == row.overruns + 1 == starts(tmp_path / "book")[liar]
-    eventually(lambda: board.flying() == {})
+    eventually(lambda: board.upkeep.flying() == {})

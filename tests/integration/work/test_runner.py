@@ -65,9 +65,9 @@ def test_a_slice_runs_its_jobs_records_them_and_leaves_the_board_empty(run: Run,
         assert row.run_time is not None
         assert row.run_time >= 0
         assert (row.points, row.slice is not None) == (1 + 1 + 2 * 5, True)  # tier Active, capacity 1, two of weight 5
-    assert board.flying() == {}
-    assert board.known([first.id, second.id]) == set()
-    assert board.standing(1).running == 0
+    assert board.upkeep.flying() == {}
+    assert board.upkeep.known([first.id, second.id]) == set()
+    assert board.view.standing(1).running == 0
 
 
 def test_a_task_that_raises_fails_its_job_with_the_traceback(run: Run) -> None:
@@ -157,7 +157,7 @@ def test_a_task_that_this_worker_does_not_know_is_not_started_and_waits_aside(
     run_slice(*as_arguments(slice_))
 
     assert (job(id_).status, job(id_).attempt, job(id_).error) == ("pending", 0, None)
-    assert isinstance(board.why(id_), Aside)
+    assert isinstance(board.view.why(id_), Aside)
 
 
 # Retries
@@ -219,7 +219,7 @@ def test_a_job_that_was_cancelled_in_flight_does_not_run(settings: Settings, boa
 
     assert starts(book) == {second: 1}
     assert (job(first).status, job(second).status) == ("cancelled", "completed")
-    assert board.known([first, second]) == set()
+    assert board.upkeep.known([first, second]) == set()
 
 
 def test_an_outcome_that_comes_too_late_is_not_recorded(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -299,7 +299,7 @@ def test_the_lease_is_renewed_for_as_long_as_a_task_runs(settings: Settings, boa
     assert len(leases) == 4
     assert leases == sorted(leases)
     assert job(id_).status == "completed"
-    assert board.flying() == {}
+    assert board.upkeep.flying() == {}
 
 
 @pytest.mark.parametrize("lease_s", [0.3])
@@ -320,21 +320,21 @@ def test_a_slice_that_the_board_forgot_is_put_back_while_it_runs(
             # A sweep that read SQL before the start puts the job on the board a second time.
             board.place([moves.waiting_job(job(held))])
             eventually(lambda: board.holds(slice_.id))
-            assert board.flying() == {slice_.id: ("task_05", [held])}
-            assert board.standing(1).pending == {}
-            assert board.standing(1).running == 1
-            assert (board.lanes()[4].waiting, board.lanes()[4].flying) == (0, 1)
+            assert board.upkeep.flying() == {slice_.id: ("task_05", [held])}
+            assert board.view.standing(1).pending == {}
+            assert board.view.standing(1).running == 1
+            assert (board.view.lanes()[4].waiting, board.view.lanes()[4].flying) == (0, 1)
             assert board.take("task_05", 5, budget_s=0.1, lease_s=60) == []
-            assert board.recount(1) + board.recount_lanes(100) == 0
+            assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
         finally:
             (tmp_path / "go").touch()
 
     in_background(slice_, lose)
 
     assert (job(held).status, job(held).attempt, job(waiting).status) == ("completed", 1, "pending")
-    assert board.flying() == {}
-    assert board.standing(1).running == 0
-    assert board.recount(1) + board.recount_lanes(100) == 0
+    assert board.upkeep.flying() == {}
+    assert board.view.standing(1).running == 0
+    assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
 
 
 @pytest.mark.parametrize("lease_s", [0.3])

@@ -50,9 +50,9 @@ def test_a_dead_process_says_how_it_died_and_at_which_job_and_its_neighbours_are
         ("completed", 1), ("pending", 1), ("completed", 1)]
     assert starts(tmp_path / "book") == {before.id: 1, after.id: 1}
     assert dead.error == told
-    assert board.standing(1).pending == {"task_01": 1}  # placed at once
-    assert board.flying() == {}
-    assert board.recount(1) + board.recount_lanes(100) == 0
+    assert board.view.standing(1).pending == {"task_01": 1}  # placed at once
+    assert board.upkeep.flying() == {}
+    assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
 
 
 @pytest.mark.parametrize(("where", "how", "status", "told"), [
@@ -96,7 +96,7 @@ def test_a_task_that_writes_over_the_notes_of_its_process_ends_no_job_but_its_ow
     assert max(row.attempt for row in rows) <= 2
     made = (tmp_path / "book").read_text().splitlines()
     assert len(set(made)) == len(made)
-    assert board.recount(1) + board.recount_lanes(100) == 0
+    assert board.upkeep.recount(1) + board.upkeep.recount_lanes(100) == 0
 
 
 def test_a_job_whose_process_dies_at_each_attempt_fails_with_how_it_died(
@@ -111,7 +111,7 @@ def test_a_job_whose_process_dies_at_each_attempt_fails_with_how_it_died(
     assert (row.status, row.attempt) == ("failed", settings.max_attempts)
     assert row.error == ("its process was killed by SIGSEGV (signal 11, segmentation fault), at job 1 of the 1 of its "
                          "slice, and no attempt is left")
-    assert board.standing(1).pending == {}
+    assert board.view.standing(1).pending == {}
 
 
 @pytest.mark.slow

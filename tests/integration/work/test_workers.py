@@ -86,11 +86,11 @@ def test_a_worker_that_ends_is_not_alive_any_more(redis: Redis, board: Board) ->
     worker = lane_worker(redis, Slot((BANDS[4],), ()))
     worker.register_birth()
     worker.heartbeat()
-    assert board.alive("worker") == ["one"]
+    assert board.presence.alive("worker") == ["one"]
 
     worker.register_death()
 
-    assert board.alive("worker") == []
+    assert board.presence.alive("worker") == []
 
 
 def test_a_worker_that_redis_forgot_registers_again(redis: Redis, board: Board) -> None:
@@ -157,17 +157,17 @@ def test_a_worker_with_a_slice_in_its_hands_changes_after_it(
 
 @pytest.mark.slow
 def test_workers_follow_the_mix_and_every_job_runs_once(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
     people()
     book, seen = tmp_path / "book", []
 
     def listening() -> dict[str, int]:
-        seen.append(registered(board.redis))
+        seen.append(registered(redis))
         return seen[-1]
 
     with engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="4"):
-        eventually(lambda: registered(board.redis) == {"1ms": 4, "10ms": 4, "100ms": 4, "1s": 4, "10s": 3}, 40)
+        eventually(lambda: registered(redis) == {"1ms": 4, "10ms": 4, "100ms": 4, "1s": 4, "10s": 3}, 40)
         (held_,) = post(settings, board, draft("hold", execution_time=5, **held(tmp_path)))
         wait_for_start(tmp_path)
         long = [draft("tally", book=str(book), execution_time=5, seconds=0.01) for _ in range(5)]
@@ -198,7 +198,7 @@ def test_the_lease_of_what_a_dead_worker_held_ends_at_once(redis: Redis, board: 
 
     end_leases(redis, ["another", worker.name])
 
-    assert list(board.expired(10)) == [slice_.id]
+    assert list(board.upkeep.expired(10)) == [slice_.id]
 
 
 def test_rubbish_among_what_a_dead_worker_held_keeps_no_lease(redis: Redis, board: Board) -> None:
@@ -211,7 +211,7 @@ def test_rubbish_among_what_a_dead_worker_held_keeps_no_lease(redis: Redis, boar
 
     end_leases(redis, ["another", worker.name])
 
-    assert list(board.expired(10)) == [slice_.id]
+    assert list(board.upkeep.expired(10)) == [slice_.id]
 
 
 def held(tmp_path: Path, name: str = "held") -> dict[str, str]:
@@ -225,15 +225,15 @@ def wait_for_start(tmp_path: Path, attempt: int = 1, name: str = "held") -> tupl
     return int(process), int(worker)
 
 
-def living(board: Board) -> list[Worker]:
+def living(redis: Redis) -> list[Worker]:
     """RQ's workers without those whose entry outlives them for a while."""
-    return [worker for worker in Worker.all(connection=board.redis) if psutil.pid_exists(worker.pid)]
+    return [worker for worker in Worker.all(connection=redis) if psutil.pid_exists(worker.pid)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["task", "worker"])
 def test_a_job_of_a_killed_process_runs_again_and_is_completed_once(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path, victim: str
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, victim: str, redis: Redis
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK):
@@ -249,8 +249,8 @@ def test_a_job_of_a_killed_process_runs_again_and_is_completed_once(
 
         assert psutil.pid_exists(worker) == (victim == "task")
         assert (job(id_).attempt, job(id_).result) == (2, f"{id_}-2")
-        eventually(lambda: board.flying() == {})
-        eventually(lambda: len(living(board)) == 3)  # its seat is filled again
+        eventually(lambda: board.upkeep.flying() == {})
+        eventually(lambda: len(living(redis)) == 3)  # its seat is filled again
 
 
 @pytest.mark.slow
@@ -290,7 +290,7 @@ def test_a_task_that_nothing_stops_is_killed_and_what_ended_before_it_stays_reco
 
 @pytest.mark.slow
 def test_sigterm_lets_the_slice_in_hand_end_and_nothing_runs_twice(
-    settings: Settings, ledger: object, board: Board, tmp_path: Path
+    settings: Settings, ledger: object, board: Board, tmp_path: Path, redis: Redis
 ) -> None:
     people()
     with engine(settings, tmp_path, ("dispatcher", "worker"), **QUICK) as programs:
@@ -298,13 +298,13 @@ def test_sigterm_lets_the_slice_in_hand_end_and_nothing_runs_twice(
         wait_for_start(tmp_path)
 
         programs["worker"].process.terminate()
-        eventually(lambda: len(Worker.all(connection=board.redis)) == 1)  # the idle ones have gone
+        eventually(lambda: len(Worker.all(connection=redis)) == 1)  # the idle ones have gone
         (tmp_path / "go").touch()
 
         assert programs["worker"].process.wait(20) == 0
     assert (job(id_).status, job(id_).attempt) == ("completed", 1)
-    assert board.flying() == {}
-    assert board.alive("worker") == []
+    assert board.upkeep.flying() == {}
+    assert board.presence.alive("worker") == []
 
 
 @pytest.mark.slow
@@ -378,7 +378,7 @@ def test_a_job_outlives_a_redis_that_comes_back_empty(settings: Settings, ledger
             stack.enter_context(engine(settings, tmp_path, ("dispatcher", "worker"), JOBSCHED_WORKERS="2"))
             client = stack.enter_context(Redis.from_url(settings.redis_url))
             board = Board(client)
-            eventually(lambda: board.alive("worker"))
+            eventually(lambda: board.presence.alive("worker"))
             (id_,) = post(settings, board, draft("hold", execution_time=10.0, **held(tmp_path)))
             wait_for_start(tmp_path)
             # The worker's next heartbeat, which finds no Redis, has to fall into the outage: wait for one first.
@@ -387,7 +387,7 @@ def test_a_job_outlives_a_redis_that_comes_back_empty(settings: Settings, ledger
         log = tmp_path / "worker.log"
         eventually(lambda: "could not" in log.read_text() and "heartbeat" in log.read_text(), 30)
         with redis_at(socket):
-            eventually(board.flying)  # its worker has put it back
+            eventually(board.upkeep.flying)  # its worker has put it back
             (tmp_path / "go").touch()
             until_completed(1)
             assert job(id_).attempt == 1

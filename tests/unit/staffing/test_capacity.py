@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsched.board import LaneCount, LaneLoad
+from jobsched.board import Lane, LaneLoad
 from jobsched.simulate.stability import most_loaded
 from jobsched.staffing.capacity import Demand, demand, needed, tells, wanted, work
 from jobsched.staffing.plan import slots
 from tests.support import BANDS
-
-NOTHING = LaneLoad(0.0, None, None)
 
 
 def lane(load: float = 0.0, *, mean_s: float = 1.0, scv: float = 1.0, backlog_s: float = 0.0, band: int = 3) -> Demand:
@@ -28,28 +26,27 @@ def demands(*loads: float, backlog_s: float = 0.0) -> list[Demand]:
 
 
 def test_the_load_is_arrivals_times_their_mean_time() -> None:
-    found = demand(BANDS[3], LaneLoad(2.0, 0.5, 0.75), 3.0, LaneCount("task_04", 1, 4, 0))
+    found = demand(BANDS[3], Lane("task_04", 1, 4, backlog_s=3.0, load=LaneLoad(2.0, 0.5, 0.75)))
 
     assert (found.load, found.mean_s, found.mean_from, found.backlog_s) == (1.0, 0.5, "measured", 3.0)
     assert found.scv == pytest.approx(2.0)  # 0.75 / 0.25 - 1
 
 
 def test_before_anything_has_ended_the_mean_is_what_was_estimated_for_what_waits() -> None:
-    found = demand(BANDS[3], LaneLoad(2.0, None, None), 1.2, LaneCount("task_04", 1, 4, 0))
+    found = demand(BANDS[3], Lane("task_04", 1, 4, backlog_s=1.2, load=LaneLoad(2.0, None, None)))
 
     assert (found.mean_s, found.mean_from, found.scv) == (pytest.approx(0.3), "estimated", 1.0)
     assert found.load == pytest.approx(0.6)
 
 
 def test_where_nothing_waits_the_mean_is_the_bound_of_the_band() -> None:
-    found = demand(BANDS[3], LaneLoad(2.0, None, None), 0.0, LaneCount("task_04", 0, 0, 1))
+    found = demand(BANDS[3], Lane("task_04", flying=1, load=LaneLoad(2.0, None, None)))
 
     assert (found.mean_s, found.mean_from, found.load) == (1.0, "bound", 2.0)
 
 
-@pytest.mark.parametrize("count", [None, LaneCount("task_04", 0, 0, 0)])
-def test_a_lane_that_has_seen_nothing_asks_for_nothing(count: LaneCount | None) -> None:
-    found = demand(BANDS[3], NOTHING, 0.0, count)
+def test_a_lane_that_has_seen_nothing_asks_for_nothing() -> None:
+    found = demand(BANDS[3], Lane("task_04"))
 
     assert (found.mean_s, found.mean_from, found.load) == (None, None, 0.0)
     assert needed(found, 1.0) == 0
@@ -91,8 +88,8 @@ def test_enough_workers_are_wanted_to_keep_up(loads: tuple[float, ...], backlog_
     (0.0, False, 0.0), (40.0, False, 40.0), (0.0, True, 60.0), (-1.0, False, 0.0), (99.0, False, 60.0),
 ])
 def test_what_is_held_is_a_part_of_the_backlog(held_s: float, paused: bool, found_s: float) -> None:
-    count = LaneCount("task_04", 1, 120, 0, paused)
-    found = demand(BANDS[3], LaneLoad(2.0, 0.5, 0.5), 60.0, count, held_s)
+    load = LaneLoad(2.0, 0.5, 0.5)
+    found = demand(BANDS[3], Lane("task_04", 1, 120, paused=paused, backlog_s=60.0, held_s=held_s, load=load))
 
     assert (found.backlog_s, found.held_s, found.open_s) == (60.0, found_s, 60.0 - found_s)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobsched.board import Lane
 from jobsched.domain import Band, Bands
 from jobsched.staffing.plan import Slot, Turns, every, handed_over, slots, told
 from tests.support import BANDS
@@ -116,12 +117,17 @@ def test_no_worker_is_kept_for_lanes_without_work() -> None:
     assert [slot.own for slot in plan] == [BANDS[:4]] * 3 + [BANDS[4:]]
 
 
+def lanes(times: dict[str, float], waiting: Collection[str]) -> list[Lane]:
+    """Lanes of these virtual times; sites wait in some of them."""
+    return [Lane(band, sites=int(band in waiting), virtual_s=time) for band, time in times.items()]
+
+
 def serve(turns: Turns, times: dict[str, float], sites: dict[str, int], seconds: dict[str, float],
           rounds: int = 1000) -> dict[str, float]:
     """Serve the lane that comes first, so many times; ``sites`` wait in each. Returns what each lane got."""
     used = dict.fromkeys(sites, 0.0)
     for _ in range(rounds):
-        turns.look(times, sites)
+        turns.look(lanes(times, sites))
         band = next(band for band in turns.order if band in sites)
         used[band] += seconds[band]
         times[band] += seconds[band] / sites[band]
@@ -148,9 +154,9 @@ def test_a_lane_that_was_empty_does_not_make_up_for_it() -> None:
 
 def test_what_other_workers_give_a_lane_counts() -> None:
     turns, times = Turns(Slot(BANDS[1:2], BANDS[:1])), {"task_01": 0.0, "task_02": 0.0}
-    turns.look(times, set(times))
+    turns.look(lanes(times, times))
 
-    turns.look({"task_01": 5.0, "task_02": 1.0}, set(times))
+    turns.look(lanes({"task_01": 5.0, "task_02": 1.0}, times))
 
     assert turns.order == ["task_02", "task_01"]
 
@@ -160,7 +166,7 @@ def test_of_equal_lanes_the_shortest_comes_first_whether_somebody_waits_there_or
     names = [band.name for band in BANDS]
     assert turns.order == names
 
-    turns.look(dict.fromkeys(names, 7.0), {"task_05"})
+    turns.look(lanes(dict.fromkeys(names, 7.0), {"task_05"}))
 
     assert turns.order == names
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsched.board.scripts import LONGEST_TTL_S, Scripts, legible
+from jobsched.board.checked import legible
+from jobsched.board.store import LONGEST_TTL_S, Part
 
 
 @dataclass(frozen=True)
@@ -26,63 +27,63 @@ def code_of(tasks: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(tasks)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-class Knowing(Scripts):
-    """What workers say of the tasks that they know. It stands beside who is alive, and outlasts a lost board."""
+class Codes(Part):
+    """What workers say of the tasks that they know. It stands beside their presence, and outlasts a lost board."""
 
-    def tell_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str], ttl_s: float) -> None:
+    def beat(self, worker: str, bands: Iterable[str], tasks: Collection[str], ttl_s: float) -> None:
         """Say which tasks a worker knows, for the lanes that it serves, for ``ttl_s`` from now on."""
-        code, now, where = code_of(tasks), float(self._time()), self._key("alive", "code")
+        code, now, where = code_of(tasks), self._store.redis_now_s(), self._key("alive", "code")
 
         def show() -> None:
-            with self.redis.pipeline(transaction=False) as pipe:
+            with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zadd(where, {f"{band} {code} {worker}": now + ttl_s for band in bands})
                 pipe.zremrangebyscore(where, "-inf", now - ttl_s)
                 pipe.zremrangebyscore(where, now + LONGEST_TTL_S, "+inf")
                 pipe.execute()
 
         versions = self._key("alive", "tasks")
-        self._or_anew(versions, lambda: self.redis.hset(versions, code, json.dumps(sorted(tasks))))
-        self._or_anew(where, show)
+        self._store.or_anew(versions, lambda: self._redis.hset(versions, code, json.dumps(sorted(tasks))))
+        self._store.or_anew(where, show)
 
-    def rest_tasks(self, worker: str, bands: Iterable[str], tasks: Collection[str]) -> None:
+    def leave(self, worker: str, bands: Iterable[str], tasks: Collection[str]) -> None:
         """Say that a worker ends on purpose."""
         code, where = code_of(tasks), self._key("alive", "code")
-        self._or_anew(where, lambda: self.redis.zrem(where, *(f"{band} {code} {worker}" for band in bands)))
+        self._store.or_anew(where, lambda: self._redis.zrem(where, *(f"{band} {code} {worker}" for band in bands)))
 
-    def codes(self) -> dict[str, list[Code]]:
+    def by_band(self) -> dict[str, list[Code]]:
         """The versions that living workers run, by the name of the band that they serve."""
-        living = self._or_anew(self._key("alive", "code"), lambda: self._living("code"))
-        words = (legible(member).split(" ", 2) for member in living)
-        counts = Counter((told[0], told[1]) for told in words if len(told) == 3)
+        living = self._store.or_anew(self._key("alive", "code"), lambda: self._store.living("code"))
+        members = (legible(member).split(" ", 2) for member in living)
+        counts = Counter((words[0], words[1]) for words in members if len(words) == 3)
         tasks = self._tasks_of(sorted({code for _, code in counts}))
         found: dict[str, list[Code]] = {}
         for (band, code), workers in sorted(counts.items()):
             found.setdefault(band, []).append(Code(code, workers, tasks[code]))
         return found
 
-    def known_tasks(self) -> set[str]:
+    def tasks(self) -> set[str]:
         """All tasks that some living worker knows."""
-        return {task for codes in self.codes().values() for code in codes for task in code.tasks}
+        return {task for codes in self.by_band().values() for code in codes for task in code.tasks}
 
-    def forget_codes(self) -> None:
+    def prune(self) -> None:
         """Forget the versions that no living worker runs."""
-        living = {code.id for codes in self.codes().values() for code in codes}
+        living = {code.id for codes in self.by_band().values() for code in codes}
         versions = self._key("alive", "tasks")
-        known = self._or_anew(versions, lambda: self.redis.hkeys(versions))
+        known = self._store.or_anew(versions, lambda: self._redis.hkeys(versions))
         gone = [key for key in known if legible(key) not in living]
         if gone:
-            self.redis.hdel(versions, *gone)
+            self._redis.hdel(versions, *gone)
 
     def _tasks_of(self, codes: Sequence[str]) -> dict[str, frozenset[str]]:
         versions = self._key("alive", "tasks")
-        told = self._or_anew(versions, lambda: self.redis.hmget(versions, codes)) if codes else []
-        return {code: _names(names) for code, names in zip(codes, told, strict=True)}
+        found = self._store.or_anew(versions, lambda: self._redis.hmget(versions, codes)) if codes else []
+        return {code: _names(names) for code, names in zip(codes, found, strict=True)}
 
 
-def _names(told: Any) -> frozenset[str]:
-    """The names that a worker has told; none where what stands there is nothing that a worker tells."""
+def _names(written: Any) -> frozenset[str]:
+    """The names that a worker wrote; none where no worker can have written it."""
     try:
-        names = json.loads(told or b"[]")
+        names = json.loads(written or b"[]")
     except ValueError:
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()

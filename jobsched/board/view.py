@@ -3,92 +3,51 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobsched.board.answers import Aside, Flying, LaneCount, LaneLoad, Ranked, SiteStanding, Waiting
-from jobsched.board.checked import identity, is_id, number, whole
-from jobsched.board.rules import SHAPE, Rules
-from jobsched.board.scripts import Scripts, readable, text
-from jobsched.domain import BoardLost
+from jobsched.board.answers import Aside, Flying, Lane, LaneLoad, Ranked, SiteStanding, Waiting
+from jobsched.board.checked import identity, is_id, number, text, whole
+from jobsched.board.rulebook import Rulebook
+from jobsched.board.store import Part, Store, readable, redis_s
 
 #: What happened so long ago weighs e times less, in seconds; ``lua/shared/load.lua`` goes by the same.
 LATELY_S = 100.0
 #: A lane is not judged by less than this, in seconds.
 LEAST_SEEN_S = 10.0
 
-_DIGEST = re.compile(r"[0-9a-f]{8,16}")
 
+class View(Part):
+    """What may be asked of a board; nothing here changes it."""
 
-class Reading(Scripts):
-    """The questions that a board answers."""
-
-    @readable
-    def rules(self) -> Rules:
-        """What the board scores by now. Raises BoardLost."""
-        shape, *fields, built, rescoring, chosen = self.redis.hmget(self._key("rules"), [
-            "shape", "epoch", "policy", "bands", "fingerprint", "layout", "built", "rescoring", "chosen"])
-        if None in fields or text(shape or "") != SHAPE:
-            raise BoardLost("the board has no rules, or another shape: rebuild it from SQL")
-        epoch, policy, bands, print_, layout = (text(field) for field in fields)
-        for digest in (epoch, layout, *(() if rescoring is None else (text(rescoring),))):
-            if not _DIGEST.fullmatch(digest):  # RQ takes no other as a part of a slice's id
-                raise ValueError(f"the rules hold {digest[:50]!r} where they hold a digest")
-        return Rules(epoch, policy, tuple(bands.split()), print_, layout, built is not None,
-                     None if rescoring is None else text(rescoring), text(chosen) == "1")
+    def __init__(self, store: Store, rules: Rulebook) -> None:
+        super().__init__(store)
+        self._rules = rules
 
     @readable
-    def lanes(self) -> list[LaneCount]:
-        """How full each lane is, shortest band first."""
-        bands = self.rules().bands
-        with self.redis.pipeline(transaction=False) as pipe:
+    def lanes(self) -> list[Lane]:
+        """All of each lane, shortest band first, in two round trips."""
+        bands = self._rules.read().bands
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
             pipe.hgetall(self._key("lanes"))
             pipe.hmget(self._key("rules"), [f"paused:{band}" for band in bands])
             for band in bands:
                 pipe.zcard(self._key("lane", band))
-            counts, paused, *sites = pipe.execute()
-        numbers = {text(field): text(value) for field, value in counts.items()}
+                pipe.hmget(self._key("load", band), ["at", "since", "arrived", "ended", "used", "squares"])
+            time, counts, paused, *rest = pipe.execute()
+        now = redis_s(time) if self._store.now is None else self._store.now
+        numbers = {text(field): value for field, value in counts.items()}
         return [
-            LaneCount(band, n, whole(numbers.get(f"waiting:{band}")), whole(numbers.get(f"flying:{band}")),
-                      pause is not None)
-            for band, n, pause in zip(bands, sites, paused, strict=True)
+            _lane(band, numbers, sites=sites, paused=pause is not None, load=_load(load, now))
+            for band, pause, sites, load in zip(bands, paused, rest[::2], rest[1::2], strict=True)
         ]
-
-    @readable
-    def lane_times(self) -> tuple[dict[str, float], set[str]]:
-        """Each lane's virtual time in seconds, by band name, and the lanes in which a site waits that may be served."""
-        bands = self.rules().bands
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(self._key("lanes"), [f"v:{band}" for band in bands])
-            for band in bands:
-                pipe.zcard(self._key("lane", band))
-            times, *sites = pipe.execute()
-        return ({band: number(time) for band, time in zip(bands, times, strict=True)},
-                {band for band, n in zip(bands, sites, strict=True) if n})
-
-    @readable
-    def backlog(self, *, held: bool = False) -> dict[str, float]:
-        """The work that waits in each lane, in estimated worker-seconds, by band name; or that of ``held`` sites."""
-        bands, what = self.rules().bands, "held_work" if held else "work"
-        work = self.redis.hmget(self._key("lanes"), [f"{what}:{band}" for band in bands])
-        return {band: number(micros) / 1e6 for band, micros in zip(bands, work, strict=True)}
 
     @readable
     def next_due_s(self) -> float | None:
         """The seconds until a rate lets a site go; None: no site is held by its rate."""
-        first: Any = self.redis.zrange(self._key("due"), 0, 0, withscores=True)
-        return max(0.0, number(first[0][1]) - float(self._clock() or self._time())) if first else None
-
-    @readable
-    def loads(self) -> dict[str, LaneLoad]:
-        """What came into each lane and what was done there lately, by band name."""
-        bands, now = self.rules().bands, float(self._clock() or self._time())
-        with self.redis.pipeline(transaction=False) as pipe:
-            for band in bands:
-                pipe.hmget(self._key("load", band), ["at", "since", "arrived", "ended", "used", "squares"])
-            rows = pipe.execute()
-        return {band: _load([number(value) for value in row], now) for band, row in zip(bands, rows, strict=True)}
+        first: Any = self._redis.zrange(self._key("due"), 0, 0, withscores=True)
+        return max(0.0, number(first[0][1]) - self._store.now_s()) if first else None
 
     @readable
     def why(self, job: int) -> Waiting | Flying | Aside | None:
@@ -112,8 +71,8 @@ class Reading(Scripts):
     @readable
     def standing(self, site: int) -> SiteStanding:
         """Where a site stands: its points with their parts, what waits by band, its place in each lane."""
-        bands = self.rules().bands
-        with self.redis.pipeline(transaction=True) as pipe:
+        bands = self._rules.read().bands
+        with self._redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self._key("site", site), ["capacity", "tiers", "running", "held", "paused", "max_running"])
             pipe.zscore(self._key("points"), site)
             pipe.zrevrank(self._key("points"), site)
@@ -137,16 +96,24 @@ class Reading(Scripts):
     @readable
     def ranking(self, band: str, limit: int) -> list[Ranked]:
         """The first ``limit`` sites of a lane in the order they go, each with the parts of its score."""
-        rows = ([text(value) for value in row] for row in self._run("ranking", band, limit))
+        rows = ([text(value) for value in row] for row in self._store.run("ranking", band, limit))
         return [_ranked(row) for row in rows if is_id(row[0])]
 
     def _told(self, *whom: object) -> dict[str, str]:
-        answer = [text(value) for value in self._run("forecast/why", self._clock(), *whom)]
+        answer = [text(value) for value in self._store.run("forecast/why", self._store.clock(), *whom)]
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def _load(row: Sequence[float], now: float) -> LaneLoad:
-    at, since, arrived, ended, used, squares = row
+def _lane(band: str, numbers: Mapping[str, Any], *, sites: int, paused: bool, load: LaneLoad) -> Lane:
+    def of(what: str) -> Any:
+        return numbers.get(f"{what}:{band}")
+
+    return Lane(band, sites, whole(of("waiting")), whole(of("flying")), paused, virtual_s=number(of("v")),
+                backlog_s=number(of("work")) / 1e6, held_s=number(of("held_work")) / 1e6, load=load)
+
+
+def _load(row: Sequence[Any], now: float) -> LaneLoad:
+    at, since, arrived, ended, used, squares = (number(value) for value in row)
     fade = math.exp(-max(0.0, now - at) / LATELY_S)
     # The same weights over all the time that was looked at: an even stream gives back its own rate.
     seen = LATELY_S * -math.expm1(-max(now - since, LEAST_SEEN_S) / LATELY_S)
