@@ -5,7 +5,7 @@
 The site with the highest score of a lane is served. ``tag`` is the site's start tag in start-time fair queueing
 (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM 1996), in seconds of service divided by the site's weight.
 
-Pure. The board's scripts compute the score: ``board/lua/shared/score.lua``, the only place that does.
+Pure. The board's scripts compute the score: ``board/lua/prelude/score.lua``, the only place that does.
 """
 
 from __future__ import annotations

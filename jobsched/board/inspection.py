@@ -87,7 +87,7 @@ class Inspection(Part):
             case ["aside" | "asides" | "turns", *_]:
                 self._look_at_asides(key, parts, kind, now, found)
             case ["asked", "due"]:
-                found.set_aside += int(self._store.run("forecast/unasked"))
+                found.set_aside += int(self._store.run("prune_asked"))
             case ["jobs"] | ["alive" | "lock", *_]:
                 return
             case _ if kind.type == "hash":
@@ -99,12 +99,12 @@ class Inspection(Part):
         if parts[0] == "turns":
             self._look_at_fields(key, parts, kind, now, found)
         pairs = self._redis.smembers(key) if parts[0] == "asides" else {b":".join(key.split(b":")[2:])}
-        found.set_aside += sum(int(self._store.run("unaside", pair)) for pair in pairs)
+        found.set_aside += sum(int(self._store.run("prune_aside", pair)) for pair in pairs)
 
     def _look_at_fields(self, key: bytes, parts: Sequence[str], kind: Kind, now: float, found: Inspected) -> None:
         fault = kind.fault({text(name): value for name, value in self._redis.hgetall(key).items()}, now)
         if parts[0] == "slice":  # a record without its flight, or a flight without a record that says whose it is
-            found.set_aside += int(self._store.run("ground", parts[1], int(fault is not None)))
+            found.set_aside += int(self._store.run("drop_slice", parts[1], int(fault is not None)))
         elif parts[0] == "user" and fault is None:
             found.set_aside += int(self._store.run("recount_user", parts[1]))
         elif fault and parts[0] in _SPARE:
@@ -112,7 +112,7 @@ class Inspection(Part):
         elif fault:
             raise ValueError(f"in {':'.join(parts)} {fault}")
         elif parts[0] == "asked":
-            found.set_aside += int(self._store.run("forecast/unasked"))
+            found.set_aside += int(self._store.run("prune_asked"))
 
     def _look_at_sites(self, key: bytes, found: Inspected) -> None:
         members: Any = self._redis.zrange(key, 0, -1, withscores=True)
@@ -126,7 +126,7 @@ class Inspection(Part):
         slices: Any = self._redis.zrange(key, 0, -1)
         for slice_id in slices:
             if not self._redis.exists(self._key("slice:").encode() + slice_id):
-                found.set_aside += int(self._store.run("ground", slice_id, 0))
+                found.set_aside += int(self._store.run("drop_slice", slice_id, 0))
 
     def _look_at_users(self, key: bytes, found: Inspected) -> None:
         members = self._redis.smembers(key)

@@ -10,7 +10,7 @@ from enum import Enum
 from jobsched.domain import Band, Tier
 from jobsched.policy import Policy
 
-#: The shape of what the scripts keep in Redis, as in ``lua/shared/rules.lua``. It is part of the name of every key, so
+#: The shape of what the scripts keep in Redis, as in ``lua/prelude/rules.lua``. It is part of the name of every key, so
 #: that versions of different shapes work side by side during an upgrade, each on a board of its own (``older.py``).
 #: A new kind of key, or a field that the other version would not read, takes a new number.
 SHAPE = "3"

@@ -11,7 +11,7 @@ from jobsched.board.checked import identity, is_id, number, text, whole
 from jobsched.board.rulebook import Rulebook
 from jobsched.board.store import Part, Store, readable, redis_s
 
-#: What happened so long ago weighs e times less, in seconds; ``lua/shared/load.lua`` goes by the same.
+#: What happened so long ago weighs e times less, in seconds; ``lua/prelude/load.lua`` goes by the same.
 LATELY_S = 100.0
 #: A lane is not judged by less than this, in seconds.
 LEAST_SEEN_S = 10.0
@@ -100,7 +100,7 @@ class View(Part):
         return [_ranked(row) for row in rows if is_id(row[0])]
 
     def _told(self, *whom: object) -> dict[str, str]:
-        answer = [text(value) for value in self._store.run("forecast/why", self._store.clock(), *whom)]
+        answer = [text(value) for value in self._store.run("why", self._store.clock(), *whom)]
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
