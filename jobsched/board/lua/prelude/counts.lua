@@ -48,11 +48,11 @@ local function count(job, by)  -- one job more (1) or less (-1) on a line
   end
 end
 
-local function count_flying(site, band, by)  -- so many jobs more, or less, are with workers
+local function count_flying(site, band, by)  -- so many more, or less, are with workers; false: not known
   call('HINCRBY', key('lanes'), 'flying:' .. band, by)
   if by <= 0 and call('EXISTS', key('site', site)) == 0 then return false end  -- it was forgotten, and stays so
   call('HINCRBY', key('site', site), 'running', by)
-  touch(site)
+  if by > 0 or call('ZSCORE', key('points'), site) then touch(site) end  -- one that waits nowhere has no place
   return true
 end
 
