@@ -232,7 +232,8 @@ def _warnings(redis: Redis) -> tuple[str, ...]:
 
 def count_by_status(session: Session) -> dict[Status, int]:
     """How many jobs have each status; one walk over an index."""
-    found = dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all())
+    counts = session.execute(select(Job.status, func.count()).group_by(Job.status))
+    found = {status: count for status, count in counts}  # noqa: C416 - a result has keys(), so dict() fails
     return {status: found.get(status, 0) for status in Status}
 
 
