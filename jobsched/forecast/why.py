@@ -59,7 +59,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Reason:
-    """Something that holds a job, for programs and for people; ``until`` is when it ends, where that is known."""
+    """Something that holds a job: a code and a sentence. ``until`` is when it ends, if that is known."""
 
     code: str
     text: str
@@ -68,14 +68,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Expected:
-    """Half of such jobs have started by ``half``, nine of ten by ``most``."""
+    """Half of such jobs have started by ``half``, nine in ten by ``most``."""
 
     half: datetime
     most: datetime
 
 
 def reasons(facts: Facts) -> list[Reason]:
-    """Everything that holds the job, what stops it altogether first; for one that has started or ended, that."""
+    """Everything that holds the job, blocking reasons first; for a job that has started or ended, that fact."""
     if facts.status in TERMINAL:
         return [_ended(facts)]
     if facts.status is Status.RUNNING:
@@ -88,7 +88,7 @@ def reasons(facts: Facts) -> list[Reason]:
 
 
 def expected(facts: Facts) -> Expected | None:
-    """When the job is expected to start; None for one that has, and where nothing would start it as things are.
+    """When the job is expected to start; None if it has started, or if nothing would start it in the present state.
 
     A scheduled job is told its ``run_at``, and from there on what one would be told that is placed now at the end of
     its line; one that only the sweep will place, what it would be told at the sweep.
@@ -122,26 +122,26 @@ def _ended(facts: Facts) -> Reason:
 
 
 def _in_flight(facts: Facts, place: Flying) -> Iterator[Reason]:
-    """A worker's queue has it: pauses do not reach it any more, nor are dispatchers needed."""
+    """The reasons of a dispatched job, which pauses no longer stop and which needs no dispatcher."""
     if facts.suspended_s is not None and not place.started:
         yield _suspended(facts, facts.suspended_s)
     if facts.workers == 0 and not place.started:
         yield _no_worker(facts)
     if place.started:
-        yield Reason("starting", "A worker has its slice in hands and begins.")
+        yield Reason("starting", "A worker has its slice and is about to start it.")
     else:
-        yield Reason("in_queue", f"It waits in the queue of the {facts.label} lane's workers for one to be free.")
+        yield Reason("in_queue", f"It waits in the queue of the {facts.label} lane until a worker is free.")
 
 
 def _stopped(facts: Facts) -> Iterator[Reason]:
-    """What has to end before anything starts the job."""
+    """The blocking reasons: each must end before anything starts the job."""
     place = facts.place if isinstance(facts.place, Waiting) else None
     if facts.trouble == "redis_away":
-        yield Reason("redis_away", "Redis does not answer: the job is kept, and goes on when it is back.")
+        yield Reason("redis_away", "Redis does not answer: the job is kept, and continues once Redis is back.")
     if facts.trouble in ("redis_full", "redis_refuses"):
-        yield Reason(facts.trouble, f"{facts.said}. The job is kept, and goes on when that is mended.")
+        yield Reason(facts.trouble, f"{facts.said}. The job is kept, and continues once that is fixed.")
     if facts.trouble == "board_lost":
-        yield Reason("board_lost", "The board is not set up, or lost: a dispatcher makes it from the database.")
+        yield Reason("board_lost", "The board is not set up, or lost: a dispatcher builds it from the database.")
     if facts.site_paused or (place and place.paused):
         yield Reason("site_paused", "Its site is paused.")
     if facts.lane_paused or (place and place.lane_paused):
@@ -157,27 +157,27 @@ def _stopped(facts: Facts) -> Iterator[Reason]:
 
 
 def _held(facts: Facts) -> Iterator[Reason]:
-    """What makes the job wait, and passes by itself."""
+    """The reasons that pass without anybody's help."""
     if facts.status is Status.SCHEDULED:
         yield _scheduled(facts)
     elif isinstance(facts.place, Aside):
         if _is_known(facts):
-            yield Reason("aside", f"A worker without the task {facts.task!r} has set it aside: it goes to one with it.")
+            yield Reason("aside", f"A worker without the task {facts.task!r} has set it aside, for a worker with it.")
     elif isinstance(facts.place, Waiting):
         yield from _by_limits(facts, facts.place)
         yield from _by_others(facts, facts.place)
     elif facts.place is None and facts.trouble is None:
         every = f"{facts.sweep_every_s:g} s"
-        yield Reason("not_on_board", f"It is not on the board yet: the sweep, every {every}, brings it.")
+        yield Reason("not_on_board", f"It is not on the board yet: the sweep, every {every}, will add it.")
 
 
 def _scheduled(facts: Facts) -> Reason:
     until = facts.run_at
     if until is None or until <= facts.now:
-        return Reason("due", "Its time has come: the scheduler's next look, or the sweep, makes it pending.")
+        return Reason("due", "Its time has come: the scheduler or the sweep will make it pending.")
     when = _clock(until, facts.now)
     if facts.attempt:
-        text = f"Start {facts.attempt} of at most {facts.max_attempts} failed: the next one backs off until {when}."
+        text = f"Start {facts.attempt} of at most {facts.max_attempts} failed: the next start waits until {when}."
         return Reason("retry", text, until)
     return Reason("scheduled", f"It is scheduled for {when}.", until)
 
@@ -187,7 +187,8 @@ def _by_limits(facts: Facts, place: Waiting) -> Iterator[Reason]:
         yield Reason("max_running", f"Its site has {place.running} of at most {place.max_running} jobs in flight.")
     if place.due is not None:
         until = datetime.fromtimestamp(place.due, tz=facts.now.tzinfo)
-        yield Reason("rate", f"Its site is at its rate: the next job may go at {_clock(until, facts.now)}.", until)
+        when = _clock(until, facts.now)
+        yield Reason("rate", f"Its site has reached its rate: its next job may start at {when}.", until)
 
 
 def _by_others(facts: Facts, place: Waiting) -> Iterator[Reason]:
@@ -198,11 +199,11 @@ def _by_others(facts: Facts, place: Waiting) -> Iterator[Reason]:
         yield Reason("sites", f"{_count(ahead, 'other site')} of the {facts.label} lane {_go(ahead)} first.")
     if place.flying:
         having = "is" if place.flying == 1 else "are"
-        text = f"The workers have work: {_count(place.flying, 'job')} of the {facts.label} lane {having} with them."
+        text = f"The workers are busy: {_count(place.flying, 'job')} of the {facts.label} lane {having} in flight."
         yield Reason("workers_busy", text)
     if facts.attempt:
         times = "once" if facts.attempt == 1 else f"{facts.attempt} times"
-        yield Reason("again", f"It was started {times} before, so it goes without neighbours.")
+        yield Reason("again", f"It was started {times} before, so it runs in a slice of its own.")
 
 
 def _suspended(facts: Facts, left_s: float) -> Reason:
@@ -224,8 +225,8 @@ def _is_known(facts: Facts) -> bool:
 def _unknown_task(facts: Facts) -> Reason:
     known = sorted(facts.known or ())
     named = ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")
-    return Reason("unknown_task", f"No living worker of the {facts.label} lane knows the task {facts.task!r}: it waits "
-                                  f"for one that does. They know {named or 'none'}.")
+    return Reason("unknown_task", f"No living worker of the {facts.label} lane has the task {facts.task!r}: it waits "
+                                  f"for a worker that does. They have {named or 'no tasks'}.")
 
 
 def _go(count: int) -> str:
@@ -237,12 +238,12 @@ def _count(count: int, noun: str) -> str:
 
 
 def _later(moment: datetime, seconds: float) -> datetime:
-    """A moment later; far ones end at ten years, which dates can still hold."""
+    """The time after so many seconds; at most ten years, so that dates can hold it."""
     return moment + timedelta(seconds=min(seconds, 10 * 365 * 86_400.0))
 
 
 def _clock(moment: datetime | None, now: datetime) -> str:
-    """The time of day in UTC, with its date unless that is today's."""
+    """The time of day in UTC, with the date unless it is today."""
     if moment is None:
         return "an unknown time"
     moment = moment.astimezone(now.tzinfo)

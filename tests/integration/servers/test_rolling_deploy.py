@@ -265,8 +265,8 @@ def test_why_says_that_nobody_alive_knows_the_task(
     for id_ in (waits, aside):
         told = {reason.code: reason.text for reason in held_by(settings, redis, id_)}
         assert told["unknown_task"] == (
-            f"No living worker of the {'1s' if id_ == waits else '1ms'} lane knows the task 'new_task': it waits for "
-            "one that does. They know echo, tally.")
+            f"No living worker of the {'1s' if id_ == waits else '1ms'} lane has the task 'new_task': it waits for "
+            "a worker that does. They have echo, tally.")
         with reading() as session:
             assert expected(gather(session, id_, settings, board, redis)) is None
 

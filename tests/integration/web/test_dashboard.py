@@ -194,11 +194,11 @@ def test_a_costly_value_is_made_anew_only_after_a_multiple_of_its_cost() -> None
 
 def test_a_dashboard_where_all_who_wait_are_held_says_so(client: FlaskClient) -> None:
     add_user(client)
-    assert "Nobody waits." in client.get("/", headers=BROWSER).text
+    assert "No site waits." in client.get("/", headers=BROWSER).text
     add_job(client)
     client.patch("/sites/1", json={"paused": True})
 
-    assert "Who waits is held by a limit." in client.get("/", headers=BROWSER).text
+    assert "All waiting sites are held by a limit." in client.get("/", headers=BROWSER).text
 
 
 def test_the_dashboard_says_which_processes_are_missing_and_what_was_set_aside(
