@@ -107,13 +107,13 @@ def as_arguments(slice_: Slice) -> tuple[Any, ...]:
 def runtime() -> Iterator[runner.Runtime]:
     """What a worker holds, by the environment as it is, in the test's own process."""
     runner.runtime.cache_clear()
-    now = runner.runtime()
+    process = runner.runtime()
     try:
-        yield now
+        yield process
     finally:
-        with now.app.app_context():
+        with process.app.app_context():
             db.engine.dispose()
-        now.redis.close()
+        process.redis.close()
         runner.runtime.cache_clear()
 
 

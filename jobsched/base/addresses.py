@@ -163,12 +163,12 @@ def _check_sqlite_options(url: str) -> None:
     """Have SQLAlchemy read the address, and SQLite's driver what it makes of the options."""
     from sqlalchemy.engine import make_url
 
-    made = make_url(url)
+    parsed = make_url(url)
     try:
-        _, options = made.get_dialect()().create_connect_args(made)
+        _, options = parsed.get_dialect()().create_connect_args(parsed)
         sqlite3.connect(":memory:", **options).close()
     except (TypeError, ValueError, OverflowError, sqlite3.Error):
-        raise ValueError(f"has an option that SQLite does not take so: {', '.join(made.query)}") from None
+        raise ValueError(f"has an option that SQLite does not take so: {', '.join(parsed.query)}") from None
 
 
 def _check_postgres(url: str) -> None:
@@ -180,13 +180,13 @@ def _check_postgres(url: str) -> None:
 
     spelling = f"must be as postgresql://user:password@host:5432/database; {_ENCODE}"
     try:
-        made = make_url(url)
-        _, options = made.get_dialect()().create_connect_args(made)
+        parsed = make_url(url)
+        _, options = parsed.get_dialect()().create_connect_args(parsed)
     except (ArgumentError, ValueError):
         raise ValueError(spelling) from None
-    if made.port is not None and not 1 <= made.port <= 65535:
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
         raise ValueError("must have a port from 1 to 65535")
-    if "@" in (made.host or "") or re.search(r"\s", made.host or ""):
+    if "@" in (parsed.host or "") or re.search(r"\s", parsed.host or ""):
         raise ValueError(spelling)
     options.pop("context", None)
     if not re.fullmatch(r"-?[0-9]{1,9}", str(options.get("connect_timeout", "0"))):
@@ -194,4 +194,4 @@ def _check_postgres(url: str) -> None:
     try:
         make_conninfo(**options)
     except ProgrammingError:
-        raise ValueError(f"has an option that libpq does not know: {', '.join(made.query)}") from None
+        raise ValueError(f"has an option that libpq does not know: {', '.join(parsed.query)}") from None

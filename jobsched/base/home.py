@@ -55,7 +55,7 @@ class RunningStack:
 
 
 @contextmanager
-def told(home: Path) -> Iterator[None]:
+def raising_cannot_use(home: Path) -> Iterator[None]:
     """Have an OSError of the block, which makes or writes files of ``home``, raised as CannotUseHome."""
     try:
         yield
@@ -71,14 +71,14 @@ def hold(home: Path) -> Iterator[None]:
     The kernel lets go of it with our process, however that ends. Raises HomeInUse and CannotUseHome.
     """
     make(home)
-    with told(home):
+    with raising_cannot_use(home):
         lock = os.fdopen(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", errors="replace")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HomeInUse(home, lock.read().strip()) from None
-        with told(home):
+        with raising_cannot_use(home):
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
@@ -90,7 +90,7 @@ def make(home: Path) -> None:
 
     Raises CannotUseHome when it is not this user's, or when others may write there and hold more than we do.
     """
-    with told(home):
+    with raising_cannot_use(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = home.stat()
         if found.st_uid != os.geteuid():
@@ -110,7 +110,7 @@ def secret_key(home: Path) -> str:
 
 def secret(path: Path, home: Path) -> str:
     """The random secret that a file of ``home`` keeps, made the first time. Raises CannotUseHome."""
-    with told(home):
+    with raising_cannot_use(home):
         with suppress(FileNotFoundError):
             if kept := path.read_text(errors="replace").strip():
                 return kept
@@ -127,7 +127,7 @@ def secret(path: Path, home: Path) -> str:
 def announced(home: Path, url: str, redis_url: str) -> Iterator[None]:
     """Say during the block where the stack of ``home`` is, for :func:`running`. Raises CannotUseHome."""
     path = home / _WHEREABOUTS
-    with told(home):
+    with raising_cannot_use(home):
         _write(path, json.dumps(asdict(RunningStack(os.getpid(), url, redis_url))))
     try:
         yield
@@ -143,7 +143,7 @@ def running(home: Path) -> RunningStack | None:
     directory and the file are this user's, and nobody else may write to them; else CannotUseHome is raised.
     """
     path = home / _WHEREABOUTS
-    with told(home), suppress(FileNotFoundError, NotADirectoryError):
+    with raising_cannot_use(home), suppress(FileNotFoundError, NotADirectoryError):
         for found in (home, path):
             state = found.lstat() if found == path else found.stat()
             if state.st_uid != os.geteuid() or state.st_mode & _OTHERS_WRITE or stat.S_ISLNK(state.st_mode):

@@ -64,16 +64,16 @@ def on_one_cpu() -> Iterator[None]:
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None,
-          output: int | IO[bytes] = subprocess.PIPE, told: bytes = b"", umask: int = -1) -> subprocess.Popen[bytes]:
+          output: int | IO[bytes] = subprocess.PIPE, stdin: bytes = b"", umask: int = -1) -> subprocess.Popen[bytes]:
     """Start ``argv`` as the leader of a session of its own, all that it says in one pipe, or in ``output``.
 
-    It works in ``cwd``, without one where we do; ``told`` is its whole standard input, at most 4096 bytes; ``umask``
+    It works in ``cwd``, without one where we do; ``stdin`` is its whole standard input, at most 4096 bytes; ``umask``
     is kept from the files that it makes, where one is given.
     Must be called from the main thread: the child is killed when the thread that started it ends.
     Raises OSError when the program can not be started.
     """
     parent = os.getpid()
-    with _pipe_that_holds(told) as standard_input:
+    with _pipe_that_holds(stdin) as standard_input:
         return subprocess.Popen(
             argv, cwd=cwd, env=dict(env), stdin=standard_input, stdout=output, stderr=subprocess.STDOUT, umask=umask,
             start_new_session=True, preexec_fn=lambda: die_with_parent(parent),

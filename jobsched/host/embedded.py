@@ -77,7 +77,7 @@ class EmbeddedRedis:
             (self.directory / _SOCKET_NOTE).unlink(missing_ok=True)
 
 
-def plan(directory: Path, password: str, *, keep: bool = True) -> EmbeddedRedis:
+def prepare(directory: Path, password: str, *, keep: bool = True) -> EmbeddedRedis:
     """The embedded Redis of ``directory``, which is created, as is the folder of its socket. Starts nothing.
 
     It refuses writes rather than evict keys, and every write goes to an append-only file that is synced each second;
@@ -137,10 +137,10 @@ def _socket_directory(directory: Path) -> Path:
     for root in _roots():
         if _PLAIN.fullmatch(root) and len(root) <= LONGEST_SOCKET_PATH - len("/jobsched-12345678/redis.sock"):
             with suppress(OSError):
-                made = Path(mkdtemp(prefix="jobsched-", dir=root))
+                folder = Path(mkdtemp(prefix="jobsched-", dir=root))
                 note.touch(mode=0o600)
-                note.write_text(str(made))
-                return made
+                note.write_text(str(folder))
+                return folder
     raise NoSocketDirectory
 
 

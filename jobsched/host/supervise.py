@@ -27,13 +27,13 @@ PATIENCE_S, LAST_PATIENCE_S = 8.0, 1.0
 class Program:
     """A named command line. A ``last`` one is stopped when all others have ended.
 
-    It reads ``told``, and no more, from its standard input; the files of a ``private`` one are for this user only.
+    It reads ``stdin``, and no more, from its standard input; the files of a ``private`` one are for this user only.
     """
 
     name: str
     argv: tuple[str, ...]
     last: bool = False
-    told: bytes = field(default=b"", repr=False)
+    stdin: bytes = field(default=b"", repr=False)
     private: bool = False
 
 
@@ -181,7 +181,7 @@ class Supervisor:
         kept.process = self._spawn(kept.program)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
-        process = processes.spawn(program.argv, self.env, told=program.told, umask=0o077 if program.private else -1)
+        process = processes.spawn(program.argv, self.env, stdin=program.stdin, umask=0o077 if program.private else -1)
         self._alive[process.pid] = process
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)

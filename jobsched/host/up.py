@@ -71,9 +71,9 @@ def _redis(environ: Mapping[str, str], settings: Settings) -> Iterator[embedded.
         yield None
         return
     directory = settings.home / "redis"
-    with home.told(settings.home):
+    with home.raising_cannot_use(settings.home):
         directory.mkdir(mode=0o700, exist_ok=True)
-        redis = embedded.plan(directory, home.secret(directory / "password", settings.home))
+        redis = embedded.prepare(directory, home.secret(directory / "password", settings.home))
     try:
         yield redis
     finally:
@@ -151,7 +151,7 @@ class _Stack:
     console: Console
 
     def serve(self, programs: tuple[Program, ...], redis: embedded.EmbeddedRedis | None) -> None:
-        program = Program("redis", redis.argv, last=True, told=redis.config, private=True) if redis else None
+        program = Program("redis", redis.argv, last=True, stdin=redis.config, private=True) if redis else None
         if redis and program:
             self._start_redis(redis, program)
         self._migrate()

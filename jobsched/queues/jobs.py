@@ -25,7 +25,7 @@ WAKE_QUEUE = "wake"
 
 RUN_SLICE = "jobsched.runner.run_slice"
 WAKE = "jobsched.runner.wake"
-TIDY = "jobsched.runner.tidy"
+PRUNE = "jobsched.runner.tidy"
 
 #: A slice's data is smaller than this by far, in bytes.
 MOST_DATA = 65_536
@@ -64,7 +64,7 @@ class SliceJob(RQJob):
         """Raises NotAdmitted unless we have made this job, for one of our functions, under this id."""
         if self._found_seal is not None and not seal.ours().is_on(self.id, self.data, self._found_seal):
             raise NotAdmitted("it does not bear our seal")
-        if self.instance is not None or self.func_name not in (RUN_SLICE, WAKE, TIDY):
+        if self.instance is not None or self.func_name not in (RUN_SLICE, WAKE, PRUNE):
             raise NotAdmitted(f"{self.func_name} is not for jobsched's workers to run")
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:

@@ -14,12 +14,28 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from jobsched.board import Code
 from jobsched.board.checked import text
 from jobsched.domain import Band, Slice
-from jobsched.queues.jobs import RUN_SLICE, TIDY, WAKE, WAKE_QUEUE, LaneQueue, NotAdmitted, SliceJob, queue
+from jobsched.queues.jobs import PRUNE, RUN_SLICE, WAKE, WAKE_QUEUE, LaneQueue, NotAdmitted, SliceJob, queue
 
 __all__ = [
-    "RUN_SLICE", "TIDY", "WAKE", "WAKE_QUEUE", "LaneQueue", "NotAdmitted", "Room", "SliceJob", "enqueue",
-    "forget_side_queues", "forget_unstarted", "key_of", "queue", "room", "side_queue", "side_queues", "side_room",
-    "waits_in_queue", "window",
+    "PRUNE",
+    "RUN_SLICE",
+    "WAKE",
+    "WAKE_QUEUE",
+    "LaneQueue",
+    "NotAdmitted",
+    "Room",
+    "SliceJob",
+    "enqueue",
+    "forget_side_queues",
+    "forget_unstarted",
+    "key_of",
+    "queue",
+    "room",
+    "side_queue",
+    "side_queues",
+    "side_room",
+    "waits_in_queue",
+    "window",
 ]
 
 #: Work that waits in an RQ queue can not be overtaken any more: keep about this much for each worker of the lane.

@@ -37,7 +37,7 @@ def wake_due(board: Board, now: datetime | None = None, limit: int = 20 * BATCH)
     return woken
 
 
-def tidy(now: datetime | None = None) -> int:
+def prune(now: datetime | None = None) -> int:
     """Forget answers whose Idempotency-Key is older than KEEP_KEYS; returns how many."""
     with writing() as session:
         old = delete(IdempotencyKey).where(IdempotencyKey.created_at < (now or shared_now(session)) - KEEP_KEYS)

@@ -23,7 +23,7 @@ from jobsched.base import aside
 from jobsched.base.identity import process_name
 from jobsched.board import Board
 from jobsched.queues import lanes
-from jobsched.queues.lanes import TIDY, WAKE, WAKE_QUEUE, SliceJob
+from jobsched.queues.lanes import PRUNE, WAKE, WAKE_QUEUE, SliceJob
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ WAKE_TTL_S = 3600
 #: A scheduler that is killed keeps the others from looking for so long, in seconds.
 LOCK_S = INTERVAL_S + 10
 #: What is done again and again, and how often, in seconds.
-PERIODIC: Mapping[str, int] = {WAKE: 15, TIDY: 3600}
+PERIODIC: Mapping[str, int] = {WAKE: 15, PRUNE: 3600}
 
 _FUNCTIONS = {name.replace(".", "-"): name for name in PERIODIC}
 _WAKE_ID = re.compile(r"wake-[0-9]{1,12}")

@@ -29,16 +29,16 @@ def real() -> Iterator[Redis]:
     The simulation and the server wait for each other, so both stay on one CPU.
     """
     with TemporaryDirectory(prefix="jobsched-simulate-") as directory, on_one_cpu():
-        plan = embedded.plan(Path(directory), token_hex(16), keep=False)
-        process = spawn(plan.argv, os.environ, output=subprocess.DEVNULL, told=plan.config)
+        redis = embedded.prepare(Path(directory), token_hex(16), keep=False)
+        process = spawn(redis.argv, os.environ, output=subprocess.DEVNULL, stdin=redis.config)
         try:
-            _await(plan, process)
-            with Redis.from_url(plan.url) as client:
+            _await(redis, process)
+            with Redis.from_url(redis.url) as client:
                 yield client
         finally:
             process.kill()
             process.wait()
-            plan.forget()
+            redis.forget()
 
 
 @contextmanager
@@ -54,10 +54,10 @@ def fake() -> Iterator[Redis]:
         yield client
 
 
-def _await(plan: embedded.EmbeddedRedis, process: subprocess.Popen[bytes]) -> None:
+def _await(redis: embedded.EmbeddedRedis, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + STARTS_S
-    while not embedded.answers(plan.url):
+    while not embedded.answers(redis.url):
         if process.poll() is not None or time.monotonic() > deadline:
-            said = plan.log.read_text(errors="replace") if plan.log.exists() else ""
+            said = redis.log.read_text(errors="replace") if redis.log.exists() else ""
             raise JobschedError(f"the simulation's Redis does not start: {said[-2000:]}")
         time.sleep(0.02)

@@ -17,32 +17,32 @@ from jobsched.work.packing import Remains
 class Death:
     """A process has ended in the middle of a start, ``seconds`` after that began.
 
-    ``killed``: by the worker, because a limit was over. ``told`` says how, otherwise.
+    ``killed``: by the worker, because a limit was over. ``description`` says how it ended otherwise.
     """
 
     seconds: float
     killed: bool
-    told: str
+    description: str
 
 
-def outcome(job: StartedJob, death: Death, remains: Remains | None, now: datetime) -> Outcome | None:
+def outcome(job: StartedJob, death: Death, remains: Remains | None, ended_at: datetime) -> Outcome | None:
     """What is recorded of a start in which its process ended; None: nothing, it has no end, and its attempt is spent.
 
     ``remains`` is what the process noted of it, when its task had come to its end. Work that was done, and whose result
     is lost, is not done again.
     """
     if remains is None:
-        start = Start(job, now - timedelta(seconds=death.seconds), now, death.seconds)
+        start = Start(job, ended_at - timedelta(seconds=death.seconds), ended_at, death.seconds)
         error = f"did not stop within {HARD_GRACE_S:g} s of its limit, and was killed"
         return outcomes.of_failure(start, error) if death.killed else None
     start = Start(job, remains.started_at, remains.finished_at, remains.run_time, remains.may_repeat)
     if remains.returned:
-        had_no_end = "what it returned had no end, and its process was killed"
-        return outcomes.failed(start, had_no_end if death.killed else f"what it returned can not be read: {death.told}")
-    return outcomes.of_failure(start, remains.bare if death.killed else f"{remains.bare}\n{death.told}")
+        endless, unread = "had no end, and its process was killed", f"can not be read: {death.description}"
+        return outcomes.failed(start, f"what it returned {endless if death.killed else unread}")
+    return outcomes.of_failure(start, remains.bare if death.killed else f"{remains.bare}\n{death.description}")
 
 
-def told(status: int, place: str) -> str:
+def described(status: int, place: str) -> str:
     """A sentence for a process that ended in a task at ``place``; a negative ``status`` is the number of a signal."""
     if status >= 0:
         return f"its task ended its process with exit status {status}, {place}"

@@ -18,23 +18,23 @@ from jobsched.work.limits import Overrun, TimeLimitExceeded
 ERROR_BYTES = 8_192
 #: The most of what was raised itself, of the lines that led there, and of each error that led to it.
 _HEADLINE_BYTES, _FRAMES_BYTES, _CAUSE_BYTES = 3_072, 2_560, 1_024
-#: How many of the errors at each end of the line of causes, of the errors of groups, and of notes are told.
+#: How many of the errors at each end of the chain of causes, of the errors of groups, and of notes are shown.
 _CAUSES, _MEMBERS, _NOTES = 2, 20, 10
-#: How far a line of errors is followed.
+#: How far a chain of errors is followed.
 _FAR = 1_000
 
 _UNSAID = "(its message could not be made)"
 
 
 @dataclass(frozen=True)
-class Told:
+class Description:
     """An error in words; ``overran``: it was raised because the start was stopped at the bound of its lane."""
 
     text: str
     overran: bool = False
 
 
-def tell(raised: BaseException, stops: Sequence[BaseException] = ()) -> Told:
+def describe(raised: BaseException, stops: Sequence[BaseException] = ()) -> Description:
     """Put what a start raised into words. ``stops`` are what it was stopped with, which need not be what it raised.
 
     An error of ours, also one that stops a start, is its sentence; another its traceback. Takes messages.SAY_S at most.
@@ -45,7 +45,7 @@ def tell(raised: BaseException, stops: Sequence[BaseException] = ()) -> Told:
         text = bare(raised) if said is None else said
     else:
         text = _traceback(raised)
-    return Told(cut(text, ERROR_BYTES), type(stop) is Overrun)
+    return Description(cut(text, ERROR_BYTES), type(stop) is Overrun)
 
 
 def bare(raised: BaseException) -> str:
@@ -70,7 +70,7 @@ def _handled(raised: BaseException) -> Iterator[BaseException]:
 
 @dataclass(frozen=True)
 class _Link:
-    """One error of a line of causes; ``words`` lead from the one before it to this one."""
+    """One error of a chain of causes; ``words`` lead from the one before it to this one."""
 
     error: BaseException
     words: str
@@ -79,35 +79,35 @@ class _Link:
 
 def _traceback(raised: BaseException) -> str:
     """As Python prints it: the first cause first, what was raised last."""
-    line, left_out = _line(raised)
-    errors = [error for link in reversed(line) for error in (link.error, *(member for _, member in link.members))]
+    chain, left_out = _chain(raised)
+    errors = [error for link in reversed(chain) for error in (link.error, *(member for _, member in link.members))]
     said = {id(error): text for error, text in zip(errors, messages.of(errors), strict=True)}
-    *causes, last = line
-    told = _trail(last.error, _FRAMES_BYTES) + _headline(last, said, _HEADLINE_BYTES)
+    *causes, last = chain
+    text = _trail(last.error, _FRAMES_BYTES) + _headline(last, said, _HEADLINE_BYTES)
     before: list[str] = []
     for i, link in enumerate(causes):
-        words = line[i + 1].words
+        words = chain[i + 1].words
         if i == _CAUSES - 1 and left_out:
             words = f"({left_out} more errors, each of which led to the next, are left out.)"
         before += [_trail(link.error, _CAUSE_BYTES), _headline(link, said, _CAUSE_BYTES), f"\n{words}\n\n"]
-    room = ERROR_BYTES - len(told.encode())
-    return cut("".join(before), room) + told
+    room = ERROR_BYTES - len(text.encode())
+    return cut("".join(before), room) + text
 
 
-def _line(raised: BaseException) -> tuple[list[_Link], int]:
-    """The line of causes, the first one first, and how many were left out of its middle."""
-    line: list[tuple[BaseException, str]] = []
+def _chain(raised: BaseException) -> tuple[list[_Link], int]:
+    """The chain of causes, the first one first, and how many were left out of its middle."""
+    chain: list[tuple[BaseException, str]] = []
     seen: set[int] = set()
     error: BaseException | None = raised
     while error is not None and id(error) not in seen and len(seen) < _FAR:
         seen.add(id(error))
         before, words = peeking.led_to(error)
-        line.insert(0, (error, words))
+        chain.insert(0, (error, words))
         error = before
-    left_out = max(0, len(line) - 2 * _CAUSES - 1)
+    left_out = max(0, len(chain) - 2 * _CAUSES - 1)
     if left_out:
-        line[_CAUSES:_CAUSES + left_out] = []
-    return [_Link(error, words, _members(error)) for error, words in line], left_out
+        chain[_CAUSES:_CAUSES + left_out] = []
+    return [_Link(error, words, _members(error)) for error, words in chain], left_out
 
 
 def _members(error: BaseException) -> tuple[tuple[int, BaseException], ...]:

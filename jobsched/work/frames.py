@@ -23,16 +23,16 @@ def lines(trace: TracebackType | None) -> str:
     seen = 0
     while trace is not None and seen < _FAR:
         if seen < _FRAMES:
-            first.append(_told(trace))
+            first.append(_shown(trace))
         else:
             last.append(trace)
         trace, seen = trace.tb_next, seen + 1
     left_out = seen - len(first) - len(last)
     gap = [f"  [{left_out} more frames are left out]\n"] if left_out else []
-    return "".join([*first, *gap, *(_told(one) for one in last)])
+    return "".join([*first, *gap, *(_shown(one) for one in last)])
 
 
-def _told(trace: TracebackType) -> str:
+def _shown(trace: TracebackType) -> str:
     code, number = trace.tb_frame.f_code, trace.tb_lineno
     path = str.__str__(code.co_filename)[:1_000]
     source = _source(path, number)

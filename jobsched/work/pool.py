@@ -50,21 +50,21 @@ def main() -> None:
     redis = connect(settings.redis_url, patient=False)
     keys = KeyWatch(Board(connect(settings.redis_url, timeout_s=PATIENCE_S)), identity.process_name())
     with stop_signals() as stop:
-        crew = [Seat(slot, number, settings) for number, slot in enumerate(planner.slots)]
+        seats = [Seat(slot, number, settings) for number, slot in enumerate(planner.slots)]
         while not stop.is_set():
-            died = [name for name in [seat.fill() for seat in crew] if name]
-            if any(seat.just_emptied() for seat in crew):
-                kill_strays({seat.pid for seat in crew})
+            died = [name for name in [seat.fill() for seat in seats] if name]
+            if any(seat.just_emptied() for seat in seats):
+                kill_strays({seat.pid for seat in seats})
             if died:
                 end_leases(redis, died)
             keys.look()
             if planner.changed():
-                for seat, slot in zip(crew, planner.slots, strict=True):
-                    seat.give(slot)
+                for seat, slot in zip(seats, planner.slots, strict=True):
+                    seat.assign(slot)
             stop.wait(0.1)
-        for seat in crew:
+        for seat in seats:
             seat.dismiss()
-        for seat in crew:
+        for seat in seats:
             seat.wait()
 
 
@@ -96,19 +96,19 @@ class Seat:
         self.number, self.settings = number, settings
         self._slots = plan.every(settings.bands)
         # Shared with the worker that is forked: one number, which is written and read at once.
-        self._aim = ctypes.c_uint32.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
-        self.give(slot)
+        self._assigned = ctypes.c_uint32.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+        self.assign(slot)
         self.pid: int | None = None
         self._token = ""
         self._restarts = Restarts()
 
-    def give(self, slot: plan.Slot) -> None:
+    def assign(self, slot: plan.Slot) -> None:
         """Have the worker serve this slot from its next slice on."""
-        self._aim.value = self._slots.index(slot)
+        self._assigned.value = self._slots.index(slot)
 
-    def slot(self) -> plan.Slot:
+    def assigned(self) -> plan.Slot:
         """The slot that the worker should serve; known in its process, too."""
-        return self._slots[self._aim.value]
+        return self._slots[self._assigned.value]
 
     def fill(self) -> str | None:
         """Fork a worker into the seat when it is empty and its pause is over; returns the name of one that died."""
@@ -164,8 +164,8 @@ def _work(parent: int, seat: Seat) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         processes.die_with_parent(parent)
         processes.adopt_orphans()
-        worker = LaneWorker(seat.slot(), connection=connect(seat.settings.redis_url), name=seat.name(os.getpid()),
-                            aim=seat.slot)
+        worker = LaneWorker(seat.assigned(), connection=connect(seat.settings.redis_url), name=seat.name(os.getpid()),
+                            assigned=seat.assigned)
         worker.work(logging_level="WARNING")
     except Exception as error:
         log.error("worker %d: %s", seat.number, bugs.one_line(error))

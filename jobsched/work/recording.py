@@ -72,13 +72,14 @@ def _is_its_own_fault(error: BaseException) -> bool:
 
 def _unstorable(outcome: Outcome, refusal: BaseException) -> Outcome:
     """The failure of a job whose outcome was refused: in ASCII, with times and numbers that every database takes."""
-    now, said, run_time = utcnow(), outcome.error, outcome.run_time
+    finished_at, said, run_time = utcnow(), outcome.error, outcome.run_time
     if type(run_time) is not float or not 0 <= run_time < _LONGEST_S:
         run_time = 0.0
     why = f"how it ended can not be recorded ({_sentence(refusal)})"
     error = cut(f"{said}\n{why}" if type(said) is str and said else why, ERROR_BYTES // 2)
     return replace(
-        outcome, status=Status.FAILED, started_at=now - timedelta(seconds=run_time), finished_at=now, run_time=run_time,
+        outcome, status=Status.FAILED, started_at=finished_at - timedelta(seconds=run_time),
+        finished_at=finished_at, run_time=run_time,
         result=None, error=error.encode("ascii", "backslashreplace").decode(), run_at=None, band=None, counts=True,
     )
 

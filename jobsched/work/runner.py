@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a worker process needs; made once, before it forks."""
+    """What a worker process holds for all its slices; made once, before it forks."""
 
     settings: Settings
     app: Flask
@@ -57,85 +57,84 @@ def runtime() -> Runtime:
 
 
 def warm_up() -> None:
-    """Do once, before the first slice, what that would wait for: set up mappers, compile the statements."""
-    nobody = Slice("", 0, "", 0, 0.0, (Fence(0, 0),))
-    then = utcnow()
+    """Set up the mappers and compile the statements, for which the first slice would wait."""
+    nobody, moment = Slice("", 0, "", 0, 0.0, (Fence(0, 0),)), utcnow()
     try:
         with runtime().app.app_context(), writing() as session:
             moves.start(session, nobody, tasks.names())
-            moves.finish(session, [Outcome(0, 0, Status.COMPLETED, then, then, 0.0)])
-    except SQLAlchemyError as error:  # the workers are patient where we need not be
+            moves.finish(session, [Outcome(0, 0, Status.COMPLETED, moment, moment, 0.0)])
+    except SQLAlchemyError as error:  # the slices wait for a database that is away; this need not
         log.warning("no warm start: %s", bugs.one_line(error))
 
 
 def run_slice(
     slice_id: str, site: int, band: str, points: int, dispatched_at: float, jobs: Sequence[Sequence[int]]
 ) -> None:
-    """Run the jobs of one slice that are still ours to run, and record how each ended."""
-    now = runtime()
+    """Run those jobs of a slice that still belong to it, and record how each ended."""
+    process = runtime()
     slice_ = Slice(slice_id, site, band, points, dispatched_at, tuple(Fence(job, attempt) for job, attempt in jobs))
-    with now.app.app_context():
-        if _is_in_flight(now, slice_id):
-            SliceRun(now, slice_).run()
+    with process.app.app_context():
+        if _is_in_flight(process, slice_id):
+            SliceRun(process, slice_).run()
 
 
-def _is_in_flight(now: Runtime, slice_id: str) -> bool:
-    """Whether the board knows a slice: one that somebody has put into a queue again may be of a site that is paused."""
+def _is_in_flight(process: Runtime, slice_id: str) -> bool:
+    """Whether the board knows the slice. Otherwise somebody put it into a queue again, and its site may be paused."""
     try:
-        if now.board.holds(slice_id):
+        if process.board.holds(slice_id):
             return True
-        now.board.rules.read()
-        aside.counted(now.redis, "slice that is not in flight", slice_id)
-    except (RedisError, BoardLost):  # nothing is known; it was sealed, and the fences hold without Redis
+        process.board.rules.read()
+        aside.counted(process.redis, "slice that is not in flight", slice_id)
+    except (RedisError, BoardLost):  # the board can not say; the slice is sealed, and the fences hold without Redis
         return True
     return False
 
 
 def wake() -> int:
     """Place the scheduled jobs that are due; returns how many."""
-    now = runtime()
-    with now.app.app_context():
-        return schedule.wake_due(now.board)
+    process = runtime()
+    with process.app.app_context():
+        return schedule.wake_due(process.board)
 
 
-def tidy() -> int:
-    """Delete what is kept for a while only; returns how many rows."""
+def prune() -> int:
+    """Delete the rows that are kept for a limited time only; returns how many."""
     with runtime().app.app_context():
-        return schedule.tidy()
+        return schedule.prune()
 
 
 class SliceRun:
     """One slice in the hands of this worker."""
 
-    def __init__(self, now: Runtime, slice_: Slice) -> None:
-        self._now = now
+    def __init__(self, process: Runtime, slice_: Slice) -> None:
+        self._process = process
         self._slice = slice_
         self._started: list[StartedJob] = []
-        self._tasks = RunningTasks([], now.settings)
-        self._lease = Lease(self._renew, now.settings.lease_s / 3, self._watch)
+        self._tasks = RunningTasks([], process.settings)  # the lease watches it before the jobs have started
+        self._lease = Lease(self._renew, process.settings.lease_s / 3, self._watch)
 
     def run(self) -> None:
-        """Start fence, the tasks, finish fence, settle; without the last when the slice was taken from us."""
+        """Start fence, the tasks, finish fence, settle. A slice whose lease was lost is not settled."""
         failpoint("run.popped")
         with self._lease:
             self._started, unknown = patiently(self._start)
             self._set_aside(unknown)
-            self._tasks = RunningTasks(self._started, self._now.settings)
+            self._tasks = RunningTasks(self._started, self._process.settings)
             self._tasks.run(lambda: self._lease.lost)
             if self._lease.lost:
                 log.warning("slice %s was taken back while it ran", self._slice.id)
                 return
             with _others_may_be_away("settle"):
                 failpoint("run.recorded", effect="sql")
-                self._now.board.settle(self._slice.id, self._tasks.used_s)
+                self._process.board.settle(self._slice.id, self._tasks.used_s)
                 failpoint("run.settled")
                 self._place([*(outcome.job for outcome in self._tasks.ended if outcome.band), *self._tasks.cut_off])
                 retries = [outcome.run_at for outcome in self._tasks.ended if outcome.run_at]
-                schedule.wake_at(self._now.redis, retries)
+                schedule.wake_at(self._process.redis, retries)
                 failpoint("run.retries_asked")
 
     def _start(self) -> tuple[list[StartedJob], dict[int, str]]:
-        """The jobs that are ours to run now, and those of tasks that this worker does not know, with these."""
+        """The jobs that this worker has started; and, with the names of their tasks, those whose tasks it lacks."""
         known, unknown = tasks.names(), {}
         with writing() as session:
             started = moves.start(session, self._slice, known)
@@ -145,46 +144,46 @@ class SliceRun:
         return started, unknown
 
     def _set_aside(self, unknown: Mapping[int, str]) -> None:
-        """Give back jobs of tasks that this worker does not know, as they are, for workers that do."""
+        """Give back the jobs whose tasks this worker lacks, as they are, for workers that have them."""
         if not unknown:
             return
         log.warning("%d jobs set aside: this worker knows no task %s", len(unknown),
                     ", ".join(map(repr, sorted(set(unknown.values())))))
         with _others_may_be_away("set jobs aside"):
-            self._now.board.set_aside(self._slice.id, unknown)
+            self._process.board.set_aside(self._slice.id, unknown)
             failpoint("run.set_aside")
 
     def _watch(self, lost: bool) -> None:
         self._tasks.watch(lost)
 
     def _renew(self) -> bool:
-        """Extend the lease; when the board has forgotten the slice, but SQL says that it is ours, put it back."""
-        board, lease_s = self._now.board, self._now.settings.lease_s
+        """Extend the lease. Where the board has forgotten the slice but its jobs still run in SQL, put it back."""
+        board, lease_s = self._process.board, self._process.settings.lease_s
         known = board.renew(self._slice.id, lease_s)
         failpoint("run.renewed")
         if known or not self._started:
             return True
-        with self._now.app.app_context(), reading() as session:
-            ours = moves.running_in(session, self._slice.id, [job.id for job in self._started])
-        if not ours:
+        with self._process.app.app_context(), reading() as session:
+            still_running = moves.running_in(session, self._slice.id, [job.id for job in self._started])
+        if not still_running:
             return False
         board.adopt(self._slice, self._started, lease_s)
         failpoint("run.adopted")
         return True
 
     def _place(self, jobs: Sequence[int]) -> None:
-        """Put jobs that wait again into their lanes; others may have moved them on, so SQL is asked."""
+        """Put jobs that wait again into their lanes. SQL is asked which still do: others may have moved them on."""
         if not jobs:
             return
         with reading() as session:
             waiting = moves.still_pending(session, jobs)
-        self._now.board.place(waiting)
+        self._process.board.place(waiting)
         failpoint("run.demoted_placed")
 
 
 @contextmanager
 def _others_may_be_away(what: str) -> Iterator[None]:
-    """What the board misses, an expired lease and the sweep make good."""
+    """Go on when Redis or the database is away: an expired lease and the sweep make good what the board misses."""
     try:
         yield
     except (RedisError, BoardLost, SQLAlchemyError) as error:

@@ -113,7 +113,7 @@ class RunningTasks:
             place = deaths.place(self._done + 1, len(self._jobs))
             if reader.bad is None:
                 killed = process.killed and process.status == -signal.SIGKILL
-                death = Death(seconds, killed, deaths.told(process.status or 0, place))
+                death = Death(seconds, killed, deaths.described(process.status or 0, place))
                 outcome = deaths.outcome(job, death, reader.remains(), utcnow())
             else:
                 death = Death(seconds, False, f"a task wrote over what its process notes ({reader.bad}), {place}")
@@ -124,8 +124,8 @@ class RunningTasks:
                 self._give_back(job, death)
 
     def _give_back(self, job: StartedJob, death: Death) -> None:
-        log.warning("job %d: %s", job.id, death.told)
-        patiently(partial(_give_back, job, death.told))
+        log.warning("job %d: %s", job.id, death.description)
+        patiently(partial(_give_back, job, death.description))
         self.used_s += death.seconds
         self.cut_off.append(job.id)
 

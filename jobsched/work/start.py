@@ -27,7 +27,7 @@ class OneStart:
     def __init__(self, job: StartedJob, limits: Limits, notes: Notes, settings: Settings) -> None:
         self._job, self._limits, self._notes, self._settings = job, limits, notes, settings
         self._run = tasks.Run(job.id, job.attempt, job.site, job.user, job.execution_time)
-        self._started_at, self._clock = utcnow(), perf_counter()
+        self._started_at, self._began = utcnow(), perf_counter()
         self._has_returned = False
         self._outcome: Outcome | None = None
         self._bare = ""
@@ -94,19 +94,19 @@ class OneStart:
 
     def _take_error(self, ended: Start) -> None:
         raised = self._raised[-1]
-        told = errors.tell(raised, self._limits.stops)
+        description = errors.describe(raised, self._limits.stops)
         if not self._has_returned:
-            self._outcome = outcomes.of_error(ended, told.text, self._settings, overran=told.overran)
+            self._outcome = outcomes.of_error(ended, description.text, self._settings, overran=description.overran)
         elif isinstance(raised, results.BadResult):
-            self._outcome = outcomes.failed(ended, told.text)
+            self._outcome = outcomes.failed(ended, description.text)
         else:
-            self._outcome = outcomes.failed(ended, f"what it returned can not be read: {told.text}")
+            self._outcome = outcomes.failed(ended, f"what it returned can not be read: {description.text}")
 
     def _let_go(self) -> None:
         for held in (self._raised, self._returned, self._limits.stops):
             held.clear()
 
     def _end(self) -> Start:
-        seconds = perf_counter() - self._clock  # a task may have put something else in the clock's place
+        seconds = perf_counter() - self._began  # a task may have put something else in the clock's place
         measured = seconds if math.isfinite(seconds) and seconds > 0 else 0.0
         return Start(self._job, self._started_at, utcnow(), measured, self._run.may_repeat)

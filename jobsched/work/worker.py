@@ -45,12 +45,12 @@ class LaneWorker(GuardedWorker):
 
     It does not fork for what it takes from a queue: :mod:`jobsched.work.runner` forks, for the tasks of a slice alone.
 
-    ``aim`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
+    ``assigned`` says which slot it should have by now; it changes to that one between two slices, or within HEARTBEAT_S
     when it has nothing to do.
     """
 
     def __init__(self, slot: plan.Slot, *, connection: Redis, name: str,
-                 aim: Callable[[], plan.Slot] | None = None) -> None:
+                 assigned: Callable[[], plan.Slot] | None = None) -> None:
         super().__init__(
             [lanes.queue(connection, queue) for queue in _queues(slot)], name=name, connection=connection,
             job_class=lanes.SliceJob, queue_class=lanes.LaneQueue, serializer=JSONSerializer,
@@ -59,7 +59,7 @@ class LaneWorker(GuardedWorker):
         self.hostname = identity.host()  # what RQ takes may hold what no Redis string can
         self._tasks = tasks.names()
         self._code = code_of(self._tasks)
-        self._aim = aim or (lambda: slot)
+        self._assigned = assigned or (lambda: slot)
         self._serve(slot)
         self._in_hand = self._waits = False
         self._board = Board(connection)
@@ -122,8 +122,8 @@ class LaneWorker(GuardedWorker):
             self._show(timeout, pipeline)
 
     def _show(self, timeout: int | None, pipeline: Any) -> None:
-        if not self._in_hand and self._aim() != self._slot:
-            self._change_slot(self._aim())
+        if not self._in_hand and self._assigned() != self._slot:
+            self._change_slot(self._assigned())
         super().heartbeat(timeout, pipeline)
         if time.monotonic() - self._shown_at < LEAST_BEAT_S:
             return

@@ -87,7 +87,7 @@ def test_jobs_run_by_a_socket_and_a_database_of_any_name(settings: Settings, tmp
     (directory := Path("/tmp") / f"a=b c%41?#{os.getpid()}").mkdir()
     try:
         process = spawn([redis_binary(), "-"], os.environ, cwd=directory, output=subprocess.DEVNULL,
-                        told=b'port 0\nunixsocket "redis.sock"\nsave ""\n')
+                        stdin=b'port 0\nunixsocket "redis.sock"\nsave ""\n')
         url = redis_url(str(directory / "redis.sock"))
         with engine(settings, tmp_path, ("dispatcher", "worker"), REDIS_URL=url, JOBSCHED_WORKERS="1") as running:
             make_job()

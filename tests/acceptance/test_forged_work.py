@@ -23,7 +23,7 @@ from jobsched.domain import SiteFacts, Slice
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Site
 from jobsched.queues import lanes
-from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE
+from jobsched.queues.lanes import PRUNE, RUN_SLICE, WAKE
 from tests import forged
 from tests.canary import CALLBACK
 from tests.engine import (
@@ -80,7 +80,7 @@ def paused(settings: Settings, board: Board, redis: Redis) -> list[Slice]:
 def plant(redis: Redis, queue: str, slice_: Slice) -> None:
     """Forged jobs for every function, with pickles and callbacks, and a replay, in front of what a queue holds."""
     key = f"rq:queue:{queue}"
-    for number, name in enumerate((RUN_SLICE, WAKE, TIDY, CALLBACK, "os.system")):
+    for number, name in enumerate((RUN_SLICE, WAKE, PRUNE, CALLBACK, "os.system")):
         args = as_arguments(slice_) if name == RUN_SLICE else ()
         id_ = f"evil-{queue}-{number}"
         RQJob.create(name, args=args, id=id_, connection=redis, serializer=JSONSerializer, origin=queue).save()

@@ -38,7 +38,7 @@ def redis(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """The URL of a Redis that asks for the planted password, and what ends it."""
     port = free_port()
     config = f'port {port}\nbind 127.0.0.1\nrequirepass "{PLANTED}"\nsave ""\n'
-    process = spawn([redis_binary(), "-"], os.environ, cwd=tmp_path, output=subprocess.DEVNULL, told=config.encode())
+    process = spawn([redis_binary(), "-"], os.environ, cwd=tmp_path, output=subprocess.DEVNULL, stdin=config.encode())
 
     def end() -> None:
         process.kill()

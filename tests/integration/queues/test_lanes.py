@@ -17,10 +17,10 @@ from rq.webhook import Webhook
 
 from jobsched.domain import Fence, Slice
 from jobsched.queues import lanes, seal
-from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE, NotAdmitted, SliceJob
+from jobsched.queues.lanes import PRUNE, RUN_SLICE, WAKE, NotAdmitted, SliceJob
 from tests.support import BANDS
 
-OURS = (RUN_SLICE, WAKE, TIDY)
+OURS = (RUN_SLICE, WAKE, PRUNE)
 
 
 def ran(*_: Any) -> None:

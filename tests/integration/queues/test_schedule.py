@@ -16,7 +16,7 @@ from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import IdempotencyKey, db, utcnow
 from jobsched.queues import schedule
 from jobsched.queues import wakes as wakes_
-from jobsched.queues.lanes import TIDY, WAKE, SliceJob
+from jobsched.queues.lanes import PRUNE, WAKE, SliceJob
 from tests.engine import engine, insert, job, people, post, until_completed
 from tests.support import eventually, install, make_job, make_user
 
@@ -99,8 +99,8 @@ def test_old_answers_are_forgotten(ledger: object) -> None:
         for key, age in (("new", timedelta(hours=23)), ("old", timedelta(hours=25))):
             session.add(IdempotencyKey(key=key, fingerprint="", status_code=201, body="", created_at=now - age))
 
-    assert schedule.tidy(now) == 1
-    assert schedule.tidy(now) == 0
+    assert schedule.prune(now) == 1
+    assert schedule.prune(now) == 0
 
     with reading() as session:
         assert list(session.scalars(db.select(IdempotencyKey.key))) == ["new"]
@@ -147,8 +147,8 @@ def test_the_scheduler_keeps_the_periodic_work_and_ends_on_sigterm(
             eventually(lambda: redis.llen("rq:queue:wake") == 2)
             assert programs["scheduler"].end() == 0
 
-    assert set(wakes(redis)) <= {WAKE.replace(".", "-"), TIDY.replace(".", "-")}
-    for name in (WAKE, TIDY):
+    assert set(wakes(redis)) <= {WAKE.replace(".", "-"), PRUNE.replace(".", "-")}
+    for name in (WAKE, PRUNE):
         assert SliceJob.fetch(name.replace(".", "-"), connection=redis).func_name == name
     with pytest.raises(NoSuchJobError):
         SliceJob.fetch("anything-else", connection=redis)

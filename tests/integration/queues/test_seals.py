@@ -26,7 +26,7 @@ from jobsched.domain import SiteFacts, Slice
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Site
 from jobsched.queues import keys, lanes, seal
-from jobsched.queues.lanes import RUN_SLICE, TIDY, WAKE, LaneQueue, SliceJob
+from jobsched.queues.lanes import PRUNE, RUN_SLICE, WAKE, LaneQueue, SliceJob
 from jobsched.queues.seal import Seal
 from jobsched.work import runner
 from tests import forged
@@ -125,7 +125,7 @@ def test_a_seal_is_good_for_its_own_job_only(redis: Redis, slice_: Slice) -> Non
     assert aside.counts(redis) == {"job that is not ours": 1}
 
 
-@pytest.mark.parametrize("name", [RUN_SLICE, WAKE, TIDY, "os.system"])
+@pytest.mark.parametrize("name", [RUN_SLICE, WAKE, PRUNE, "os.system"])
 def test_a_forged_job_is_set_aside_and_what_is_behind_it_comes(redis: Redis, slice_: Slice, name: str) -> None:
     for number in range(20):
         RQJob.create(name, id=f"evil-{number}", connection=redis, serializer=JSONSerializer).save()

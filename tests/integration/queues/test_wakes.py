@@ -12,7 +12,7 @@ from jobsched.base import aside
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.queues import wakes
-from jobsched.queues.lanes import TIDY, WAKE, SliceJob
+from jobsched.queues.lanes import PRUNE, WAKE, SliceJob
 from jobsched.queues.wakes import WakeScheduler
 from tests import forged
 from tests.engine import engine
@@ -40,7 +40,7 @@ def test_it_hands_on_what_is_done_every_so_often_and_asks_for_it_again(redis: Re
     assert sorted(waiting(redis)) == PERIODIC
     assert before + 15 <= redis.zscore(SCHEDULE, "jobsched-runner-wake") <= time.time() + 15
     assert before + 3600 <= redis.zscore(SCHEDULE, "jobsched-runner-tidy") <= time.time() + 3600
-    assert [SliceJob.fetch(id_.decode(), connection=redis).func_name for id_ in sorted(waiting(redis))] == [TIDY, WAKE]
+    assert [SliceJob.fetch(id_.decode(), connection=redis).func_name for id_ in sorted(waiting(redis))] == [PRUNE, WAKE]
 
 
 def test_a_wake_that_is_due_is_handed_on_once(redis: Redis, scheduler: WakeScheduler) -> None:

@@ -116,12 +116,12 @@ def registered(redis: Redis) -> dict[str, int]:
 
 def test_a_worker_changes_to_the_slot_that_it_should_have(redis: Redis, board: Board) -> None:
     long, short = Slot(BANDS[4:], BANDS[:4]), Slot(BANDS[:4], ())
-    aims = [long]
-    worker = LaneWorker(long, connection=redis, name="one", aim=lambda: aims[-1])
+    slots = [long]
+    worker = LaneWorker(long, connection=redis, name="one", assigned=lambda: slots[-1])
     worker.register_birth()
     assert registered(redis) == dict.fromkeys(registered(redis), 1)
 
-    aims.append(short)
+    slots.append(short)
     worker.heartbeat()
 
     assert names(worker) == ["wake", "band-1ms", "band-10ms", "band-100ms", "band-1s"]
@@ -136,13 +136,13 @@ def test_a_worker_with_a_slice_in_its_hands_changes_after_it(
     redis: Redis, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long, short = Slot(BANDS[4:], BANDS[:4]), Slot(BANDS[:4], ())
-    aims = [long]
-    worker = LaneWorker(long, connection=redis, name="one", aim=lambda: aims[-1])
+    slots = [long]
+    worker = LaneWorker(long, connection=redis, name="one", assigned=lambda: slots[-1])
     worker.register_birth()
     meanwhile: list[list[str]] = []
 
     def slice_in_hand(*_: object) -> None:
-        aims.append(short)
+        slots.append(short)
         worker.heartbeat()
         meanwhile.append(names(worker))
 

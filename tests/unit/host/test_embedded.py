@@ -57,7 +57,7 @@ def planned(path: Path) -> Iterator[Callable[[Path], embedded.EmbeddedRedis]]:
     plans: list[embedded.EmbeddedRedis] = []
 
     def plan(directory: Path) -> embedded.EmbeddedRedis:
-        plans.append(embedded.plan(directory, "hush"))
+        plans.append(embedded.prepare(directory, "hush"))
         return plans[-1]
 
     yield plan
@@ -114,4 +114,4 @@ def test_where_no_folder_can_hold_the_socket_it_says_so_and_nothing_takes_its_pl
     server(path, "redis-server", "Redis server v=7.0.15")
     monkeypatch.setattr(embedded, "_roots", lambda: (str(tmp_path / "none"), "/tmp/two words", "/tmp/" + "long" * 30))
     with pytest.raises(embedded.NoSocketDirectory, match="name one in TMPDIR"):
-        embedded.plan(tmp_path, "hush")
+        embedded.prepare(tmp_path, "hush")

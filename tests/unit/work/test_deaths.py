@@ -14,7 +14,7 @@ from jobsched.work.packing import Remains
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 JOB = StartedJob(7, 1, 3, 1, 1, "noop", {}, 0.5, "task_01")
-TOLD = deaths.told(-11, deaths.place(2, 3))
+TOLD = deaths.described(-11, deaths.place(2, 3))
 RETURNED = Remains(NOW, NOW, 0.25, True, True, "")
 RAISED = Remains(NOW, NOW, 0.25, True, False, "ValueError: (its message could not be made)")
 

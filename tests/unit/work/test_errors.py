@@ -51,7 +51,7 @@ OVERRUN, LIMIT, ANOTHER = Overrun(), TimeLimitExceeded("over"), Overrun()
     (raised_while(ANOTHER, OSError("stored")), False),
 ])
 def test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun(error: BaseException, overran: bool) -> None:
-    assert errors.tell(error, [OVERRUN, LIMIT]).overran is overran
+    assert errors.describe(error, [OVERRUN, LIMIT]).overran is overran
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of errors before")
@@ -60,7 +60,7 @@ def test_a_group_of_errors_is_the_stop_that_it_holds(held: BaseException, overra
     """As asyncio.TaskGroup raises one when one of its tasks was stopped."""
     group = BaseExceptionGroup("of a group of tasks", [OSError("another"), BaseExceptionGroup("inner", [held])])  # noqa: F821
 
-    assert errors.tell(group, [OVERRUN, LIMIT]).overran is overran
+    assert errors.describe(group, [OVERRUN, LIMIT]).overran is overran
 
 
 # How it reads
@@ -70,13 +70,13 @@ def test_a_group_of_errors_is_the_stop_that_it_holds(held: BaseException, overra
     (JobschedError("no such thing"), "no such thing"), (TimeLimitExceeded("over"), "over"),
 ])
 def test_an_error_of_ours_is_its_sentence(error: BaseException, told: str) -> None:
-    assert errors.tell(error).text == told
+    assert errors.describe(error).text == told
 
 
 def test_an_error_reads_as_python_prints_it() -> None:
     error = caused(KeyError("k"), ValueError("no"))
 
-    text = errors.tell(error).text
+    text = errors.describe(error).text
 
     assert text.startswith("KeyError: 'k'\n\nThe above exception was the direct cause of the following exception:\n\n"
                            "Traceback (most recent call last):\n  File \"")
@@ -84,7 +84,7 @@ def test_an_error_reads_as_python_prints_it() -> None:
 
 
 def test_what_is_hidden_by_from_none_is_not_told() -> None:
-    assert "KeyError" not in errors.tell(raised_while(KeyError("k"), ValueError("no"))).text
+    assert "KeyError" not in errors.describe(raised_while(KeyError("k"), ValueError("no"))).text
 
 
 def test_of_a_long_line_of_causes_both_ends_are_told() -> None:
@@ -92,7 +92,7 @@ def test_of_a_long_line_of_causes_both_ends_are_told() -> None:
     for i in range(1, 100):
         error = caused(error, ValueError(f"number {i}"))
 
-    text = errors.tell(error).text
+    text = errors.describe(error).text
 
     told = [i for i in range(100) if f"ValueError: number {i}\n" in text]
     assert told == [0, 1, 97, 98, 99]
@@ -102,7 +102,7 @@ def test_of_a_long_line_of_causes_both_ends_are_told() -> None:
 def test_a_long_message_leaves_the_traceback_and_the_causes_their_room() -> None:
     error = caused(KeyError("c" * 100_000), ValueError("broken: " + "y" * 100_000))
 
-    text = errors.tell(error).text
+    text = errors.describe(error).text
 
     assert len(text.encode()) <= ERROR_BYTES
     for part in ("KeyError: 'ccc", "ccc'\n", "in caused\n", "ValueError: broken: yyy"):
