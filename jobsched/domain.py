@@ -13,26 +13,27 @@ from typing import Any
 
 
 class Status(str, Enum):
-    """Where a job is on its way. SQL is the authority; :data:`TRANSITIONS` says what may follow."""
+    """The status of a job, as its row in SQL has it. :data:`TRANSITIONS` says which may follow."""
 
-    #: Waits for its ``run_at``. The scheduler's wake, or the sweep, moves it to pending.
+    #: It waits for its ``run_at``. The scheduler's wake, or the sweep, moves it to pending.
     SCHEDULED = "scheduled"
-    #: Waits on the board, or is in flight to a worker. The start fence moves it to running.
+    #: It waits on the board, or is in flight to a worker. The start fence moves it to running.
     PENDING = "pending"
-    #: A worker holds it. The finish fence ends it; an expired lease gives it back.
+    #: A worker runs its task. The finish fence records how it ended. If the lease runs out first, the sweep moves it
+    #: back to pending.
     RUNNING = "running"
-    #: Its task returned. Nobody moves it on.
+    #: Its task returned. It stays so.
     COMPLETED = "completed"
     #: Its task raised, or it ran out of attempts. A retry moves it to pending.
     FAILED = "failed"
-    #: Somebody took it back while it waited. A retry moves it to pending.
+    #: A client cancelled it while it waited. A retry moves it to pending.
     CANCELLED = "cancelled"
 
     def __str__(self) -> str:
         return self.value
 
 
-#: What may follow each status. Every write of a status names its source, and is refused here otherwise.
+#: What may follow each status. :mod:`jobsched.ledger.moves`, which changes the status of rows, refuses all other steps.
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.SCHEDULED: frozenset({Status.PENDING, Status.CANCELLED}),
     Status.PENDING: frozenset({Status.RUNNING, Status.CANCELLED, Status.SCHEDULED}),
@@ -73,7 +74,7 @@ class Band:
         return f"band-{self.label}"
 
 
-#: The least estimate of a job, in seconds. No clock measures less, and ratios to less are beyond floating point.
+#: The least estimate of a job, in seconds. No clock measures less, and ratios to less overflow floating point.
 LEAST_EXECUTION_TIME_S = 1e-6
 
 
@@ -146,7 +147,7 @@ def tier_of(pending: int, tiers: Sequence[Tier]) -> Tier:
 
 @dataclass(frozen=True)
 class Fence:
-    """One start of one job: a write that carries a stale ``attempt`` changes nothing."""
+    """One start of one job. A write whose ``attempt`` is not the row's any more changes nothing."""
 
     job: int
     attempt: int
@@ -154,7 +155,7 @@ class Fence:
 
 @dataclass(frozen=True)
 class WaitingJob:
-    """What the board keeps of a job. ``enqueued_at`` is in seconds since the Unix epoch."""
+    """What the board knows of a waiting job. ``enqueued_at`` is in seconds since the Unix epoch."""
 
     id: int
     site: int
@@ -167,10 +168,10 @@ class WaitingJob:
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """What the board keeps of a site beside its lines. None: without that limit.
+    """What the board knows of a site beside its waiting jobs. A limit that is None does not apply.
 
-    ``weight`` is its share of the workers' time. ``max_running`` bounds its jobs in flight. ``rate_per_s`` is how many
-    of its jobs may be dispatched in a second, after a ``burst`` at once. A ``paused`` site is not served.
+    ``weight`` is its share of the workers' time. ``max_running`` bounds its jobs in flight. ``rate_per_s`` bounds how
+    many of its jobs are dispatched in a second, after a ``burst`` at once. A ``paused`` site is not served.
     """
 
     id: int
@@ -184,9 +185,9 @@ class SiteFacts:
 
 @dataclass(frozen=True)
 class Slice:
-    """What one dispatch hands to a worker: jobs of one site in one lane, in the order they run.
+    """What one dispatch hands to a worker: jobs of one site in one lane, in the order in which they run.
 
-    ``points`` are the site's at the moment of dispatch, ``dispatched_at`` is in seconds since the Unix epoch.
+    ``points`` are those that the site had at its dispatch. ``dispatched_at`` is in seconds since the Unix epoch.
     """
 
     id: str
@@ -199,7 +200,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class FieldError:
-    """One fault in a request: a JSON pointer (RFC 6901) to the value, and what would be right."""
+    """One fault in a request: a JSON pointer (RFC 6901) to the value, and a sentence that says what would be right."""
 
     pointer: str
     detail: str
@@ -207,19 +208,19 @@ class FieldError:
 
 #: Categories of characters that show nothing by themselves: controls, formats, separators, and marks without a base.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"})
-#: Characters of other categories that show nothing all the same: fillers of Hangul, the empty pattern of Braille, a
-#: musical symbol without a head, and what Unicode reserves for characters that are to be ignored (Unicode Character
-#: Database, property Default_Ignorable_Code_Point).
+#: Characters of other categories that show nothing either: fillers of Hangul, the empty pattern of Braille, a musical
+#: symbol without a head, and the code points that Unicode reserves for characters without a shape (property
+#: Default_Ignorable_Code_Point of the Unicode Character Database).
 _INVISIBLE = frozenset({0x115F, 0x1160, 0x2065, 0x2800, 0x3164, 0xFFA0, 0x1D159, *range(0xFFF0, 0xFFF9),
                         *range(0xE0000, 0xE1000)})
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character alone shows a reader anything. One that Unicode has not assigned yet may."""
+    """Whether a reader sees anything of a character that stands alone. An unassigned character counts as visible."""
     return ord(character) not in _INVISIBLE and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
 
 
-#: How deep JSON that is sent to us, or that a task returns, may nest.
+#: How deep the JSON of a request, or of a task's result, may nest.
 MOST_NESTING = 20
 
 
@@ -242,7 +243,7 @@ class JobschedError(Exception):
 
 
 class Invalid(JobschedError):
-    """A request whose values can not be taken; nothing was changed."""
+    """A request with wrong values; nothing was changed."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{e.pointer}: {e.detail}" for e in errors))
@@ -267,14 +268,14 @@ class NotFound(JobschedError):
 
 
 class Conflict(JobschedError):
-    """The thing is in a state that does not allow what was asked."""
+    """The site, user record or job is in a state that does not allow the request."""
 
 
 class TooManyPending(JobschedError):
-    """Jobs for sites that have as many waiting as they may (``max_pending``); nothing was changed.
+    """The new jobs would exceed the ``max_pending`` of their sites; nothing was changed.
 
-    ``share`` is the part of what waits that has to go before they fit, 0 to 1. ``paused`` is whether one of the sites
-    is, so that nothing of it goes until somebody resumes it.
+    ``share`` is the part of the waiting jobs, 0 to 1, that must leave before the new ones fit. ``paused``: one of these
+    sites is paused, so that none of its jobs leaves before an operator resumes it.
     """
 
     def __init__(self, errors: Sequence[FieldError], share: float, *, paused: bool = False) -> None:
@@ -285,15 +286,15 @@ class TooManyPending(JobschedError):
 
 
 class BoardLost(JobschedError):
-    """The board's epoch is gone (FLUSHALL, a restart without data): it must be rebuilt from SQL."""
+    """The board has lost its keys (FLUSHALL, a restart without data), and must be rebuilt from SQL."""
 
 
 class BoardBroken(BoardLost):
-    """Something on the board can not be read: a value of the wrong type, no number, a foreign one. As good as lost."""
+    """A value on the board can not be read: another program has written it, or damaged it. As good as lost."""
 
 
 class ConfigError(JobschedError):
-    """The environment holds settings that can not be used; lists all of them."""
+    """Settings in the environment that can not be used; ``faults`` has a sentence for each."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))

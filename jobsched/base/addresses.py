@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-#: Stands in the place of whatever may be secret.
+#: Stands in the place of a secret.
 HIDDEN = "***"
 
 #: Other names of the schemes that redis-py knows.
@@ -22,7 +22,7 @@ _REDIS = {
 #: Other names of PostgreSQL by psycopg.
 _POSTGRES = {"postgres", "postgresql", "pgsql", *(f"{name}+{driver}" for name in ("postgres", "postgresql")
                                                  for driver in ("psycopg", "psycopg2", "psycopg2cffi"))}
-#: How the path of a file begins or ends that is given without sqlite:///.
+#: How a path without sqlite:/// begins or ends, by which it is known for one.
 _PATH, _SQLITE_FILE = ("/", "./", "../", "~/"), (".db", ".sqlite", ".sqlite3")
 _ENCODE = "write :, /, ?, # and @ of a password as %3A, %2F, %3F, %23 and %40"
 _USER_OF_URL = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s'\"]*@")
@@ -32,7 +32,7 @@ _SECRET_OPTION = re.compile(r"(?i)((?:^|[?&\s])[a-z_]*(?:password|passwd|secret|
 def redacted(url: str) -> str:
     """``url`` as it may be shown and logged: without user, password, and options that are named like secrets.
 
-    Works on what is no valid URL as well, and then hides more rather than less.
+    Text that is no valid URL is accepted; rather too much of it is hidden than too little.
     """
     scheme, separator, rest = url.rpartition("://") if "://" not in url else url.partition("://")
     if "@" in rest:
@@ -43,15 +43,15 @@ def redacted(url: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """``text``, a message of any kind, with the user and password of each URL in it hidden."""
+    """``text``, any message, without the users and passwords of the URLs in it."""
     return _SECRET_OPTION.sub(rf"\g<1>{HIDDEN}", _USER_OF_URL.sub(rf"\g<1>{HIDDEN}@", text))
 
 
 def redis_url(raw: str) -> str:
-    """The URL of a Redis as redis-py takes it, whatever the usual spelling of ``raw``.
+    """The URL, as redis-py takes it, of the Redis that ``raw`` names in any of the usual spellings.
 
-    ``host``, ``host:port``, ``host:port/2`` and the absolute path of a socket are addresses, too. Raises ValueError,
-    which says what would be right.
+    These include ``host``, ``host:port``, ``host:port/2`` and the absolute path of a socket. Raises ValueError, which
+    says what would be right.
     """
     if raw.startswith("/"):
         return f"unix://{quote(raw, errors='surrogateescape')}"
@@ -73,10 +73,10 @@ def redis_url(raw: str) -> str:
 
 
 def database_url(raw: str) -> str:
-    """The URL of the ledger: PostgreSQL by psycopg, or a file of SQLite with its absolute path.
+    """The URL of the ledger that ``raw`` names: PostgreSQL by psycopg, or a file of SQLite with its absolute path.
 
-    A path that begins with / or ./, or ends in .db, .sqlite or .sqlite3, is an address, too. Raises ValueError, which
-    says what would be right.
+    ``raw`` may also be the path of a file that begins with / or ./, or ends in .db, .sqlite or .sqlite3. Raises
+    ValueError, which says what would be right.
     """
     scheme, separator, rest = raw.partition("://")
     if not separator and (raw.startswith(_PATH) or (raw.endswith(_SQLITE_FILE) and not raw.startswith("sqlite:"))):
@@ -126,7 +126,7 @@ def _check_server(parts: SplitResult) -> None:
 
 
 def _check_redis_options(url: str) -> None:
-    """Have redis-py read the address, and make a connection by it that it does not open."""
+    """Have redis-py read the address and make a connection object, which does not connect yet."""
     from redis import ConnectionPool
 
     query = urlsplit(url).query
@@ -160,7 +160,7 @@ def _sqlite(rest: str) -> str:
 
 
 def _check_sqlite_options(url: str) -> None:
-    """Have SQLAlchemy read the address, and SQLite's driver what it makes of the options."""
+    """Have SQLAlchemy read the address, and SQLite's driver the options in it."""
     from sqlalchemy.engine import make_url
 
     parsed = make_url(url)

@@ -10,23 +10,24 @@ from redis.exceptions import RedisError, ResponseError
 
 log = logging.getLogger(__name__)
 
-#: A hash: what was set aside, and how often.
+#: A hash of counts, by what was set aside.
 COUNTS = "rq:aside"
-#: Where a key goes whose value has the wrong type, and how long it is kept there for people to look at, in seconds.
+#: A key whose value has the wrong type is renamed with this prefix, and kept for KEPT_S seconds so that an operator can
+#: look at it.
 KEPT = "rq:aside:"
 KEPT_S = 86_400
 
 
 def counted(redis: Redis, what: str, detail: str, by: int = 1) -> None:
-    """Count ``by`` more ``what`` that were refused or removed; the log says so at the first, second, fourth, eighth.
+    """Count ``by`` more things that were refused or removed, and log the first, second, fourth, eighth ... of a kind.
 
-    ``detail`` says which one and why. Never raises: to count must not stop the process that goes on.
+    ``what`` is their kind; ``detail`` says which one it was, and why. Never raises: the caller goes on with its work.
     """
     number = 0
     with suppress(RedisError):
         try:
             number = redis.hincrby(COUNTS, what, by)
-        except ResponseError:  # the counts are no good themselves
+        except ResponseError:  # the hash of counts is damaged itself
             redis.delete(COUNTS)
             number = redis.hincrby(COUNTS, what, by)
     if number.bit_length() > (number - by).bit_length():
@@ -34,7 +35,7 @@ def counted(redis: Redis, what: str, detail: str, by: int = 1) -> None:
 
 
 def counts(redis: Redis) -> dict[str, int]:
-    """What was set aside in this Redis, and how often. Raises RedisError when Redis is away."""
+    """How often each kind of thing was set aside in this Redis. Raises RedisError when Redis is away."""
     try:
         found = redis.hgetall(COUNTS)
     except ResponseError:
@@ -43,14 +44,14 @@ def counts(redis: Redis) -> dict[str, int]:
 
 
 def move(redis: Redis, key: str, why: str) -> None:
-    """Take a key of the wrong type out of the way; people find it under ``rq:aside:`` for a day. Counts it."""
-    with suppress(ResponseError):  # somebody else was first
+    """Rename a key of the wrong type to ``rq:aside:``..., where an operator finds it for a day, and count it."""
+    with suppress(ResponseError):  # another process was first
         redis.rename(key, KEPT + key)
         redis.expire(KEPT + key, KEPT_S)
         counted(redis, "key of the wrong type", f"{key}: {why}")
 
 
 def printable(value: bytes | str) -> str:
-    """What Redis holds as text that a terminal or a log line can be given: no control characters, no escape codes."""
+    """A value from Redis as text that is safe on a terminal and in a log line: without control characters."""
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     return "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -19,24 +19,25 @@ from redis.retry import Retry
 from jobsched.base import redis_errors
 from jobsched.base.redis_errors import NotServing, Sort
 
-#: Since 7, redis-py looks up its own version for each connection, to tell the server: 4 ms, and each slice makes three.
+#: redis-py, since version 7, looks up its own version for each connection and tells it to the server. That takes 4 ms,
+#: and each slice makes three connections.
 _ANONYMOUS: dict[str, Any] = {"driver_info": None} if find_spec("redis.driver_info") else {}
 
-#: A connection in use asks its server this often whether it still is the one that takes writes, in seconds.
+#: How often a connection in use asks its server whether it still takes writes, in seconds.
 ASK_ROLE_EVERY_S = 2.0
-#: It is made anew after so long, in seconds: also a server that nobody demoted may not be where the address leads.
+#: How old a connection may get, in seconds. Even where no server was demoted, the address may lead to another by then.
 MOST_AGE_S = 30.0
 
 
 def connect(url: str, *, patient: bool = True, timeout_s: float | None = None) -> Redis:
     """A client for ``url`` (redis://, rediss:// or unix://). Does not connect yet.
 
-    A patient one (workers, dispatchers) sits out a short outage. An impatient one (the web) gives up within about
-    two seconds, because somebody waits for the answer and SQL is enough to give it. Both repeat a command whose
-    reply was lost: only send what is safe to repeat. With a ``timeout_s`` one waits for no answer longer than that,
-    and repeats nothing.
+    A patient client (workers, dispatchers) sits out a short outage. An impatient client (the web) gives up within about
+    two seconds, because a user waits for the answer and SQL is enough to give one. Both repeat a command whose reply
+    was lost: only send commands that are safe to repeat. A client with a ``timeout_s`` waits no longer than that for an
+    answer, and repeats nothing.
 
-    All refuse a server that is a replica or a Sentinel: NotServing, which is a ConnectionError.
+    Each refuses a server that is a replica or a Sentinel, with NotServing, which is a ConnectionError.
     """
     if timeout_s is not None:
         return Redis.from_pool(_Pool.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s,
@@ -47,14 +48,14 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None) -
 
 
 class _Pool(ConnectionPool):
-    """Hands out connections that lead to where the address leads now."""
+    """Hands out connections to the server to which the address leads now."""
 
     def __init__(self, connection_class: type[Any] = Connection, **kwargs: Any) -> None:
         super().__init__(connection_class=_WATCHFUL[connection_class], **kwargs)
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         connection: Any = super().get_connection(*args, **kwargs)
-        try:  # here, between two uses: a transaction keeps its connection, or what it watches would be lost
+        try:  # only between two uses: a new connection in a transaction would forget the keys that it watches
             if connection.is_stale():
                 connection.disconnect()
                 connection.connect()
@@ -66,13 +67,13 @@ class _Pool(ConnectionPool):
 
 
 class _Watchful:
-    """What our connections have besides those of redis-py, which they are mixed into."""
+    """A mixin for redis-py's connections: it notices when the server no longer takes writes."""
 
     _made_at = _asked_at = 0.0
     _is_useless = False
 
     def is_stale(self) -> bool:
-        """Whether to connect anew: it is old, its server has refused to serve, or has become a replica."""
+        """Whether to connect anew: the connection is old, or its server has refused to serve or become a replica."""
         now = time.monotonic()
         if self._is_useless or now - self._made_at > MOST_AGE_S:
             return True
@@ -90,10 +91,10 @@ class _Watchful:
         self._ask_role()
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """An answer. One that tells of a demotion is an error of the connection, which whoever waits is patient with.
+        """The next answer. An error that tells of a demotion is raised as a ConnectionError, after which callers retry.
 
-        Other answers of a server that does not serve stay what they are, but the connection is not used again: the
-        rest of a pipeline still has to be read from it.
+        All other errors are raised as they are. When such an error says that the server does not serve, the connection
+        is not used again, but it stays open until the rest of the pipeline has been read from it.
         """
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]
@@ -105,12 +106,12 @@ class _Watchful:
             raise
 
     def _ask_role(self) -> None:
-        """Raise NotServing unless the server takes writes, as far as it says."""
+        """Raise NotServing when the server says that it takes no writes."""
         self._asked_at = time.monotonic()
         try:
             self.send_command("ROLE", check_health=False)  # type: ignore[attr-defined]
             role, *of = self.read_response(disable_decoding=True)
-        except ResponseError:  # we may not ask, or the command was renamed: writes will tell
+        except ResponseError:  # the command is forbidden or renamed; a write will show it
             return
         if role == b"slave":
             master = f"{_text(of[0])}:{of[1]}"

@@ -27,11 +27,11 @@ from sqlalchemy.exc import (
 class Kind(Enum):
     """What to do about an error."""
 
-    #: The database can not do it just now; the very same may succeed later, with nothing changed.
+    #: The database can not do it now. The same statement may succeed later, with nothing changed.
     AWAY = auto()
-    #: The database answers, but an operator has to set it right first: its schema, its rights, its file.
+    #: The database answers, but an operator has to repair it first: its schema, its rights, its file.
     UNFIT = auto()
-    #: The database will never take this value, or this row as the others are now.
+    #: The database refuses this value, or a row that does not fit the others. To repeat it is no use.
     REFUSED = auto()
     #: Everything else: a bug in jobsched.
     BUG = auto()
@@ -39,7 +39,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """``says`` goes on from "the database". ``spoils``: the session that met the error is no good from then on."""
+    """``says`` completes the sentence "the database ...". ``spoils``: the session that met the error is unusable."""
 
     kind: Kind
     says: str
@@ -49,7 +49,7 @@ class Meaning:
 _NO_ANSWER = Meaning(Kind.AWAY, "does not answer", spoils=True)
 _SHUT_DOWN = Meaning(Kind.AWAY, "is being shut down or started", spoils=True)
 _READ_ONLY = Meaning(Kind.AWAY, "is read-only: it takes no writes, as a standby does after a fail-over", spoils=True)
-#: A session keeps the limit that it began with, also when that has been lifted since: it is given up.
+#: A session keeps the time limit with which it began, even if the limit is lifted later, so the session is given up.
 _STOPPED = Meaning(Kind.AWAY, "stopped a statement: it was cancelled, or took longer than the database allows",
                    spoils=True)
 _OTHERS = Meaning(Kind.AWAY, "gave others the right of way: a deadlock, a conflict, or a lock held for too long")
@@ -64,7 +64,7 @@ _INTEGRITY = Meaning(Kind.REFUSED, "refuses a row that does not go with the othe
 _DATA = Meaning(Kind.REFUSED, "can not keep a value")
 _BUG = Meaning(Kind.BUG, "was asked for something that it does not understand")
 
-#: By the beginning of the SQLSTATE; the longest that fits decides.
+#: By the first characters of the SQLSTATE: five of them, or else two.
 _BY_SQLSTATE: Mapping[str, Meaning] = {
     "08": _NO_ANSWER,  # connection exceptions; PgBouncer's own errors are 08P01
     "22": _DATA,
@@ -95,7 +95,7 @@ _BY_SQLSTATE: Mapping[str, Meaning] = {
     "XX002": _DAMAGED,
 }
 
-#: By SQLite's primary result code; and for Python 3.10, which does not tell it, by what the message holds.
+#: By SQLite's primary result code. Python 3.10 does not tell it, so there the message decides, by the words here.
 _BY_SQLITE_CODE: Mapping[int, tuple[Meaning, str]] = {
     3: (_RIGHTS, "access permission denied"),
     5: (Meaning(Kind.AWAY, "is locked by another writer"), "database is locked"),
@@ -115,39 +115,39 @@ _BY_SQLITE_CODE: Mapping[int, tuple[Meaning, str]] = {
     20: (_DATA, "datatype mismatch"),
     26: (_DAMAGED, "file is not a database"),
 }
-#: SQLite has one code, 1, for whatever is wrong with a statement.
+#: SQLite has one code, 1, for all errors in a statement. These words in the message tell a missing table or column.
 _SQLITE_SCHEMA = ("no such table", "no such column", "has no column named")
 
 
 def meaning(error: BaseException) -> Meaning:
-    """What an error means that was met while the database was used. Never raises."""
+    """What an error means that was raised while the database was used. Never raises."""
     if isinstance(error, PoolTimeout):
         return Meaning(Kind.AWAY, "has no connection to spare")
     if isinstance(error, DBAPIError):
         found = _of_driver(error.orig) or _of_class(error)
         return _NO_ANSWER if error.connection_invalidated and found.kind is Kind.BUG else found
-    if isinstance(error, StatementError):  # one of our types could not make a parameter of it
+    if isinstance(error, StatementError):  # a column type of jobsched could not convert a parameter
         return _DATA if isinstance(error.orig, TypeError | ValueError | OverflowError) else _BUG
-    return _DATA if isinstance(error, UnicodeError | OverflowError) else _BUG  # nor could the driver
+    return _DATA if isinstance(error, UnicodeError | OverflowError) else _BUG  # the driver could not convert one
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the very same may succeed later, with nothing changed but time."""
+    """Whether the same statement may succeed later, with nothing changed."""
     return meaning(error).kind is Kind.AWAY
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether the database will never take a value or a row of what it was sent; the rest of it may be good."""
+    """Whether the database refuses a value or a row of the statement. Its other rows may be good."""
     return meaning(error).kind is Kind.REFUSED
 
 
 def sentence(error: BaseException) -> str:
-    """What is wrong with the database, as one clause without a full stop; nothing that was sent to it is in there."""
+    """What is wrong with the database, as a sentence without a full stop and without any value that was sent to it."""
     return f"the database {clause(error)}"
 
 
 def clause(error: BaseException) -> str:
-    """As :func:`sentence`, without its subject."""
+    """:func:`sentence` without its subject."""
     found = meaning(error)
     if found is _NO_ANSWER and isinstance(error, DBAPIError):
         _, fatal, why = str(error.orig).partition("FATAL:")
@@ -157,7 +157,7 @@ def clause(error: BaseException) -> str:
 
 
 def _of_driver(orig: BaseException | None) -> Meaning | None:
-    """By the code that the driver tells; None when it tells none."""
+    """The meaning by the driver's error code; None without such a code."""
     if isinstance(orig, sqlite3.Error):
         return _of_sqlite(orig)
     state = getattr(orig, "sqlstate", None)
@@ -178,7 +178,7 @@ def _of_sqlite(orig: sqlite3.Error) -> Meaning | None:
 
 
 def _of_class(error: DBAPIError) -> Meaning:
-    """Where there is no code: psycopg tells none for a connection that was refused or broke."""
+    """The meaning by the class of the error. psycopg tells no code for a connection that was refused or broke."""
     if isinstance(error, IntegrityError):
         return _INTEGRITY
     if isinstance(error, DataError):

@@ -21,17 +21,17 @@ WAYS = ("die", "raise", "lost")
 
 
 class FailpointError(Exception):
-    """What a failpoint raises."""
+    """The error that a failpoint raises."""
 
 
 def failpoint(name: str, *, effect: str = "redis") -> None:
-    """A border just after an ``effect`` of ``redis`` or ``sql``. Does nothing unless it is armed."""
+    """A point just after an ``effect`` on ``redis`` or ``sql``. Does nothing unless it is armed."""
     if _armed:
         _fire(name, effect)
 
 
 def arm(spec: str) -> None:
-    """Arm what ``spec`` names, and nothing else, as JOBSCHED_FAILPOINTS does from the start. Raises ValueError."""
+    """Arm the failpoints that ``spec`` names, in the form of JOBSCHED_FAILPOINTS, and no others. Raises ValueError."""
     _armed.clear()
     _armed.update(_parse(spec))
 

@@ -21,15 +21,15 @@ import psutil
 
 from jobsched.domain import JobschedError
 
-#: What a home holds.
+#: The names of jobsched's files in a home.
 _LOCK, _SECRET, _WHEREABOUTS, _REDIS = "lock", "secret_key", "stack.json", "redis"
 _DATABASE = ("jobsched.db", "jobsched.db-wal", "jobsched.db-shm")
-#: Permissions of anybody but the owner, and those to write of them.
+#: The permissions of all users but the owner, and those of them that allow writing.
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 
 
 class CannotUseHome(JobschedError):
-    """The home is not a directory that is this user's alone, or can not be written."""
+    """The home can not be written, or it is not a directory of this user alone."""
 
     def __init__(self, home: Path, why: str) -> None:
         super().__init__(f"JOBSCHED_HOME={str(home)!r}: {why}")
@@ -47,7 +47,7 @@ class HomeInUse(JobschedError):
 
 @dataclass(frozen=True)
 class RunningStack:
-    """What a running stack says of itself."""
+    """Where a running stack is: the process of ``jobsched up``, the address of the web, and the Redis."""
 
     pid: int
     url: str
@@ -56,7 +56,7 @@ class RunningStack:
 
 @contextmanager
 def raising_cannot_use(home: Path) -> Iterator[None]:
-    """Have an OSError of the block, which makes or writes files of ``home``, raised as CannotUseHome."""
+    """Raise an OSError of the block, which writes files of ``home``, as CannotUseHome."""
     try:
         yield
     except OSError as error:
@@ -66,9 +66,9 @@ def raising_cannot_use(home: Path) -> Iterator[None]:
 
 @contextmanager
 def hold(home: Path) -> Iterator[None]:
-    """Make ``home``, for this user only, and hold it alone during the block.
+    """Make ``home``, for this user only, and lock it against other stacks during the block.
 
-    The kernel lets go of it with our process, however that ends. Raises HomeInUse and CannotUseHome.
+    The kernel releases the lock when this process ends, however it ends. Raises HomeInUse and CannotUseHome.
     """
     make(home)
     with raising_cannot_use(home):
@@ -86,9 +86,9 @@ def hold(home: Path) -> Iterator[None]:
 
 
 def make(home: Path) -> None:
-    """Make ``home`` where there is none, and close it, and the files of ours in it, to other users.
+    """Make ``home`` unless it is there, and close it and jobsched's files in it to other users.
 
-    Raises CannotUseHome when it is not this user's, or when others may write there and hold more than we do.
+    Raises CannotUseHome when it belongs to another user, or when others may write there and it holds other files too.
     """
     with raising_cannot_use(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,12 +104,12 @@ def make(home: Path) -> None:
 
 
 def secret_key(home: Path) -> str:
-    """The secret of ``home``, made the first time; only this user may read it. Raises CannotUseHome."""
+    """The secret key that ``home`` keeps; made by the first call. Only this user may read it. Raises CannotUseHome."""
     return secret(home / _SECRET, home)
 
 
 def secret(path: Path, home: Path) -> str:
-    """The random secret that a file of ``home`` keeps, made the first time. Raises CannotUseHome."""
+    """The random secret in a file of ``home``; made by the first call. Raises CannotUseHome."""
     with raising_cannot_use(home):
         with suppress(FileNotFoundError):
             if kept := path.read_text(errors="replace").strip():
@@ -117,7 +117,7 @@ def secret(path: Path, home: Path) -> str:
             path.unlink()  # it is empty
         new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         _write(new, secrets.token_hex(32))
-        with suppress(FileExistsError):  # another process that starts now was first
+        with suppress(FileExistsError):  # another process has just made one
             os.link(new, path)
         new.unlink()
         return path.read_text()
@@ -125,7 +125,7 @@ def secret(path: Path, home: Path) -> str:
 
 @contextmanager
 def announced(home: Path, url: str, redis_url: str) -> Iterator[None]:
-    """Say during the block where the stack of ``home`` is, for :func:`running`. Raises CannotUseHome."""
+    """During the block, let :func:`running` know where the stack of ``home`` is. Raises CannotUseHome."""
     path = home / _WHEREABOUTS
     with raising_cannot_use(home):
         _write(path, json.dumps(asdict(RunningStack(os.getpid(), url, redis_url))))
@@ -137,10 +137,10 @@ def announced(home: Path, url: str, redis_url: str) -> Iterator[None]:
 
 
 def running(home: Path) -> RunningStack | None:
-    """The stack that runs on ``home`` now, None when there is none.
+    """The stack that runs on ``home`` now; None when there is none.
 
-    Whoever could write there could send us, and what we do, to a Redis of theirs. So it is believed only where the
-    directory and the file are this user's, and nobody else may write to them; else CannotUseHome is raised.
+    Another user who could write the file could send commands to a Redis of theirs. So it is believed only if it and the
+    home belong to this user and nobody else may write to them. Otherwise raises CannotUseHome.
     """
     path = home / _WHEREABOUTS
     with raising_cannot_use(home), suppress(FileNotFoundError, NotADirectoryError):
@@ -163,7 +163,7 @@ def _alive(text: str) -> RunningStack | None:
 
 
 def _close(home: Path) -> None:
-    """Close ``home`` to other users, unless it holds other things than ours: those may be meant for them."""
+    """Close ``home`` to other users, unless it holds files that are not jobsched's: they may be meant for others."""
     ours = {_LOCK, _SECRET, _WHEREABOUTS, _REDIS, *_DATABASE, f"{_SECRET}.new", f"{_WHEREABOUTS}.new"}
     if {path.name for path in home.iterdir()} <= ours:
         home.chmod(0o700)
@@ -179,7 +179,7 @@ def _files(home: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put ``text`` into a file for this user only, whole or not at all."""
+    """Write ``text`` to a file that only this user may read. Others see the whole text, or the file as it was."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:

@@ -20,8 +20,8 @@ FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.2, 5.0
 def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> None:
     """Call ``tick`` until SIGTERM or SIGINT; between two calls ``sleep`` for the seconds that it returned.
 
-    A tick or sleep that raises is logged and tried again, after a pause that doubles up to MOST_BACKOFF_S; but for
-    ConfigError, which is raised: time does not mend that.
+    When a tick or a sleep raises, the error is logged, and the loop goes on after a pause that doubles up to
+    MOST_BACKOFF_S. Only ConfigError ends the loop, because to wait does not mend the settings.
     """
     pause_s = 0.0
     with stop_signals() as stop:
@@ -42,7 +42,7 @@ def run_forever(tick: Callable[[], float], sleep: Callable[[float], object]) -> 
 
 @contextmanager
 def stop_signals() -> Iterator[Event]:
-    """An event that SIGTERM and SIGINT set, while the block runs."""
+    """During the block, SIGTERM and SIGINT set this event and do nothing else."""
     stop = Event()
     before = {which: signal.signal(which, lambda *_: stop.set()) for which in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 
 def by_lines() -> None:
-    """Have standard output and error write each line as it is printed, also into a file or a pipe."""
+    """Make standard output and error write each line when it is printed, also to a file or a pipe."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed, or replaced by something simpler
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def flush() -> None:
-    """Write what standard output and error still hold."""
+    """Write out the buffers of standard output and error."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()

@@ -23,16 +23,16 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-#: How long one that was killed may take to end, in seconds.
+#: How long a killed process may take to end, in seconds.
 MOST_END_S = 5.0
-# Loaded before any fork: a child between fork and exec should load nothing.
+# Loaded before any fork, because a child between fork and exec must load nothing.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the thread that started it ends, however it ends. Survives exec.
 
-    ``parent`` is the process id of who started us: if it is gone already, this process ends at once.
+    ``parent`` is the id of the process that started this one. If it is gone already, this process ends at once.
     """
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -41,16 +41,16 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of any descendant whose own parent ends, so that none can be lost from sight."""
+    """Become the parent of every descendant whose own parent ends, so that each can be found and ended."""
     if _libc is not None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 @contextmanager
 def on_one_cpu() -> Iterator[None]:
-    """Keep the thread, and the processes that it starts, on the CPU that it is on, for the block.
+    """During the block, keep this thread, and the processes that it starts, on the CPU on which it runs now.
 
-    For two that talk in turns and never work at once: to wake a process on another CPU can cost more than its answer.
+    For two processes that take turns: to wake a process on another CPU can take longer than its answer.
     """
     if sys.platform == "linux" and _libc is not None:
         before = os.sched_getaffinity(0)
@@ -65,11 +65,11 @@ def on_one_cpu() -> Iterator[None]:
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None,
           output: int | IO[bytes] = subprocess.PIPE, stdin: bytes = b"", umask: int = -1) -> subprocess.Popen[bytes]:
-    """Start ``argv`` as the leader of a session of its own, all that it says in one pipe, or in ``output``.
+    """Start ``argv`` as the leader of a new session, with its output and errors in one pipe or in ``output``.
 
-    It works in ``cwd``, without one where we do; ``stdin`` is its whole standard input, at most 4096 bytes; ``umask``
-    is kept from the files that it makes, where one is given.
-    Must be called from the main thread: the child is killed when the thread that started it ends.
+    ``cwd`` is its working directory, by default that of this process. ``stdin`` is its whole standard input, at most
+    4096 bytes. ``umask`` holds the permissions that the files it makes do not get, by default as in this process.
+    Call it from the main thread: the child is killed when the thread that started it ends.
     Raises OSError when the program can not be started.
     """
     parent = os.getpid()
@@ -95,15 +95,15 @@ def _pipe_that_holds(data: bytes) -> Iterator[int]:
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """What asks a supervisor to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored, as under nohup."""
+    """The signals that ask a supervisor to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored, as under nohup."""
     hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGTERM, signal.SIGINT, *hangup)
 
 
 def reap() -> dict[int, int]:
-    """The exit codes by process id of all children, adopted ones included, that have ended since the last call.
+    """The exit codes, by process id, of the children that have ended since the last call, adopted children included.
 
-    A negative code is the number of the signal that ended it.
+    A negative code is the number of the signal that ended the child.
     """
     ended: dict[int, int] = {}
     with suppress(ChildProcessError):
@@ -116,27 +116,27 @@ def reap() -> dict[int, int]:
 
 
 def described(code: int) -> str:
-    """How a process ended, by the exit code of :func:`reap` or subprocess."""
+    """An exit code of :func:`reap` or subprocess in words."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def descendants(spared: Collection[int] = ()) -> list[psutil.Process]:
-    """All living processes below this one, but for ``spared``."""
+    """All living descendants of this process, except ``spared``."""
     return [process for process in psutil.Process().children(recursive=True)
             if process.pid not in spared and _lives(process)]
 
 
 def children() -> frozenset[int]:
-    """The process ids of all children, also of those that have ended and were not waited for. Quick where none is."""
+    """The process ids of all children, also of ended ones that were not waited for. Quick when there are none."""
     if not _has_children():
         return frozenset()
     return frozenset(process.pid for process in psutil.Process().children())
 
 
 def end_children(spared: Collection[int] = ()) -> bool:
-    """End all children but ``spared``, with all below them, and reap them; whether one of them was still alive.
+    """Kill and reap all children except ``spared``, and all their descendants; returns whether any child was alive.
 
-    Orphans below them become our children where we :func:`adopt_orphans`, and are ended as well.
+    After :func:`adopt_orphans`, orphaned descendants become children of this process and are killed too.
     """
     some, give_up = False, time.monotonic() + MOST_END_S
     while _has_children():
@@ -160,12 +160,12 @@ def end_children(spared: Collection[int] = ()) -> bool:
 
 
 def of_session(session: int) -> list[psutil.Process]:
-    """The living processes below this one whose session ``session`` led."""
+    """The living descendants of this process in the session ``session``."""
     return [process for process in descendants() if _session(process.pid) == session]
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL the process ``pid``, which is a child of ours that was not waited for, and all below it."""
+    """Kill ``pid``, a child that was not waited for yet, and all its descendants."""
     below: list[psutil.Process] = []
     with suppress(psutil.Error):
         below = psutil.Process(pid).children(recursive=True)
@@ -174,7 +174,7 @@ def kill_tree(pid: int) -> None:
 
 
 def kill(processes: Collection[psutil.Process]) -> None:
-    """SIGKILL each of ``processes`` that still is who it was."""
+    """Kill each of ``processes``, unless its process id belongs to another process by now."""
     for process in processes:
         with suppress(psutil.Error):
             process.kill()

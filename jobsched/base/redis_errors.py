@@ -17,31 +17,31 @@ from redis.exceptions import (
 class Sort(Enum):
     """What to do about an error."""
 
-    #: It passes by itself, or with a server that is put right: wait, on a new connection, and try again.
+    #: It passes by itself, or when an operator repairs the server: wait, and try again on a new connection.
     AWAY = "away"
-    #: Redis has no memory left and refuses writes: the same, but reads go on, and there is something to be said.
+    #: Redis has no memory left: it refuses writes and goes on with reads. Wait, try again, and tell the operator.
     FULL = "full"
-    #: Redis refuses us until somebody changes a setting: a password, a permission, an address, a version.
+    #: Redis refuses jobsched until an operator changes a setting: a password, a permission, an address, a version.
     REFUSED = "refused"
-    #: Our own mistake, or that of whoever wrote to our keys.
-    OURS = "ours"
+    #: Everything else: a bug in jobsched, or damage that another program has done to its keys.
+    BUG = "bug"
 
 
 class NotServing(ConnectionError):
-    """The server that answers is not one to work with: a replica, or a Sentinel. Names what would be right."""
+    """The server can not hold the board: it is a replica, or a Sentinel. The message says what would be right."""
 
 
-#: The word that an answer of Redis begins with, by what it means. https://redis.io/docs/latest/develop/reference/protocol-spec
+#: What the first word of an error of Redis means. https://redis.io/docs/latest/develop/reference/protocol-spec
 _BY_CODE = {
     **dict.fromkeys(("READONLY", "MASTERDOWN", "UNBLOCKED", "LOADING", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
                      "TRYAGAIN", "BUSY", "FAILOVER"), Sort.AWAY),
     "OOM": Sort.FULL,
     **dict.fromkeys(("NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "MOVED", "ASK", "CROSSSLOT"), Sort.REFUSED),
 }
-#: Answers that tell that a server has become a replica. A new connection is refused by such a one, so that whoever
-#: tries again comes to an end.
+#: Errors of a server that has become a replica. It is refused when a client connects anew, so a client that tries again
+#: does not do so for ever.
 DEMOTED = ("READONLY", "MASTERDOWN", "UNBLOCKED")
-#: What ends the name of a server's error, wherever a script's error or an aborted transaction quotes it.
+#: The first word of a server's error, also where the error of a script or of an aborted transaction quotes it.
 _QUOTED = re.compile(r"(?:^|[\s:@(-])-?(" + "|".join(_BY_CODE) + r")(?= )")
 _REFUSING = ("unknown command", "unsupported", "DB index is out of range", "SELECT is not allowed in cluster mode",
              "non local key", "without any password configured", "no password is set", "invalid password")
@@ -69,9 +69,9 @@ _WHAT_TO_DO = {
 
 
 def code_of(error: BaseException) -> str:
-    """The word by which Redis says what is wrong, ``OOM`` for one; empty when the error holds none.
+    """The word by which Redis names the error, such as ``OOM``; empty when there is none.
 
-    A script quotes the error of the command that it failed at, and the servers differ in how.
+    The error of a script quotes that of the command that failed. Servers differ in how they quote.
     """
     code = str(getattr(error, "status_code", None) or "")
     if code in _BY_CODE:
@@ -81,7 +81,7 @@ def code_of(error: BaseException) -> str:
 
 
 def sort_of(error: BaseException) -> Sort:
-    """What an error of redis-py means. What is not one is ours."""
+    """What an error means. An error that is not redis-py's is a bug."""
     if code := code_of(error):
         return _BY_CODE[code]
     message = str(error)
@@ -89,16 +89,16 @@ def sort_of(error: BaseException) -> Sort:
         return Sort.REFUSED
     if isinstance(error, ConnectionError | TimeoutError) or any(word in message for word in _AWAY):
         return Sort.AWAY
-    return Sort.OURS
+    return Sort.BUG
 
 
 def is_trouble(error: BaseException) -> bool:
     """Whether Redis is to blame, not the caller: it is away, full, or refuses us."""
-    return isinstance(error, RedisError) and sort_of(error) is not Sort.OURS
+    return isinstance(error, RedisError) and sort_of(error) is not Sort.BUG
 
 
 def sentence(error: BaseException) -> str:
-    """What is wrong with Redis, in one line for people."""
+    """What is wrong with Redis, as one line for people."""
     if code := code_of(error):
         return f"Redis refuses: {_WHAT_TO_DO[code]}"
     if isinstance(error, NotServing):

@@ -1,20 +1,20 @@
-"""When a process that has ended is started again. Nothing here reads a clock: moments are those of time.monotonic()."""
+"""Decides when a process that has ended is started again. Pure: the caller passes the time of time.monotonic()."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The pause before a restart, in seconds; it doubles up to MOST_PAUSE_S while the processes end young.
+#: The pause before a restart, in seconds; it doubles up to MOST_PAUSE_S while the processes die young.
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.2, 5.0
-#: A process that lived this long was healthy, in seconds: the pause after it is the first one again.
+#: A process that lived this many seconds was healthy: the pause after it is FIRST_PAUSE_S again.
 HEALTHY_S = 30.0
 
 
 @dataclass
 class Restarts:
-    """The restarts of one program or worker, of which one process lives at a time. They are never given up.
+    """The restarts of one program or worker that has one process at a time. The first start is due at once.
 
-    The first start is due at once.
+    A process that keeps ending is started again for ever.
     """
 
     started_at: float = float("-inf")

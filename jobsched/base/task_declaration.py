@@ -10,9 +10,9 @@ from typing import Any
 
 from jobsched.domain import JobschedError, is_visible
 
-#: The most characters of a task's name: a job names its task in a column of so many.
+#: The most characters of a task's name: the column in the table of jobs is that wide.
 LONGEST_NAME = 100
-#: The longest ``timeout_s``: a year. A timer of the system takes no number that is much larger.
+#: The longest ``timeout_s``, a year. The system's timers accept no much larger number.
 LONGEST_TIMEOUT_S = 31_536_000.0
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMELESS = "it has no name; give it one: @task(name=...)"
@@ -20,7 +20,7 @@ _SHAPE = "a task takes the payload, and as a second parameter without a default 
 
 
 class BadTask(JobschedError, ValueError):
-    """A task that can not be registered; says which, and all that is wrong with it."""
+    """A task that can not be registered. The message names it and all that is wrong with it."""
 
     def __init__(self, what: object, faults: list[str]) -> None:
         super().__init__(f"{_described(what)} can not be a task: {'; '.join(faults)}")
@@ -29,8 +29,8 @@ class BadTask(JobschedError, ValueError):
 def wants_run(function: Callable[..., Any], label: object, numbers: dict[str, Any], run_type: type) -> bool:
     """Whether the task takes the Run besides the payload.
 
-    ``label`` is the name that it is to have; ``numbers`` are its ``retries``, ``backoff_s`` and ``timeout_s``;
-    ``run_type`` is the class by which a second parameter is known for the Run whatever its name. Raises BadTask.
+    ``label`` is the task's name. ``numbers`` are its ``retries``, ``backoff_s`` and ``timeout_s``. ``run_type`` is the
+    class of the Run: a second parameter with this annotation is the Run, whatever its name. Raises BadTask.
     """
     faults = [*_of_kind(function), *_of_name(label), *_of_numbers(**numbers)]
     second = None
@@ -87,7 +87,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _second(function: Callable[..., Any], run_type: type) -> inspect.Parameter | None:
-    """The parameter that gets the Run, if there is one. Raises TypeError, which says what is wrong with the others."""
+    """The second parameter, None without one. Raises TypeError, which says what is wrong with the parameters."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -112,7 +112,7 @@ def _second(function: Callable[..., Any], run_type: type) -> inspect.Parameter |
 
 
 def _is_run(parameter: inspect.Parameter, run_type: type) -> bool:
-    """A parameter with a default is the Run only where it says so."""
+    """Whether the parameter gets the Run. One with a default does only if its name or its annotation says so."""
     return parameter.default is inspect.Parameter.empty or _says_run(parameter, run_type)
 
 

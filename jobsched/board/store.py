@@ -141,7 +141,7 @@ def redis_s(answer: Any) -> float:
 
 def of_a_value(error: ResponseError) -> bool:
     """Whether an error of Redis tells of a value in it, and not of the state that the server is in."""
-    return redis_errors.sort_of(error) is Sort.OURS
+    return redis_errors.sort_of(error) is Sort.BUG
 
 
 def flat(rows: Iterable[Iterable[Any]]) -> list[Any]:

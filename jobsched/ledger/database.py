@@ -26,20 +26,20 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: How long a writer waits for another before it fails, in seconds.
+#: How long a writer on SQLite waits for another writer before it fails, in seconds.
 BUSY_TIMEOUT_S = 10.0
-#: How long a fenced write is tried again while the database is away, in seconds: longer than a fail-over takes.
+#: How long a fenced write is repeated while the database is away, in seconds. A fail-over takes less.
 PATIENCE_S = 120.0
-#: How PostgreSQL is reached, unless DATABASE_URL says otherwise: a server that vanished without a word, say one
-#: that has lost its address to another, is given up after some 25 s rather than after TCP's quarter of an hour.
+#: The options of connections to PostgreSQL, unless DATABASE_URL has others. With them, a server that vanished without
+#: closing its connections is given up after about 25 s; TCP alone would take a quarter of an hour.
 _POSTGRES_OPTIONS = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
                      "tcp_user_timeout": 20_000, "client_encoding": "utf8"}
 
 
 def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
-    """A Flask application with the settings, and with the ledger bound to ``db``.
+    """A Flask application that holds the settings, with the ledger bound to ``db``.
 
-    To connect to a PostgreSQL database that does not keep its texts in UTF-8 raises ConfigError.
+    Its first connection raises ConfigError when the PostgreSQL database does not store text as UTF-8.
     """
     app = Flask("jobsched", **flask_options)
     app.config["JOBSCHED"] = settings
@@ -60,7 +60,7 @@ def ledger_app(settings: Settings, **flask_options: Any) -> Flask:
     return app
 
 
-#: A forked child shares its parent's connections, so it must forget them unclosed.
+#: A forked child shares its parent's connections. It must forget them without closing them.
 _engines: WeakSet[Engine] = WeakSet()
 
 
@@ -73,9 +73,9 @@ os.register_at_fork(after_in_child=_forget_connections)
 
 
 def engine_url(url: str) -> URL:
-    """``url``, as the settings hold it, for SQLAlchemy.
+    """The URL of the settings as SQLAlchemy's.
 
-    SQLAlchemy 2.0 takes the path of an SQLite file as it is written, 2.1 decodes it: it is decoded here for both.
+    SQLAlchemy 2.1 decodes the path of an SQLite file in a URL, and 2.0 does not. So the path is decoded here.
     """
     path = sqlite_path(url)
     return make_url(url) if path is None else make_url(f"sqlite://?{url.partition('?')[2]}").set(database=path)
@@ -85,15 +85,15 @@ def _engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     ours = {name: value for name, value in _POSTGRES_OPTIONS.items() if name not in url.query}
-    # No prepared statements: behind a PgBouncer that pools transactions, the next one may go by another session, which
-    # has not prepared them. A worker's child, which connects anew for its slice, never came to prepare any.
+    # No prepared statements: behind a PgBouncer that pools transactions, the next transaction may use another session,
+    # which does not have them. A worker's child connects anew for its slice, and would not use them either.
     return {"pool_pre_ping": True, "connect_args": {**ours, "prepare_threshold": None}}
 
 
 def _drop_spoiled_session(context: ExceptionContext) -> None:
-    """Have the pool forget its sessions, the one that met the error and older ones, when that error spoils a session.
+    """After an error that spoils its session, make the pool drop that session and all older ones.
 
-    One that began while the server was read-only may stay so for good, and it answers every ping.
+    A session that began while the server was read-only may stay read-only for ever, and still answers every ping.
     """
     met = context.sqlalchemy_exception
     if met is not None and database_errors.meaning(met).spoils:
@@ -101,10 +101,10 @@ def _drop_spoiled_session(context: ExceptionContext) -> None:
 
 
 def _teach_sqlite(engine: Engine) -> None:
-    """WAL, and writers that take the lock when they begin.
+    """Set WAL mode and foreign keys, and make write transactions take SQLite's write lock when they begin.
 
-    A transaction that reads first and writes later fails at once when another wrote in between, whatever the busy
-    timeout; BEGIN IMMEDIATE waits instead. See https://www.sqlite.org/lang_transaction.html.
+    A transaction that first reads and then writes fails at once if another has written in between, whatever the busy
+    timeout. BEGIN IMMEDIATE waits instead. See https://www.sqlite.org/lang_transaction.html.
     """
 
     @event.listens_for(engine, "connect")
@@ -121,7 +121,7 @@ def _teach_sqlite(engine: Engine) -> None:
 
 
 def _make_private(engine: Engine, path: str | None) -> None:
-    """Have a file that is made by connecting to it be for this user only, and so the others that SQLite puts beside."""
+    """Create a missing database file with permissions for this user only. SQLite gives its other files the same."""
 
     @event.listens_for(engine, "do_connect")
     def connect(*_: Any) -> None:
@@ -130,7 +130,7 @@ def _make_private(engine: Engine, path: str | None) -> None:
 
 
 def _refuse_narrow_texts(engine: Engine) -> None:
-    """Refuse connections to a database that can not keep every text: what a task says may be any."""
+    """Refuse connections to a database that can not store every text: errors and results of tasks may hold any."""
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -142,11 +142,11 @@ def _refuse_narrow_texts(engine: Engine) -> None:
 
 
 def refuse_unfit(settings: Settings) -> None:
-    """Look whether the database is one that can be used. Raises ConfigError; not when it is away.
+    """Raise ConfigError when the database can not store every text. Does nothing while the database is away.
 
-    For processes that need no database at their start; the others meet the same refusal with their first connection.
+    For processes that need no database at their start. All others are refused at their first connection.
     """
-    if sqlite_path(settings.database_url) is not None:  # its files keep every text, and to look would make one
+    if sqlite_path(settings.database_url) is not None:  # stores every text; to connect would create the file
         return
     with ledger_app(settings).app_context():
         try:
@@ -158,9 +158,9 @@ def refuse_unfit(settings: Settings) -> None:
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """One write transaction on the ledger: committed at the end of the block, rolled back when it raises.
+    """A write transaction on the ledger: committed at the end of the block, and rolled back when the block raises.
 
-    Then come the calls that :func:`after_commit` was given, in their order.
+    After the commit, the calls that were given to :func:`after_commit` are made, in their order.
     """
     engine, calls = db.engine.execution_options(jobsched_writes=True), list[Callable[[], object]]()
     with Session(engine, expire_on_commit=False, info={_AFTER_COMMIT: calls}) as session, session.begin():
@@ -170,23 +170,21 @@ def writing() -> Iterator[Session]:
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:
-    """Have :func:`writing`, which made ``session``, do ``call`` once it has committed; never where it rolls back.
+    """Make ``call`` once ``session``, which is one of :func:`writing`, has committed. It is not made after a rollback.
 
-    What ``call`` raises, the block of :func:`writing` raises; what it has committed stays.
+    :func:`writing` raises what ``call`` raises; the commit stays.
     """
     session.info[_AFTER_COMMIT].append(call)
 
 
-#: Under this name a session of :func:`writing` holds the calls that follow its commit.
+#: The name under which a session of :func:`writing` keeps the calls to make after its commit.
 _AFTER_COMMIT = "after_commit"
 
 
 def patiently(write: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
-    """Do ``write``, again and again while the database is away, for up to ``patience_s``; then its error is raised.
+    """Call ``write``, and repeat it for up to ``patience_s`` while the database is away; then raise its error.
 
-    So is at once any error that does not say that the database is away.
-
-    For writes that are fenced, so that one whose answer was lost does no harm when it is repeated.
+    Any other error is raised at once. Only for fenced writes: a write whose answer was lost is repeated.
     """
     deadline, pause = time.monotonic() + patience_s, 0.05
     while True:
@@ -202,13 +200,13 @@ def patiently(write: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """One look at the ledger, of its own, that changes nothing."""
+    """A session that only reads the ledger."""
     with Session(db.engine, expire_on_commit=False) as session:
         yield session
 
 
 def fault() -> str | None:
-    """What keeps the database from taking a write, as a sentence; None when nothing does."""
+    """A sentence that says why the database can not be written; None when it can."""
     try:
         with writing() as session:
             session.execute(update(Job).where(false()).values(status=Job.status),

@@ -1,4 +1,4 @@
-"""Rows by their ids: one, or as many as are asked for."""
+"""Reads rows by their ids: one row, or any number in statements of bounded size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jobsched.ledger.models import Job, Site, UserRecord
 
 R = TypeVar("R", Site, UserRecord, Job)
 
-#: Ids that one statement asks for: databases bound the parameters of a statement.
+#: The most ids in one statement, because databases limit a statement's parameters.
 MOST_IDS = 1000
 
 
 def find(session: Session, model: type[R], id_: int, *, lock: bool = False) -> R:
-    """The row of that id, locked until the transaction ends if ``lock`` says so. Raises NotFound."""
+    """The row with this id; with ``lock``, locked until the transaction ends. Raises NotFound."""
     row = session.get(model, id_, with_for_update=lock or None)
     if row is None:
         raise NotFound(model.noun, id_)
@@ -26,17 +26,17 @@ def find(session: Session, model: type[R], id_: int, *, lock: bool = False) -> R
 
 
 def among(session: Session, query: Any, column: InstrumentedAttribute[int], ids: Collection[int]) -> Iterator[Any]:
-    """The rows of a select whose ``column`` holds one of ``ids``: a statement for each MOST_IDS of them, ascending."""
+    """The rows of ``query`` whose ``column`` holds one of ``ids``, by one statement for every MOST_IDS, ascending."""
     ordered = sorted(ids)
     for start in range(0, len(ordered), MOST_IDS):
         yield from session.execute(query.where(column.in_(ordered[start : start + MOST_IDS])))
 
 
 def existing(session: Session, model: type[R], ids: Collection[int]) -> set[int]:
-    """Those of ``ids`` that the model's table has."""
+    """Those of ``ids`` that have a row."""
     return {id_ for id_, in among(session, select(model.id), model.id, ids)}
 
 
 def names(session: Session, model: type[Site] | type[UserRecord], ids: Collection[int]) -> dict[int, str]:
-    """The names of sites or user records by id; those that are not there are left out."""
+    """The names of sites or user records by their ids. Ids without a row are left out."""
     return dict(among(session, select(model.id, model.name), model.id, ids))

@@ -29,7 +29,7 @@ from jobsched.domain import SiteFacts, Status
 
 
 class Utc(TypeDecorator[datetime]):
-    """An aware UTC datetime, also where the database keeps no zone (SQLite)."""
+    """An aware UTC datetime, also in SQLite, which stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -47,11 +47,10 @@ class Utc(TypeDecorator[datetime]):
 
 
 class JsonText(TypeDecorator[Any]):
-    """JSON in a column of text; None is NULL.
+    """JSON in a text column; None is NULL. Raises ValueError for NaN and infinities.
 
-    For SQLite, which gives a column declared JSON an affinity to numbers: it would keep 12345678901234567890 as
-    1.2345678901234567e19, 1.0 as 1, and a number beyond its own as Infinity, which is no JSON. Raises ValueError for
-    NaN and infinities. https://www.sqlite.org/datatype3.html#determination_of_column_affinity
+    For SQLite, where a column of type JSON would convert numbers: 12345678901234567890 to 1.2345678901234567e19, 1.0 to
+    1, and a number too large for it to Infinity. https://www.sqlite.org/datatype3.html#determination_of_column_affinity
     """
 
     impl = Text
@@ -65,7 +64,7 @@ class JsonText(TypeDecorator[Any]):
 
 
 class StatusText(TypeDecorator[Status]):
-    """A status in a column of text: the word itself. Raises ValueError for any other word."""
+    """A Status, stored as its word. Raises ValueError for any other word."""
 
     impl = String(12)
     cache_ok = True
@@ -77,24 +76,25 @@ class StatusText(TypeDecorator[Status]):
         return None if value is None else Status(value)
 
 
-#: A JSON value that comes back as it was; None is NULL.
+#: The column type of a JSON value, which comes back unchanged; None is NULL.
 Json = JSON(none_as_null=True).with_variant(JsonText(), "sqlite")
 
 
 class Base(DeclarativeBase):
-    # Flask-SQLAlchemy copies this class, and a copy that holds both a registry and a map of its own is refused.
+    # The map is an argument of the registry, because Flask-SQLAlchemy copies this class, and SQLAlchemy would refuse a
+    # copy that has both a registry and a type_annotation_map.
     registry = orm.registry(type_annotation_map={
         datetime: Utc, dict[str, Any]: Json, Status: StatusText,
-        float: Double(),  # what SQLAlchemy 2.1 takes by itself, and 2.0 does not
+        float: Double(),  # the default of SQLAlchemy 2.1, but not of 2.0
     })
 
 
 db = SQLAlchemy(model_class=Base)
 
-#: SQLite numbers rows by itself only for INTEGER keys.
+#: SQLite assigns ids by itself only to a key of type INTEGER.
 Id = BigInteger().with_variant(db.Integer(), "sqlite")
-#: SQLite gives the id of a deleted last row to the next one, unless told not to: a late worker of the deleted job could
-#: record its end as that of the new one.
+#: By default, SQLite gives the id of a deleted last row to the next row. A late worker of the deleted job could then
+#: record its outcome as the new job's.
 FRESH_IDS = {"sqlite_autoincrement": True}
 
 
@@ -103,7 +103,7 @@ def utcnow() -> datetime:
 
 
 def shared_now(session: Session) -> datetime:
-    """The time by the clock that all hosts share, the database's. SQLite has none but this host's."""
+    """The time by the database's clock, which all hosts share. With SQLite it is this host's clock."""
     if session.get_bind().dialect.name != "postgresql":
         return utcnow()
     now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
@@ -113,8 +113,8 @@ def shared_now(session: Session) -> datetime:
 class Site(db.Model):  # type: ignore[name-defined,misc]
     """A customer. ``record_capacity``: 1 low (500-10k records), 2 medium (10k-50k), 3 high (50k-200k).
 
-    ``weight`` to ``paused`` say how much it gets, as in :class:`jobsched.domain.SiteFacts`; ``max_pending`` bounds its
-    waiting jobs (None: without limit).
+    ``weight`` to ``paused`` say how much the site gets, as in :class:`jobsched.domain.SiteFacts`. ``max_pending``
+    bounds its waiting jobs; None is no bound.
     """
 
     __tablename__ = "sites"
@@ -137,16 +137,16 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
 
     @property
     def facts(self) -> SiteFacts:
-        """What the board is told of it."""
+        """What the board knows of the site."""
         return SiteFacts(*(getattr(self, column.key) for column in SITE_FACTS))
 
 
-#: The columns of a site that the board is told, in the order of :class:`jobsched.domain.SiteFacts`.
+#: The columns of a site that the board gets, in the order of :class:`jobsched.domain.SiteFacts`.
 SITE_FACTS = (Site.id, Site.record_capacity, Site.weight, Site.max_running, Site.rate_per_s, Site.burst, Site.paused)
 
 
 class UserRecord(db.Model):  # type: ignore[name-defined,misc]
-    """A user of a site, who submits jobs. An inactive one does not count in points."""
+    """A user of a site, who submits jobs. An inactive user does not count in points."""
 
     __tablename__ = "user_records"
     __table_args__ = FRESH_IDS
@@ -168,11 +168,12 @@ class UserRecord(db.Model):  # type: ignore[name-defined,misc]
 
 
 class Job(db.Model):  # type: ignore[name-defined,misc]
-    """One piece of work. ``attempt`` counts its starts and fences out late workers.
+    """One piece of work. ``attempt`` counts its starts, and fences out late workers.
 
-    ``enqueued_at`` is when it last became pending (its wait counts from there); ``slice`` and ``points`` are those of
-    its last dispatch; ``run_time`` is in measured seconds. ``estimated``: nobody said how long it takes, history did.
-    ``overruns`` counts how often it was stopped at the bound of its band and put into the next one.
+    ``enqueued_at`` is when it last became pending; its wait counts from then. ``slice`` and ``points`` are those of its
+    last dispatch. ``run_time`` is the measured time of its last start, in seconds. ``estimated``: its execution time
+    comes from history, not from the client. ``overruns`` counts how often it was stopped at the bound of its band and
+    moved to the next band.
     """
 
     __tablename__ = "jobs"
@@ -184,8 +185,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
               postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_due", "run_at", sqlite_where=text("status = 'scheduled'"),
               postgresql_where=text("status = 'scheduled'")),
-        # The status is the same in each row of these two. It is there for SQLite, which takes the index with most
-        # columns given, and would else read a history by ix_jobs_site_status, past the jobs of all other tasks.
+        # In these two, the status is the same in all rows. It is there for SQLite, which chooses the index with most
+        # matching columns: without it, a history would be read by ix_jobs_site_status, past the jobs of other tasks.
         Index("ix_jobs_history_site", "task", "site_id", "status", "id", sqlite_where=text("status = 'completed'"),
               postgresql_where=text("status = 'completed'")),
         Index("ix_jobs_history_task", "task", "status", "id", sqlite_where=text("status = 'completed'"),
@@ -220,7 +221,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
 
 
 class IdempotencyKey(db.Model):  # type: ignore[name-defined,misc]
-    """The first answer to a POST that carried an ``Idempotency-Key``, kept for its repeats."""
+    """The first answer to a POST with an ``Idempotency-Key``. A repeated POST gets the same answer."""
 
     __tablename__ = "idempotency_keys"
 
@@ -233,7 +234,7 @@ class IdempotencyKey(db.Model):  # type: ignore[name-defined,misc]
 
 
 class Control(db.Model):  # type: ignore[name-defined,misc]
-    """Something that an operator has set at run time; see :mod:`jobsched.intake.controls`."""
+    """A value that an operator has set at run time; see :mod:`jobsched.intake.controls`."""
 
     __tablename__ = "controls"
 

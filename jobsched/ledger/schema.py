@@ -20,7 +20,7 @@ from jobsched.ledger.database import ledger_app
 from jobsched.ledger.models import db
 
 _HERE = Path(__file__).parent.parent
-#: Inside the package in an installed wheel, beside it in a checkout.
+#: The folder of the migrations: inside the package in an installed wheel, beside it in a checkout.
 DIRECTORY = next(path for path in (_HERE / "migrations", _HERE.parent / "migrations") if path.is_dir())
 
 
@@ -29,9 +29,9 @@ class ForeignSchema(JobschedError):
 
 
 def shortfall(session: Session) -> str | None:
-    """What the database lacks for this version of jobsched, as a sentence; None where it lacks nothing.
+    """A sentence that says what the database lacks for this version of jobsched; None when it lacks nothing.
 
-    A database that a newer version has migrated lacks nothing: during a rolling deploy both versions serve it.
+    A database that a newer version has migrated lacks nothing: both versions use it during a rolling deploy.
     """
     found = MigrationContext.configure(session.connection()).get_current_revision()
     if found is None:
@@ -43,12 +43,12 @@ def shortfall(session: Session) -> str | None:
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """The revisions that this version knows, the newest first."""
+    """The revisions that this version knows, newest first."""
     return tuple(script.revision for script in ScriptDirectory(str(DIRECTORY)).walk_revisions())
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the database of ``settings`` up to ``revision``. Does nothing when it is there; may run twice at once.
+    """Bring the database of ``settings`` up to ``revision``, if it is older. Two processes may do so at once.
 
     Raises ForeignSchema, and sqlalchemy.exc.DatabaseError when the database can not be used.
     """
@@ -59,19 +59,19 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
 
 
 def downgrade(settings: Settings, revision: str = "base") -> None:
-    """Take the database of ``settings`` back to ``revision``. What the later revisions added is lost."""
+    """Take the database of ``settings`` back to ``revision``. Data that later revisions added is lost."""
     with _alembic(settings) as config:
         command.downgrade(config, revision)
 
 
 def revise(settings: Settings, message: str) -> None:
-    """Write a new revision that leads from the database of ``settings``, at its head, to the models."""
+    """Write a new revision that leads from the database of ``settings``, which must be at the head, to the models."""
     with _alembic(settings) as config:
         command.revision(config, message, autogenerate=True)
 
 
 def _check(connection: Connection) -> None:
-    """Raise ForeignSchema unless the tables are those of a revision that we know, or there are none of ours."""
+    """Raise ForeignSchema unless the database is at a known revision, or has no tables with jobsched's names."""
     at = MigrationContext.configure(connection).get_current_heads()
     if unknown := set(at).difference(_revisions()):
         raise ForeignSchema(f"the database is at revision {', '.join(sorted(unknown))}, which this version of jobsched "
@@ -84,7 +84,7 @@ def _check(connection: Connection) -> None:
 
 @contextmanager
 def _alembic(settings: Settings) -> Iterator[Config]:
-    """Alembic's configuration, while it may reach the database."""
+    """Alembic's configuration, for a block in which Alembic can reach the database."""
     config = Config()
     for name, value in {"script_location": str(DIRECTORY), "file_template": "%(rev)s_%(slug)s"}.items():
         config.set_main_option(name, value.replace("%", "%%"))  # alembic reads it with ConfigParser, which fills in %

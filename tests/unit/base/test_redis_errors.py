@@ -41,10 +41,10 @@ ANSWERS = {
     "ERR unknown command 'EVALSHA', with args beginning with: 'a'": Sort.REFUSED,
     "ERR unknown command `EVALSHA`, with args beginning with: ": Sort.REFUSED,
     "ERR DB index is out of range": Sort.REFUSED,
-    "WRONGTYPE Operation against a key holding the wrong kind of value": Sort.OURS,
-    "ERR syntax error": Sort.OURS,
-    "ERR value is not an integer or out of range": Sort.OURS,
-    "ERR user_script:3: attempt to index a nil value": Sort.OURS,
+    "WRONGTYPE Operation against a key holding the wrong kind of value": Sort.BUG,
+    "ERR syntax error": Sort.BUG,
+    "ERR value is not an integer or out of range": Sort.BUG,
+    "ERR user_script:3: attempt to index a nil value": Sort.BUG,
 }
 
 
@@ -52,7 +52,7 @@ ANSWERS = {
 def test_an_answer_of_a_server_is_sorted(answer: str) -> None:
     error = BaseParser.parse_error(answer)
     assert sort_of(error) is ANSWERS[answer]
-    assert is_trouble(error) == (ANSWERS[answer] is not Sort.OURS)
+    assert is_trouble(error) == (ANSWERS[answer] is not Sort.BUG)
     assert "\n" not in sentence(error)
 
 
@@ -67,10 +67,10 @@ def test_a_full_server_is_said_to_be_full(answer: str) -> None:
     (NotServing("it is a replica of a:1"), Sort.AWAY),
     (ExecAbortError("Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'."),
      Sort.FULL),
-    (WatchError("Watched variable changed."), Sort.OURS),
-    (LockError("not owned"), Sort.OURS),
-    (RedisError("who knows"), Sort.OURS),
-    (ValueError("OOMPH, READONLYISH"), Sort.OURS),
+    (WatchError("Watched variable changed."), Sort.BUG),
+    (LockError("not owned"), Sort.BUG),
+    (RedisError("who knows"), Sort.BUG),
+    (ValueError("OOMPH, READONLYISH"), Sort.BUG),
 ])
 def test_an_error_of_the_client_is_sorted(error: Exception, sort: Sort) -> None:
     assert sort_of(error) is sort
