@@ -147,8 +147,8 @@ def running(home: Path) -> RunningStack | None:
         for found in (home, path):
             state = found.lstat() if found == path else found.stat()
             if state.st_uid != os.geteuid() or state.st_mode & _OTHERS_WRITE or stat.S_ISLNK(state.st_mode):
-                raise CannotUseHome(home, f"{found} is not believed: it must belong to you, and nobody else may write "
-                                          "to it; start the stack anew, or set REDIS_URL")
+                raise CannotUseHome(home, f"{found} is not trusted: it must belong to you, and nobody else may write "
+                                          "to it; restart the stack, or set REDIS_URL")
         return _alive(path.read_text(errors="replace"))
     return None
 

@@ -61,5 +61,5 @@ def _is_one_paused(session: Session, sites: Sequence[int]) -> bool:
 def _say(site: int, most: int, waiting: int, more: int) -> str:
     room = max(0, most - waiting)
     if more > most:
-        return f"site {site} may have {most} jobs waiting (max_pending): {more} at once never fit, send fewer"
+        return f"site {site} may have {most} jobs waiting (max_pending): {more} at once can never fit; send fewer"
     return f"site {site} may have {most} jobs waiting (max_pending), and has room for {room}; got {more}"

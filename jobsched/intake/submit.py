@@ -62,7 +62,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
     statement = update(Job).where(*_as_it_waits(job)).values(**row).returning(Job)
     changed = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
     if changed is None:
-        raise Conflict(f"job {job_id} does not wait any more")
+        raise Conflict(f"job {job_id} no longer waits")
     after_commit(session, partial(_replace, board, changed))
     return changed
 
@@ -72,7 +72,7 @@ def remove(session: Session, board: Board, job_id: int) -> None:
     job = _waiting(session, job_id)
     _take_aside(board, job)
     if session.execute(delete(Job).where(*_as_it_waits(job))).rowcount == 0:  # type: ignore[attr-defined]
-        raise Conflict(f"job {job_id} does not wait any more")
+        raise Conflict(f"job {job_id} no longer waits")
 
 
 def cancel(session: Session, board: Board, job_id: int) -> Job:
@@ -116,7 +116,7 @@ def _replace(board: Board, job: Job) -> None:
 
 
 def _drop(board: Board, job: Job) -> None:
-    """Take a job that does not wait any more off the board."""
+    """Take a job that no longer waits off the board."""
     with if_redis_answers("drop jobs"):
         failpoint("submit.withdrawn", effect="sql")
         board.drop([job.id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -16,13 +17,14 @@ from jobsched.simulate.measures import Spread
 from jobsched.simulate.runs import Order, Outcome, run
 from jobsched.staffing.plan import Slot
 
-#: The workload that stands for all that have marks to reach.
+#: The name that stands for all workloads with marks.
 NAME = "marks"
+_OURS = ("balanced", "fair")
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that a policy must reach on a workload: ``of`` it ``at_least`` or ``at_most`` a limit."""
+    """A figure that a policy must reach on a workload: the value of ``of`` is ``at_least`` or ``at_most`` a limit."""
 
     what: str
     of: Callable[[Outcome], float]
@@ -31,13 +33,13 @@ class Mark:
 
     @property
     def limit(self) -> str:
-        """The mark for people."""
+        """The limit for people."""
         return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run, and the marks that it is held to."""
+    """A run, and the marks that it must reach."""
 
     order: Order
     marks: Sequence[Mark]
@@ -45,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One mark, and what was reached."""
+    """A mark, and the value that a run reached."""
 
     case: str
     mark: Mark
@@ -67,22 +69,23 @@ def _flood(policy: str) -> list[Mark]:
         return float(getattr(theirs, which) / getattr(ours, which))
 
     return [
-        Mark(f"{policy}: one queue's mean slowdown of quiet sites over its own",
+        Mark(f"{policy}: quiet sites' mean slowdown, one queue / {policy}",
              lambda outcome: times_fewer(outcome, "mean"), at_least=200),
-        Mark(f"{policy}: the same for the p99", lambda outcome: times_fewer(outcome, "p99"), at_least=100),
-        Mark(f"{policy}: Jain's index over 1 s", lambda outcome: outcome.by_policy[policy].jain_1s or 0.0,
+        Mark(f"{policy}: quiet sites' p99 slowdown, one queue / {policy}",
+             lambda outcome: times_fewer(outcome, "p99"), at_least=100),
+        Mark(f"{policy}: Jain's index in windows of 1 s", lambda outcome: outcome.by_policy[policy].jain_1s or 0.0,
              at_least=0.95),
     ]
 
 
 def _stable() -> list[Mark]:
-    """The plan follows the load, and no lane is unstable: by what its workers are given, and by what was left."""
+    """The plan follows the load, and no lane is unstable: neither by its workers' load, nor by the work left over."""
     return [
-        Mark("plan: a lane with all longer ones is off its share of the load by so many workers",
+        Mark("plan: workers of a lane and all longer ones, largest deviation from the load's share",
              lambda outcome: stability.off_the_load(*_plan(outcome)), at_most=1),
-        Mark("plan: the load per worker of a lane with all longer ones, at most",
+        Mark("plan: load per worker of a lane and all longer ones, largest",
              lambda outcome: stability.most_loaded(*_plan(outcome)), at_most=0.99),
-        Mark("balanced: the share of all work that waits in one lane at the end",
+        Mark("balanced: share of all work that waits in one lane at the end, largest",
              lambda outcome: outcome.by_policy["balanced"].left_waiting or 0.0, at_most=0.02),
     ]
 
@@ -93,27 +96,26 @@ def _plan(outcome: Outcome) -> tuple[Mapping[str, float], Sequence[Slot], Bands]
 
 
 def _beats_a_queue_a_band() -> Mark:
-    return Mark("balanced: its mean slowdown over that of a queue a band",
+    return Mark("balanced: mean slowdown, balanced / queue a band",
                 lambda outcome: (outcome.by_policy["balanced"].slowdown.mean
                                  / outcome.by_policy["queue a band"].slowdown.mean), at_most=1)
 
 
 def _gains_little() -> list[Mark]:
-    def gain(outcome: Outcome, policy: str) -> float:
+    def gain(policy: str, outcome: Outcome) -> float:
         gained = outcome.by_policy[policy].gain
         return math.inf if gained is None else gained
 
-    return [Mark("balanced: what the site gains", lambda outcome: gain(outcome, "balanced"), at_most=0.1),
-            Mark("fair: what the site gains", lambda outcome: gain(outcome, "fair"), at_most=0.1)]
+    return [Mark(f"{policy}: extra service of the site that tries to gain", partial(gain, policy), at_most=0.1)
+            for policy in _OURS]
 
 
-#: Jobs of each site in a contest of lies: what slices in flight have got before they are charged is little by then.
+#: Jobs of each site in a contest with false estimates. With so many, the uncharged slices in flight matter little.
 LONG = 3000
-_OURS = ("balanced", "fair")
 CASES: Sequence[Case] = (
     Case(Order("flood", policies=_OURS), [*_flood("balanced"), *_flood("fair")]),
     Case(Order("heavy", policies=("balanced",)), [
-        Mark("balanced: round robin's mean slowdown of quiet sites over its own",
+        Mark("balanced: quiet sites' mean slowdown, round robin / balanced",
              lambda outcome: (outcome.by_policy["round robin"].quiet_slowdown.mean
                               / outcome.by_policy["balanced"].quiet_slowdown.mean), at_least=20),
     ]),
@@ -131,9 +133,9 @@ CASES: Sequence[Case] = (
 
 
 def held(settings: Settings, order: Order, console: Console, show: Callable[[Outcome], object]) -> Iterator[Verdict]:
-    """Run every case with the seed and the Redis of ``order``; ``show`` is given what came of each.
+    """Run every case with the seed and the Redis of ``order``, and pass each outcome to ``show``.
 
-    ``order.jobs`` replaces what a case would draw.
+    ``order.jobs`` replaces the number of jobs of each case.
     """
     for case in CASES:
         its = replace(case.order, jobs=order.jobs or case.order.jobs, seed=order.seed, redis=order.redis)

@@ -24,8 +24,8 @@ from jobsched.staffing.plan import Slot
 _WIDTH = 120
 #: What means that were not measured are.
 _ASSUMED = {
-    "estimated": "nothing has ended in this lane lately: the mean estimate of what waits there",
-    "bound": "nothing has ended in this lane lately, and nothing waits: the bound of the band",
+    "estimated": "no job of this lane has ended lately: this is the mean estimate of its waiting jobs",
+    "bound": "no job of this lane has ended lately, and none waits: this is the bound of the band",
 }
 
 
@@ -118,8 +118,8 @@ def _row(lane: LanePlan) -> dict[str, Any]:
 def headline(found: Outlook) -> str:
     """For whom the plan is, and by what."""
     if found.seen:
-        return f"{_workers(len(found.slots))}, by the load of the last minutes"
-    return f"Nothing has come lately: {_workers(len(found.slots))}, as if every lane got equally many jobs"
+        return f"{_workers(len(found.slots))}, for the load of the last minutes"
+    return f"No load lately: {_workers(len(found.slots))}, planned as if every lane got equally many jobs"
 
 
 def table(found: Outlook) -> Table:
@@ -142,13 +142,13 @@ def table(found: Outlook) -> Table:
 
 def notes(found: Outlook) -> list[str]:
     """What stands below the table."""
-    said = [f"plan: {plan.told(found.slots)}; whoever has longer lanes helps the shorter ones",
-            f"to keep up, and do what waits within 100 s: {_workers(found.wanted)}"]
+    said = [f"plan: {plan.told(found.slots)}; workers of longer lanes help shorter lanes",
+            f"to keep up with the load, and finish the backlog within 100 s: {_workers(found.wanted)}"]
     if found.wait_s is not None:
-        target = f"for a mean wait of {found.wait_s:g} s, if every lane had workers to itself"
+        target = f"for a mean wait of {found.wait_s:g} s, if every lane had workers of its own"
         said.append(f"{target}: {_workers(found.needed)}")
     if held_s := sum(lane.demand.held_s for lane in found.lanes):
-        said.append(f"no worker is planned for {_number(held_s)} s of the backlog, which pauses and limits hold")
+        said.append(f"pauses and limits hold {_number(held_s)} s of the backlog; no worker is planned for it")
     said += [f"* {lane.demand.band.label}: {_ASSUMED[lane.demand.mean_from]}"
              for lane in found.lanes if lane.demand.mean_from in _ASSUMED]
     return said

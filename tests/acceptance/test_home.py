@@ -234,11 +234,11 @@ def test_what_the_owner_alone_can_have_written_is_believed(tmp_path: Path) -> No
 ], ids=["a file others may write", "a folder others may write", "a link", "another's file", "another's folder"])
 def test_what_another_may_have_written_is_not_believed(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     spoil(announce(tmp_path))
-    with pytest.raises(home.CannotUseHome, match="is not believed: it must belong to you"):
+    with pytest.raises(home.CannotUseHome, match="is not trusted: it must belong to you"):
         home.running(tmp_path)
     said = command("policy", JOBSCHED_HOME=str(tmp_path))
     assert (said.returncode, said.stderr.count("\n")) == (1, 1)
-    assert "is not believed" in said.stderr
+    assert "is not trusted" in said.stderr
 
 
 @pytest.mark.parametrize("text", [

@@ -100,7 +100,7 @@ def read() -> Body:
     try:
         return Body(parse(sent), is_form=False)
     except Malformed as error:
-        raise Problem(400, "the body is not JSON as it is taken here", [FieldError("", str(error))]) from None
+        raise Problem(400, "the body is not valid JSON", [FieldError("", str(error))]) from None
 
 
 def form_method() -> str:
@@ -136,7 +136,7 @@ def _in_memory(*_: Any, **__: Any) -> BytesIO:
 
 
 def _no_form(why: str) -> Problem:
-    return Problem(400, "the body is no form as it is taken here", [FieldError("", why)])
+    return Problem(400, "the body is not a valid form", [FieldError("", why)])
 
 
 def parse(sent: bytes | str) -> Any:

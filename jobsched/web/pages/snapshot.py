@@ -217,7 +217,7 @@ def take(session: Session, board: Board, redis: Redis, settings: Settings, now: 
 def _trouble(error: RedisError) -> str:
     if redis_errors.sort_of(error) is Sort.AWAY:
         return _REDIS_AWAY
-    return f"{redis_errors.sentence(error)}. Jobs are accepted and kept, and go on when that is mended."
+    return f"{redis_errors.sentence(error)}. Jobs are accepted and kept, and continue once that is fixed."
 
 
 def _warnings(redis: Redis) -> tuple[str, ...]:

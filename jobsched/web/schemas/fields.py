@@ -45,13 +45,13 @@ def _iso_date(text: str | None) -> str | None:
             raise ValueError(text)
         datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007 - only looked at
     except ValueError:
-        raise ValueError("must be a date as 1990-12-31") from None
+        raise ValueError("must be a date, such as 1990-12-31") from None
     return text
 
 
 def _iso_moment(value: Any) -> Any:
     if value is not None and not (isinstance(value, str) and _ISO_MOMENT.fullmatch(value)):
-        raise ValueError("must be a moment as 2030-12-31T23:59:00Z, with its zone")
+        raise ValueError("must be a time with its zone, such as 2030-12-31T23:59:00Z")
     return value
 
 

@@ -201,7 +201,7 @@ def test_every_run_that_has_marks_is_done_and_each_mark_is_told() -> None:
 
     for case in ("flood", "heavy", "pareto-1.0", "pareto-1.5", "lognormal", "split", "lie-short", "lie-long, one lane"):
         assert case in result.stdout
-    for what in ("Jain's index", "p99 of slowdown", "load per worker", "what the site gains"):
+    for what in ("Jain's index", "p99 of slowdown", "load per worker", "extra service of the site"):
         assert what in result.stdout
     assert result.exit_code == (1 if " NO " in result.stdout else 0)
 

@@ -74,7 +74,7 @@ def test_a_mean_that_is_assumed_says_so(settings: Settings, board: Board) -> Non
     result = plan(settings)
 
     assert "*0.3" in result.output
-    assert "* 1s: nothing has ended in this lane lately: the mean estimate of what waits there" in result.output
+    assert "* 1s: no job of this lane has ended lately: this is the mean estimate of its waiting jobs" in result.output
 
 
 def test_what_is_held_is_told_and_no_worker_is_planned_for_it(settings: Settings, board: Board) -> None:
@@ -83,7 +83,7 @@ def test_what_is_held_is_told_and_no_worker_is_planned_for_it(settings: Settings
 
     said, found = plan(settings).output, json.loads(plan(settings, "--json").output)
 
-    assert "no worker is planned for 3,000 s of the backlog, which pauses and limits hold" in said
+    assert "pauses and limits hold 3,000 s of the backlog; no worker is planned for it" in said
     assert (found["seen"], found["wanted"]) == (False, 1)
     assert (found["lanes"][4]["backlog_s"], found["lanes"][4]["held_s"]) == (3000.0, 3000.0)
 
@@ -91,7 +91,7 @@ def test_what_is_held_is_told_and_no_worker_is_planned_for_it(settings: Settings
 def test_without_any_load_it_says_so_and_prints_the_plan_that_holds(settings: Settings, board: Board) -> None:
     result = plan(settings, "--workers", "4")
 
-    assert "Nothing has come lately: 4 workers" in result.output
+    assert "No load lately: 4 workers" in result.output
     assert "plan: 1 for 1ms and 10ms and 100ms and 1s, 3 for 10s" in result.output
     assert json.loads(plan(settings, "--json").output)["seen"] is False
 
