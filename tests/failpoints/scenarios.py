@@ -140,7 +140,7 @@ def let_a_site_go(system: System) -> None:
     """It is held by its rate, and due."""
     with writing() as session:
         session.execute(update(Site).where(Site.id == 1).values(rate_per_s=20.0, max_running=2))
-    system.sweeper().facts()
+    system.sweeper().facts.changed()
     _post(system, 3)
     system.dispatch()
     eventually(lambda: system.board.view.next_due_s() == 0.0, every_s=0.005)
@@ -215,7 +215,7 @@ def flush_while_it_runs(system: System) -> None:
     system.worker(armed=True)
     eventually(here.exists, every_s=0.005)
     system.redis.flushall()
-    system.sweeper().lost_board()
+    system.sweeper().builder.lost()
     _wait_until_fired(system)
     until.touch()
 

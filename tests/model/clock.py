@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jobsched.dispatch import repair
+from jobsched.dispatch import leases
 from jobsched.intake import submit
 from jobsched.ledger import moves
 from jobsched.queues import schedule
@@ -38,7 +38,7 @@ class Clock:
 def ticking(clock: Clock) -> Iterator[None]:
     """The engine reads this clock while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (moves, repair, runner):
+        for module in (moves, leases, runner):
             patch.setattr(module, "utcnow", clock)
         for module in (moves, schedule, submit):
             patch.setattr(module, "shared_now", lambda _session: clock())

@@ -98,7 +98,7 @@ def test_an_older_board_goes_once_none_of_its_processes_lives(settings: Settings
     people()
     sweeper = Sweeper(settings, Board(redis), redis)
     for kind in ("dispatcher", "worker"):
-        Sweeper(settings, older, redis).lost_board()
+        Sweeper(settings, older, redis).builder.lost()
         post(settings, older, draft())
         older.presence.beat(kind, "an older one", 60.0)
         there = keys_of(redis, OLDER[0])
@@ -133,19 +133,19 @@ def test_a_job_that_runs_at_an_older_worker_is_left_to_it_while_it_lives(
 ) -> None:
     people()
     settings = dataclasses.replace(settings, lease_s=0.1)
-    Sweeper(settings, older, redis).lost_board()
+    Sweeper(settings, older, redis).builder.lost()
     post(settings, older, draft(execution_time=5.0))
     (slice_,) = cut(older, "task_05")
     with writing() as session:
         moves.start(session, slice_)
     older.presence.beat("worker", "an older one", 60.0)
     sweeper = Sweeper(settings, Board(redis), redis)
-    sweeper.lost_board()
+    sweeper.builder.lost()
     eventually(lambda: Board(redis).rules.age_s() > 2 * settings.lease_s)
 
-    assert sweeper.orphaned_runs() == 0
+    assert sweeper.leases.orphaned() == 0
     assert job(slice_.jobs[0].job).status == "running"
 
     older.presence.leave("worker", "an older one")
-    assert sweeper.orphaned_runs() == 1
+    assert sweeper.leases.orphaned() == 1
     assert job(slice_.jobs[0].job).status == "pending"

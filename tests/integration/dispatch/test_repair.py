@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from jobsched import cli
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatch import repair
+from jobsched.dispatch import build, facts, leases, placing, repair
 from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Slice, Status
 from jobsched.intake import controls
@@ -32,8 +32,6 @@ from tests.engine import cut, draft, environment, insert, job, people, post, sli
 from tests.support import BANDS, counts, eventually, install
 
 pytestmark = pytest.mark.usefixtures("ledger", "task_names")
-
-STEPS = ("lost_board", "expired_leases", "orphaned_runs", "not_on_the_board", "not_pending", "facts", "miscounted")
 
 
 @pytest.fixture
@@ -63,9 +61,9 @@ def sweeper(settings: Settings, board: Board, redis: Redis, ledger: object) -> S
 
 
 def at_rest(sweeper: Sweeper) -> bool:
-    """Whether a sweep finds nothing to mend, step by step."""
-    found = {step: getattr(sweeper, step)() for step in STEPS}
-    assert found == dict.fromkeys(STEPS, 0)
+    """Whether a sweep finds nothing to mend."""
+    found = {step: count for step, count in sweeper.sweep().items() if count}
+    assert found == {}
     return True
 
 
@@ -101,7 +99,7 @@ def test_a_pending_job_that_the_board_does_not_know_is_placed(
 ) -> None:
     ids = insert(settings, draft(), draft(site=2, user=2, execution_time=5.0))
 
-    assert sweeper.not_on_the_board() == 2
+    assert sweeper.placing.missing() == 2
 
     assert board.upkeep.known(ids) == set(ids)
     assert board.view.standing(2).pending == {"task_05": 1}
@@ -111,12 +109,12 @@ def test_a_pending_job_that_the_board_does_not_know_is_placed(
 def test_it_looks_at_a_portion_at_a_time_and_begins_again_at_the_end(
     sweeper: Sweeper, settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "PORTION", 10)
+    monkeypatch.setattr(placing, "PORTION", 10)
     ids = insert(settings, *(draft() for _ in range(25)))
 
-    assert [sweeper.not_on_the_board() for _ in range(4)] == [10, 10, 5, 0]
+    assert [sweeper.placing.missing() for _ in range(4)] == [10, 10, 5, 0]
     board.drop([ids[0]])
-    assert sum(sweeper.not_on_the_board() for _ in range(3)) == 1
+    assert sum(sweeper.placing.missing() for _ in range(3)) == 1
 
 
 # A lease that has run out
@@ -129,7 +127,7 @@ def test_a_job_of_a_silent_worker_is_given_back_and_runs_again(
     slice_ = take_expired(board)
     start(slice_)
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert (job(id_).status, job(id_).attempt) == ("pending", 1)
     assert board.upkeep.flying() == {}
@@ -145,7 +143,7 @@ def test_a_job_that_was_lost_on_the_way_to_a_worker_is_placed_again(
     (id_,) = post(settings, board, draft())
     take_expired(board)
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert (job(id_).status, job(id_).attempt) == ("pending", 0)
     assert board.view.standing(1).pending == {"task_01": 1}
@@ -160,7 +158,7 @@ def test_nothing_is_left_of_a_slice_whose_worker_died_between_its_pop_and_its_st
     lanes.enqueue(redis, BANDS[0], [slice_])
     assert redis.lpop("rq:queue:band-1ms") == slice_.id.encode()
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert redis.keys("rq:job:*") == []
 
@@ -170,9 +168,9 @@ def test_a_job_without_an_attempt_left_has_failed(sweeper: Sweeper, settings: Se
     for attempt in (1, 2, 3):
         start(take_expired(board))
         assert job(id_).attempt == attempt
-        assert sweeper.expired_leases() == 1
+        assert sweeper.leases.expired() == 1
 
-    assert (job(id_).status, job(id_).error) == ("failed", f"{repair.SILENT}, and no attempt is left")
+    assert (job(id_).status, job(id_).error) == ("failed", f"{leases.SILENT}, and no attempt is left")
     assert board.upkeep.known([id_]) == set()
     assert at_rest(sweeper)
 
@@ -181,7 +179,7 @@ def test_jobs_that_were_given_back_go_alone(sweeper: Sweeper, settings: Settings
     """One of them may be what kills its worker: it is not to use up its neighbours' attempts."""
     suspects = post(settings, board, *(draft() for _ in range(3)))
     start(take_expired(board))
-    sweeper.expired_leases()
+    sweeper.leases.expired()
     fresh = post(settings, board, draft(), draft())
 
     slices = cut(board, "task_01", 9)
@@ -198,7 +196,7 @@ def test_what_a_silent_worker_has_recorded_stays(sweeper: Sweeper, settings: Set
     start(slice_)
     update(done, status=Status.COMPLETED)
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert (job(done).status, job(running).status) == ("completed", "pending")
     assert board.upkeep.known([done, running]) == {running}
@@ -213,13 +211,13 @@ def test_a_slice_that_still_stands_in_its_queue_is_kept(
     slice_ = take_expired(board)
     lanes.enqueue(redis, BANDS[0], [slice_])
 
-    assert sweeper.expired_leases() == 0
+    assert sweeper.leases.expired() == 0
 
     assert board.upkeep.flying() == {slice_.id: ("task_01", [id_])}
     assert board.view.standing(1).pending == {}
     redis.lpop("rq:queue:band-1ms")
     eventually(lambda: slice_.id in board.upkeep.expired(10))
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
     assert at_rest(sweeper)
 
 
@@ -230,7 +228,7 @@ def test_an_older_slice_takes_no_job_from_a_later_one(
     (id_,) = post(settings, board, draft())
     old = take_expired(board)
     start(old)
-    sweeper.expired_leases()
+    sweeper.leases.expired()
     (later,) = cut(board, "task_01")
     start(later)
     # As if the sweep had been killed after it gave the jobs back: the old slice is still in flight.
@@ -238,7 +236,7 @@ def test_an_older_slice_takes_no_job_from_a_later_one(
         "site": 1, "band": "task_01", "jobs": str(id_), "seconds": 0.001, "finish": 0.001})
     redis.zadd(f"{PREFIX}flight", {old.id: 1.0})
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert (job(id_).status, job(id_).attempt, job(id_).slice) == ("running", 2, later.id)
     assert set(board.upkeep.flying()) == {later.id}
@@ -248,7 +246,7 @@ def test_an_older_slice_takes_no_job_from_a_later_one(
 def test_a_flight_without_its_slice_comes_up_once(sweeper: Sweeper, board: Board, redis: Redis) -> None:
     redis.zadd(f"{PREFIX}flight", {"nobody-1": 1.0})
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
     assert at_rest(sweeper)
 
 
@@ -259,7 +257,7 @@ def test_a_slice_of_a_band_that_is_no_more_is_taken_back(
     slice_ = take_expired(board)
     redis.hset(f"{PREFIX}slice:{slice_.id}", "band", "task_99")
 
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
     assert board.upkeep.known([id_]) == {id_}
 
 
@@ -273,7 +271,7 @@ def test_a_job_that_nobody_carries_is_given_back(sweeper: Sweeper, settings: Set
     update(spent, status=Status.RUNNING, attempt=3, started_at=long_ago)
     update(fresh, status=Status.RUNNING, attempt=1, started_at=utcnow() + timedelta(seconds=60))
 
-    assert sweeper.orphaned_runs() == 2
+    assert sweeper.leases.orphaned() == 2
 
     assert [job(id_).status for id_ in (lost, spent, fresh)] == ["pending", "failed", "running"]
     assert board.upkeep.known([lost, spent, fresh]) == {lost}
@@ -288,7 +286,7 @@ def test_a_job_that_runs_in_a_slice_is_left_alone_for_however_long(
     start(slice_)
     update(id_, started_at=utcnow() - timedelta(days=1))
 
-    assert sweeper.orphaned_runs() == 0
+    assert sweeper.leases.orphaned() == 0
     assert job(id_).status == "running"
 
 
@@ -302,12 +300,12 @@ def test_a_new_board_leaves_workers_a_lease_of_time_to_put_their_slices_back(
     at = Board(redis, now=1_000_000.0)
     sweeper = Sweeper(settings, at, redis)
 
-    assert sweeper.lost_board() == 0
+    assert sweeper.builder.lost() == 0
     at.now = 1_000_059.0
-    assert sweeper.orphaned_runs() == 0
+    assert sweeper.leases.orphaned() == 0
     assert job(id_).status == "running"
     at.now = 1_000_060.0
-    assert sweeper.orphaned_runs() == 1
+    assert sweeper.leases.orphaned() == 1
 
 
 def test_thousands_of_orphans_are_given_back_at_once(
@@ -318,7 +316,7 @@ def test_thousands_of_orphans_are_given_back_at_once(
     with writing() as session:
         session.execute(sqlalchemy.update(Job).values(status="running", attempt=1, started_at=long_ago))
 
-    assert sweeper.orphaned_runs() == 5000
+    assert sweeper.leases.orphaned() == 5000
     assert len(board.upkeep.known(ids)) == 5000
 
 
@@ -333,7 +331,7 @@ def test_a_job_that_is_not_pending_any_more_leaves_the_board(
     # A running one is young, so that nobody takes it for an orphan.
     update(gone, status=status, started_at=utcnow() + timedelta(seconds=60))
 
-    assert sweeper.not_pending() == 1
+    assert sweeper.placing.stale() == 1
 
     assert board.upkeep.known([gone, waits]) == {waits}
     assert board.view.standing(1).pending == {"task_01": 1}
@@ -345,7 +343,7 @@ def test_a_job_that_was_deleted_leaves_the_board(sweeper: Sweeper, settings: Set
     with writing() as session:
         session.delete(session.get_one(Job, id_))
 
-    assert sweeper.not_pending() == 1
+    assert sweeper.placing.stale() == 1
     assert board.upkeep.known([id_]) == set()
     assert at_rest(sweeper)
 
@@ -360,7 +358,7 @@ def test_a_job_that_was_changed_while_redis_was_away_is_placed_anew(
     (id_,) = post(settings, board, draft())
     update(id_, **change)
 
-    assert sweeper.not_pending() == 1
+    assert sweeper.placing.stale() == 1
 
     row = job(id_)
     assert board.view.standing(row.site_id).pending == {row.band: 1}
@@ -382,21 +380,21 @@ def test_a_job_in_flight_stays_there(sweeper: Sweeper, settings: Settings, board
     (slice_,) = cut(board, "task_01")
     start(slice_)
 
-    assert sweeper.not_pending() == 0
+    assert sweeper.placing.stale() == 0
     assert board.upkeep.flying() == {slice_.id: ("task_01", [id_])}
 
 
 def test_the_whole_board_is_looked_through_in_portions(
     sweeper: Sweeper, settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "PORTION", 50)
+    monkeypatch.setattr(placing, "PORTION", 50)
     ids = post(settings, board, *(draft() for _ in range(1000)))
     with writing() as session:
         session.execute(sqlalchemy.update(Job).where(Job.id.in_(ids[::2])).values(status="cancelled"))
 
     mended = 0
     for _ in range(200):
-        mended += sweeper.not_pending()
+        mended += sweeper.placing.stale()
 
     assert mended == 500
     assert board.upkeep.known(ids) == set(ids[1::2])
@@ -428,7 +426,7 @@ def test_wrong_numbers_are_counted_again(
     right = board.view.standing(1), board.view.standing(2), counts(board), board.view.ranking("task_01", 9)
     break_(redis)
 
-    assert sweeper.miscounted() > 0
+    assert sweeper.facts.miscounted() > 0
 
     assert (board.view.standing(1), board.view.standing(2), counts(board), board.view.ranking("task_01", 9)) == right
     assert at_rest(sweeper)
@@ -440,10 +438,10 @@ def test_counting_again_takes_turns_when_it_takes_long(
     post(settings, board, *(draft(site=site, user=site) for site in (1, 2, 3)))
     for site in (1, 2, 3):
         redis.hincrby(f"{PREFIX}site:{site}", "running", 7)
-    monkeypatch.setattr(repair, "COUNT_S", 0.0)  # over after each site
+    monkeypatch.setattr(facts, "COUNT_S", 0.0)  # over after each site
 
-    assert [sweeper.miscounted() for _ in range(3)] == [1, 1, 1]
-    assert not any(sweeper.miscounted() for _ in range(4))
+    assert [sweeper.facts.miscounted() for _ in range(3)] == [1, 1, 1]
+    assert not any(sweeper.facts.miscounted() for _ in range(4))
 
 
 def test_a_site_with_too_many_jobs_is_not_counted_again(settings: Settings, board: Board, redis: Redis) -> None:
@@ -461,7 +459,7 @@ def test_facts_that_changed_while_redis_was_away_are_told(sweeper: Sweeper, sett
         session.get_one(Site, 1).record_capacity = 3
         session.get_one(UserRecord, 1).is_active = False
 
-    assert sweeper.facts() == 2
+    assert sweeper.facts.changed() == 2
 
     assert board.view.standing(1).points == 0 + 5 + 3
     assert at_rest(sweeper)
@@ -470,10 +468,11 @@ def test_facts_that_changed_while_redis_was_away_are_told(sweeper: Sweeper, sett
 # A lost board
 
 
-@pytest.mark.parametrize("step", ["adopt_settings", "lost_board"])
+@pytest.mark.parametrize("step", [Sweeper.adopt_settings, lambda sweeper: sweeper.builder.lost()],
+                         ids=["adopt_settings", "lost_board"])
 def test_why_the_board_is_built_is_told_once_however_often_that_is_tried(
-    settings: Settings, board: Board, redis: Redis, step: str, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    settings: Settings, board: Board, redis: Redis, step: Callable[[Sweeper], object],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:
     def away(*_: object) -> int:
         raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
@@ -482,11 +481,11 @@ def test_why_the_board_is_built_is_told_once_however_often_that_is_tried(
     for told in (1, 2):
         redis.delete(f"{PREFIX}rules")
         with monkeypatch.context() as patch:
-            patch.setattr(repair, "build", away)
+            patch.setattr(build, "build", away)
             for _ in range(3):
                 with pytest.raises(OperationalError):
-                    getattr(sweeper, step)()
-        getattr(sweeper, step)()
+                    step(sweeper)
+        step(sweeper)
         assert caplog.text.count("building it from SQL") == told
 
 
@@ -498,12 +497,12 @@ def test_a_lost_board_is_built_again_whole(
     with writing() as session:
         session.get_one(Site, 2).record_capacity = 3
         session.get_one(UserRecord, 3).is_active = False
-    sweeper.facts()
+    sweeper.facts.changed()
     before = [board.view.standing(site) for site in (1, 2, 3)], counts(board)
     epoch = board.rules.read().epoch
     redis.flushall()
 
-    assert sweeper.lost_board() == 700
+    assert sweeper.builder.lost() == 700
 
     assert board.rules.read().epoch != epoch
     assert board.upkeep.known(ids) == set(ids)
@@ -634,7 +633,7 @@ def test_by_hand_it_says_so_when_its_turn_does_not_come(
 
     assert told.exit_code == 1
     assert "this command has done nothing" in told.output
-    assert sweeper.not_on_the_board() == 1
+    assert sweeper.placing.missing() == 1
 
 
 def test_a_lock_that_nobody_lets_go_holds_no_sweep_up(sweeper: Sweeper, settings: Settings, redis: Redis) -> None:
@@ -650,7 +649,7 @@ def test_a_start_that_comes_after_its_slice_was_taken_back_runs_the_job_once(
     """A worker popped the slice, was stopped for longer than its lease, and goes on."""
     (id_,) = post(settings, board, draft())
     late = take_expired(board)
-    sweeper.expired_leases()
+    sweeper.leases.expired()
     (next_,) = cut(board, "task_01")
 
     first, second = start(late), start(next_)

@@ -7,7 +7,7 @@ from redis import Redis
 
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatch import repair
+from jobsched.dispatch.build import Builder
 from jobsched.dispatch.repair import Sweeper
 
 pytestmark = pytest.mark.redis
@@ -57,11 +57,11 @@ def test_a_killed_sweeper_keeps_the_others_out_for_a_few_seconds_only(
 ) -> None:
     left_ms: list[int] = []
 
-    def die(_: Sweeper) -> int:
+    def die(_: Builder) -> int:
         left_ms.append(redis.pttl(f"{PREFIX}lock:repair"))
         raise SystemExit
 
-    monkeypatch.setattr(repair.Sweeper, "lost_board", die)
+    monkeypatch.setattr(Builder, "lost", die)
     with pytest.raises(SystemExit):
         Sweeper(settings, Board(redis), redis).sweep()
 

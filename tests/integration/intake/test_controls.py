@@ -403,6 +403,6 @@ def test_a_slice_of_a_held_site_that_is_lost_frees_its_cap(
     assert board.view.standing(1).hold == "max_running"
     assert not lanes.waits_in_queue(redis, BANDS[3], slice_.id)
     board.now = redis.time()[0] + 2.0
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
     assert (board.view.standing(1).hold, board.view.standing(1).running) == (None, 0)
     assert board.upkeep.known(jobs) == set(jobs)

@@ -150,7 +150,7 @@ def test_an_orphan_is_found_whatever_its_workers_clock_said(
         session.execute(update(Job).values(status="running", attempt=1, started_at=moment, slice="lost"))
     eventually(lambda: board.rules.age_s() > 0.3)
 
-    assert Sweeper(settings, board, redis).orphaned_runs() == 1
+    assert Sweeper(settings, board, redis).leases.orphaned() == 1
 
     assert job(id_).status == "pending"
 

@@ -98,7 +98,7 @@ def test_what_was_set_aside_is_neither_taken_nor_placed_again(
     settings: Settings, ledger: object, board: Board, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     people()
-    Sweeper(settings, board, redis).facts()
+    Sweeper(settings, board, redis).facts.changed()
     (id_,) = post(settings, board, draft("new_task"))
     run_here(settings, cut(board, "task_01")[0], monkeypatch)
     say(board, ("old", ["tally"]))
@@ -203,11 +203,11 @@ def test_a_slice_comes_back_when_all_who_knew_its_task_are_gone(
     (slice_id,) = board.upkeep.flying()
     board.renew(slice_id, 0.0, started=False)
     sweeper = Sweeper(settings, board, redis)
-    assert sweeper.expired_leases() == 0  # it waits in its queue, and somebody listens
+    assert sweeper.leases.expired() == 0  # it waits in its queue, and somebody listens
 
     board.codes.leave("new", ["task_01", "task_04"], ["new_task"])
     board.renew(slice_id, 0.0, started=False)
-    assert sweeper.expired_leases() == 1
+    assert sweeper.leases.expired() == 1
 
     assert isinstance(board.view.why(id_), Waiting)
     assert not [key for key in redis.smembers("rq:queues") if b"-1ms-" in key]
