@@ -12,14 +12,14 @@ from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
 from jobsched.web.http import negotiate
 from jobsched.web.pages import snapshot
-from jobsched.web.pages.snapshot import Paced
+from jobsched.web.pages.throttled import Throttled
 
 _COUNTS = "jobsched.dashboard.counts"
 
 
 def show(board: Board, redis: Redis, settings: Settings) -> Response:
     """The dashboard, or only its live part for ``?part=live``; a live part that has not changed costs a 304."""
-    counts: Paced[dict[Status, int]] = current_app.extensions.setdefault(_COUNTS, Paced())
+    counts: Throttled[dict[Status, int]] = current_app.extensions.setdefault(_COUNTS, Throttled())
     with reading() as session:
         taken = snapshot.take(session, board, redis, settings, utcnow(), counts)
     if request.args.get("part") != "live":

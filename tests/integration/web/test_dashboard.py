@@ -19,9 +19,12 @@ from jobsched.config import Settings
 from jobsched.domain import Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
+from jobsched.policy import POLICIES
 from jobsched.queues.registered import crew
 from jobsched.web.pages import snapshot
-from jobsched.web.pages.snapshot import Paced, Snapshot
+from jobsched.web.pages.ranking import relative
+from jobsched.web.pages.snapshot import Snapshot
+from jobsched.web.pages.throttled import Throttled
 from tests.integration.conftest import MakeClient
 from tests.integration.requests import BROWSER, ON_SQLITE, add_job, add_site, add_user, board_of, set_status
 from tests.support import create_tables
@@ -30,7 +33,7 @@ from tests.support import create_tables
 def _taken(client: FlaskClient, settings: Settings, redis: Redis, **later: float) -> Snapshot:
     now = utcnow() + timedelta(**later)
     with client.application.app_context(), reading() as session:
-        return snapshot.take(session, board_of(client), redis, settings, now, Paced())
+        return snapshot.take(session, board_of(client), redis, settings, now, Throttled())
 
 
 def test_a_snapshot_counts_jobs_by_status_and_lane(client: FlaskClient, settings: Settings, redis: Redis) -> None:
@@ -43,13 +46,13 @@ def test_a_snapshot_counts_jobs_by_status_and_lane(client: FlaskClient, settings
     assert taken.counts == {Status.SCHEDULED: 1, Status.PENDING: 4, Status.RUNNING: 1, Status.COMPLETED: 0,
                             Status.FAILED: 0, Status.CANCELLED: 0}
     lanes = {lane.band.label: lane for lane in taken.lanes}
-    assert [(name, lane.waiting, lane.running) for name, lane in lanes.items()] == [
+    assert [(name, lane.on_board and lane.on_board.waiting, lane.running) for name, lane in lanes.items()] == [
         ("1ms", 0, 0), ("10ms", 2, 0), ("100ms", 0, 0), ("1s", 0, 0), ("10s", 3, 1)]
     oldest = lanes["10s"].oldest_wait_s
     assert oldest is not None
     assert 60 <= oldest < 90
     assert lanes["1ms"].oldest_wait_s is None
-    assert taken.note is None
+    assert taken.redis.note is None
 
 
 def test_a_snapshot_shows_what_waits_in_an_rq_queue(client: FlaskClient, settings: Settings, redis: Redis) -> None:
@@ -66,11 +69,12 @@ def test_sites_stand_in_the_order_that_they_go_with_parts_that_add_up(
     add_job(client, user=user, site=low, execution_time=5)
     for _ in range(3):
         add_job(client, user=user, site=high, execution_time=5)
-    (order,) = _taken(client, settings, redis).orders or ()
+    taken = _taken(client, settings, redis)
+    (lane,) = taken.rankings or ()
 
-    assert order.band.label == "10s"
-    assert [(row.place, row.site_name, row.waiting) for row in order.standings] == [(1, "High", 3), (2, "Low", 1)]
-    for row in order.standings:
+    assert lane.band.label == "10s"
+    assert [(taken.site_names[row.site], row.waiting) for row in lane.shown] == [("High", 3), ("Low", 1)]
+    for row in lane.shown:
         assert row.score == pytest.approx(row.boost + row.share + row.age + row.size)
         assert row.points == client.get(f"/sites/{row.site}").json["points"]
 
@@ -81,21 +85,21 @@ def test_scores_are_shown_without_what_all_sites_share_and_keep_their_distances(
     client: FlaskClient, settings: Settings, redis: Redis, policy: str
 ) -> None:
     settings = replace(settings, policy=policy)
-    board_of(client).rules.install(snapshot.POLICIES[policy], settings.bands, settings.tiers)
+    board_of(client).rules.install(POLICIES[policy], settings.bands, settings.tiers)
     for name in ("A", "B", "C"):
         site = add_site(client, name=name)
         add_job(client, site=site, user=add_user(client, site), execution_time=5)
-    (order,) = _taken(client, settings, redis, seconds=10).orders or ()
-    first, *rest = order.standings
-    for row in rest:
-        assert first.score - row.score == pytest.approx(first.raw - row.raw, abs=1e-5)
+    (lane,) = _taken(client, settings, redis, seconds=10).rankings or ()
+    (first, top), *rest = zip(lane.shown, lane.on_board, strict=True)
+    for row, raw in rest:
+        assert first.score - row.score == pytest.approx(top.score - raw.score, abs=1e-5)
         assert abs(row.score) < 100
 
 
 def test_a_job_that_has_just_left_its_line_has_no_age() -> None:
     row = Ranked(site=1, score=-5e8, waiting=0, points=1, boost=0.0, share=0.0, age=0.0, size=0.0)
-    (standing,) = snapshot.standings([row], {}, ages=1.7e9)
-    assert (standing.score, standing.site_name) == (0.0, "site 1")
+    (shown,) = relative([row], ages=1.7e9)
+    assert (shown.score, shown.age) == (0.0, 0.0)
 
 
 @ON_SQLITE
@@ -150,9 +154,9 @@ def test_on_a_lost_board_the_dashboard_says_so_and_still_shows_the_queues(
 ) -> None:
     redis.flushall()
     taken = _taken(client, settings, redis)
-    assert taken.note is not None
-    assert taken.orders is None
-    assert taken.workers == ()
+    assert taken.redis.note is not None
+    assert taken.rankings is None
+    assert taken.redis.workers == ()
     assert [lane.queued for lane in taken.lanes] == [0] * 5
 
 
@@ -187,9 +191,9 @@ def test_a_costly_value_is_made_anew_only_after_a_multiple_of_its_cost() -> None
         21.0, 21.0,  # made again, at no cost
         21.0, 21.0,  # so it is made anew at once
     ])
-    paced: Paced[int] = Paced(rest=20.0, clock=lambda: next(ticks))
+    throttled: Throttled[int] = Throttled(rest=20.0, clock=lambda: next(ticks))
     made = iter([1, 2, 3])
-    assert [paced.get(lambda: next(made)) for _ in range(4)] == [1, 1, 2, 3]
+    assert [throttled.get(lambda: next(made)) for _ in range(4)] == [1, 1, 2, 3]
 
 
 def test_a_dashboard_where_all_who_wait_are_held_says_so(client: FlaskClient) -> None:
