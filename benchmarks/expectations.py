@@ -1,7 +1,7 @@
-"""Whether jobs on real workers start when they were told that they would: GET /jobs/<id>/why, and then the ledger.
+"""Compares forecasts from GET /jobs/<id>/why with the starts that the ledger recorded, on real workers.
 
-``python -m benchmarks.expectations --seconds 60``: exit code 1 when the told p90 held for fewer or more jobs than HELD
-says. A mixed load of all lanes comes at LOAD, and in its middle one site drops a burst.
+``python -m benchmarks.expectations --seconds 60`` exits with 1 if the p90 held for fewer or more jobs than HELD allows.
+The load is LOAD, mixed over all lanes, with a burst of one site in the middle.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HELD = (0.85, 0.97)
 WORKERS, SITES, LOAD = 4, 8, 0.8
 #: Jobs sleep for 2 ms to 2 s; what a slice costs its worker besides is about as long as this.
 SHORTEST_S, LONGEST_S, OVERHEAD_S = 0.002, 2.0, 0.05
-#: The burst is so many seconds of work for all workers.
+#: The burst is this many seconds of work for all workers.
 BURST_S = 8.0
 #: A client asks so long after its job was taken, and once more somewhere in the time that it was told, but in this.
 MOMENT_S, SOON_S = 0.02, 20.0
@@ -56,7 +56,7 @@ class Event:
 
 
 class Client:
-    """Submits what is drawn, asks about what waits, and keeps what it was told."""
+    """Submits the drawn jobs, asks about waiting jobs, and keeps the forecasts."""
 
     def __init__(self, running: stack.Stack, rng: Random, seconds: float) -> None:
         self.looks: list[Look] = []
@@ -68,7 +68,7 @@ class Client:
         self._todo = draw(rng, seconds)
 
     def run(self) -> None:
-        """Do everything when its moment comes."""
+        """Do each event at its time."""
         began = time.monotonic()
         while self._todo:
             event = heappop(self._todo)
@@ -132,7 +132,7 @@ def starts(settings: Settings) -> dict[int, float]:
 
 
 def table(told: Mapping[str, Kept]) -> Table:
-    """What was kept, a line a group."""
+    """How often the forecasts held, one line for each group."""
     found = Table(title="real jobs, told when they will start", title_justify="left", title_style="bold")
     found.add_column("asked")
     for column in ("looks", "p50 held", "p90 held", "median of p90 / wait"):

@@ -1,7 +1,7 @@
 """Checks the simulator: runs the same flood on real workers and simulated, under fifo and balanced.
 
-``python -m benchmarks.fair --seconds 60``: exit code 1 when the ratio of the quiet sites' mean slowdowns under the two
-policies differs from the simulated one by more than a factor of FACTOR.
+``python -m benchmarks.fair --seconds 60`` exits with 1 if the ratio of the quiet sites' mean slowdowns under the two
+policies differs from the simulated ratio by more than a factor of FACTOR.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ WORKERS, QUIET_LOAD = 4, 0.5
 SHORTEST_S, LONGEST_S = 0.06, 0.5
 #: One lane, so that fifo is one queue.
 SETTINGS = {"JOBSCHED_BANDS": f"{LONGEST_S:g}", "JOBSCHED_WORKERS": f"{WORKERS}"}
-#: Jobs that a request drops.
+#: The number of jobs in a request.
 BATCH = 200
-#: What is left when all have arrived takes less than this many times as long as that took.
+#: The jobs left after the last arrival end within this many times the time of all arrivals.
 PATIENCE = 3.0
 
 
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def draw(rng: Random, seconds: float) -> list[Arrival]:
-    """A flood that runs off in ``seconds``: half of the work site 1 drops at once, half comes from the others."""
+    """A flood of ``seconds``: site 1 submits half of the work at once, and the other sites the other half meanwhile."""
     sizes = log_uniform(SHORTEST_S, LONGEST_S)
     quiet = round(seconds * WORKERS * QUIET_LOAD / sizes.mean)
     arrivals = [Arrival(0.0, 1, rng.randrange(USERS), size, size) for size in map(sizes.draw, [rng] * quiet)]

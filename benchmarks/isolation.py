@@ -1,6 +1,6 @@
-"""What it costs a job that nothing of it reaches the next one: beside a job that does nothing, in one run.
+"""Measures the cost of isolating a job from the next one, beside the cost of an empty job, in one run.
 
-``python -m benchmarks.isolation`` prints microseconds, of which each is the least of many, and their ratio.
+``python -m benchmarks.isolation`` prints microseconds, each the least of many, and their ratio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROUNDS, TIMES = 400, 10
 
 
 def main() -> None:
-    """Measure in this process, which has loaded what a worker has."""
+    """Measure in this process, which has loaded the same modules as a worker."""
     tasks.task(name="nothing")(lambda payload: None)
     settings = load({"SECRET_KEY": "none", "JOBSCHED_HOME": "/nowhere"})
     notes = Notes(monotonic() + 3600)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def microseconds(work: Callable[[], object]) -> float:
-    """The least that it has taken."""
+    """The least time that a call has taken."""
     return min(timeit.repeat(work, number=TIMES, repeat=ROUNDS)) / TIMES * 1e6
 
 

@@ -1,4 +1,4 @@
-"""What a ledger recorded of a run, in the simulator's words: a workload, and a trace of it."""
+"""Reads a run from a ledger as the simulator's types: a workload and its trace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unfinished(settings: Settings) -> int:
 
 
 def read(settings: Settings, policy: str, workers: int, busy: int) -> Run:
-    """Every job of the ledger; each takes what was measured. Times count from the first arrival.
+    """Every job of the ledger, with its measured length. Times count from the first arrival.
 
     ``busy`` is the site that floods.
     """
@@ -51,9 +51,9 @@ def read(settings: Settings, policy: str, workers: int, busy: int) -> Run:
 
 
 def overhead_s(run: Run) -> float:
-    """What a slice costs its worker besides its jobs, measured while there was work for all workers.
+    """The time that a slice costs its worker beside its jobs, measured while there was work for all workers.
 
-    The workers' time from the first start until nothing waits, less what the jobs took, by the slices of that time.
+    It is the workers' time from the first start until no job waits, less the run times, divided by the slices.
     """
     begin, end = min(run.trace.start), _first_idle(run)
     worked = sum(max(0.0, min(finish, end) - max(start, begin)) for _, start, finish in run.trace.runs())
@@ -62,7 +62,7 @@ def overhead_s(run: Run) -> float:
 
 
 def _first_idle(run: Run) -> float:
-    """When for the first time after the first start no job waits."""
+    """The first time after the first start at which no job waits."""
     events = sorted([(at, 1) for at in run.load.at] + [(start, -1) for start in run.trace.start])
     waiting = 0
     for at, change in events:

@@ -1,4 +1,4 @@
-"""A stack of its own for a benchmark: `jobsched up` in a directory, spoken to by HTTP."""
+"""A separate stack for a benchmark: `jobsched up` in a directory, used over HTTP."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ STARTS_S, STOPS_S = 90.0, 20.0
 
 
 class BenchmarkFailed(Exception):
-    """The stack did not do its part; the message ends with what it said last."""
+    """The stack failed; the message ends with its latest output."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack, and the settings by which its ledger is found."""
+    """A running stack, and the settings that lead to its ledger."""
 
     process: subprocess.Popen[bytes]
     settings: Settings
     log: Path
 
     def post(self, path: str, body: object) -> list[dict[str, Any]]:
-        """Create what ``body`` lists. Raises BenchmarkFailed when that is refused."""
+        """Create the objects in ``body``. Raises BenchmarkFailed if that is refused."""
         status, answer = self._call("POST", path, body)
         if status != http.client.CREATED:
             raise self.failed(f"POST {path} answered {status}: {answer}")
@@ -42,7 +42,7 @@ class Stack:
         return created
 
     def get(self, path: str) -> Any:
-        """What a client is told there. Raises BenchmarkFailed when it is refused."""
+        """The JSON at a path. Raises BenchmarkFailed if it is refused."""
         status, answer = self._call("GET", path)
         if status != http.client.OK:
             raise self.failed(f"GET {path} answered {status}: {answer}")
@@ -72,7 +72,7 @@ class Stack:
 
 @contextmanager
 def running(directory: Path, settings: Mapping[str, str]) -> Iterator[Stack]:
-    """A stack with these settings that lives in ``directory`` and is ready, for the block."""
+    """A ready stack with these settings in ``directory``, for the block."""
     env = {"JOBSCHED_HOME": str(directory / "home"), "PORT": str(free_port()), **settings}
     with child(env, directory / "log", stop_s=STOPS_S, cwd=REPOSITORY) as process:
         stack = Stack(process, load(env), directory / "log")

@@ -1,7 +1,7 @@
 """Explains in sentences why a job has not started, and when it is expected to. Pure: facts in, reasons out.
 
-What the board tells of a waiting job is said by :class:`jobsched.board.Waiting`; what it tells of starts is calibrated
-there. Here it becomes moments, or nothing where nothing would start the job as things are.
+The facts of a waiting job are a :class:`jobsched.board.Waiting`; its forecast is already calibrated. Here it becomes
+times, or None if nothing would start the job in the present state.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOST_NAMED = 20
 class Facts:
     """What is known of a job at ``now``. ``label`` names its lane.
 
-    ``site_paused`` and ``lane_paused`` are as SQL has them. ``place`` is what the board said, None for a job that it
-    does not know; ``trouble`` is ``redis_away``, ``redis_full``, ``redis_refuses`` (of both, ``said`` has the sentence)
-    or ``board_lost`` where it said nothing, and then the counts of live ``workers`` of the lane and of ``dispatchers``
-    are None. ``suspended_s`` is for how long RQ's workers are suspended, if they are (infinite: until somebody resumes
-    them). ``prospect`` is within how many seconds half, and nine of ten such jobs start that are placed now. The sweep
-    comes every ``sweep_every_s``. ``known`` are the tasks that living workers of the lane know, None while none of them
-    has told it.
+    ``site_paused`` and ``lane_paused`` are those in SQL. ``place`` is the board's answer, None for a job that it does
+    not know; ``trouble`` is ``redis_away``, ``redis_full``, ``redis_refuses`` (of both, ``said`` has the sentence) or
+    ``board_lost`` where it said nothing, and then the counts of live ``workers`` of the lane and of ``dispatchers`` are
+    None. ``suspended_s`` is for how long RQ's workers are suspended, if they are (infinite: until somebody resumes
+    them). ``prospect`` is the forecast for a job that is placed now: half, and nine in ten, start within so many
+    seconds. The sweep runs every ``sweep_every_s``. ``known`` are the tasks of the lane's living workers, None until
+    one has reported them.
     """
 
     now: datetime
@@ -90,8 +90,8 @@ def reasons(facts: Facts) -> list[Reason]:
 def expected(facts: Facts) -> Expected | None:
     """When the job is expected to start; None if it has started, or if nothing would start it in the present state.
 
-    A scheduled job is told its ``run_at``, and from there on what one would be told that is placed now at the end of
-    its line; one that only the sweep will place, what it would be told at the sweep.
+    For a scheduled job it is ``run_at`` plus the forecast for a job that is placed now at the end of its line. For a
+    job that only the sweep will place, it is the time of the sweep plus that forecast.
     """
     if facts.status not in (Status.SCHEDULED, Status.PENDING):
         return None

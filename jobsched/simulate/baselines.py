@@ -1,6 +1,6 @@
-"""What others do, to compare with. In plain Python: these are not our rules, and touch no board.
+"""Common scheduling rules as baselines, in plain Python and without a board.
 
-Each takes a workload and its workers, and returns when each job started and finished.
+Each function takes a workload, and returns when each job started and finished.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def one_queue(load: Workload) -> Trace:
 
 
 def queue_a_band(load: Workload, bands: Bands) -> Trace:
-    """One queue a band, each with equally many workers of its own; with fewer workers than bands, neighbours share."""
+    """One queue for each band, with equally many workers each; with fewer workers than bands, neighbours share one."""
     queues = min(load.workers, len(bands))
     of_band = [index * queues // len(bands) for index in range(len(bands))]
     workers = [load.workers // queues + (queue < load.workers % queues) for queue in range(queues)]
@@ -53,7 +53,7 @@ def drain_the_top_site(load: Workload, bands: Bands, tiers: Sequence[Tier]) -> T
 
 
 def round_robin(load: Workload) -> Trace:
-    """The sites take turns of one job, each in the order of arrival."""
+    """The sites take turns, one job each; a site's jobs run in the order of arrival."""
     lines: dict[int, deque[int]] = {}  # of sites with jobs, next site first
 
     def add(job: int) -> None:
@@ -73,7 +73,7 @@ def round_robin(load: Workload) -> Trace:
 
 
 def shortest_remaining(load: Workload) -> Trace:
-    """At any moment the jobs with least work left run. Preemptive and all-knowing: out of reach, a bound for all."""
+    """The jobs with the least work left run. It preempts and knows all lengths: a bound that no real policy reaches."""
     start, finish = array("d", [-1.0]) * len(load), _empty(load)
     running: list[tuple[float, int, float]] = []  # (would finish, job, since); few: one a worker
     waiting: list[tuple[float, int]] = []  # (work left, job)
@@ -133,7 +133,7 @@ class _Sites:
 
 
 def _served(name: str, load: Workload, add: Callable[[int], None], following: Callable[[], int | None]) -> Trace:
-    """Workers that take what ``following`` gives, whenever one is free."""
+    """Gives each free worker the next job, from ``following``."""
     start, finish = _empty(load), _empty(load)
     free = [0.0] * load.workers
     heapify(free)

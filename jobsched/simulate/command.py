@@ -1,4 +1,4 @@
-"""The command ``jobsched simulate``: what is run, and what comes out."""
+"""``jobsched simulate``: runs what is ordered, and prints the results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WIDTH = 140
 
 
 class MarkMissed(JobschedError):
-    """A policy does not reach what it is held to."""
+    """A policy misses a mark."""
 
 
 def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any) -> None:
-    """Simulate an Order, and print the tables, or a JSON list of one row a policy; write the page to ``html``.
+    """Simulate an Order, and print the tables, or a JSON list with a row for each policy; write the page to ``html``.
 
-    The workload ``marks`` stands for every run that has marks to reach, and for a table of these.
+    The workload ``marks`` stands for every run that has marks, and adds a table of the marks.
     Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started or the page can not be written.
     """
     order = Order(**order_)

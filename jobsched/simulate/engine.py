@@ -1,9 +1,9 @@
-"""Virtual workers on the real board: its Lua scripts decide, a virtual clock passes.
+"""Simulates workers on the real board: its Lua scripts decide, and a virtual clock advances.
 
 Everything between the board and a worker is as in production: each lane's queue is kept as full as
 :func:`jobsched.queues.lanes.window` says, and a worker looks at its lanes in the order of
-:class:`jobsched.staffing.plan.Turns`. Only time is not real: to dispatch and to settle takes none, a job takes its true
-length.
+:class:`jobsched.staffing.plan.Turns`. Only time is not real: dispatching and settling take none, and a job
+takes its true length.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from jobsched.simulate.expectations import Inspector, Look
 from jobsched.simulate.workloads import Workload
 from jobsched.staffing.plan import Slot, Turns
 
-#: Nobody dies here, so no lease may end.
+#: No worker dies here, so no lease may run out.
 LEASE_S = 1e9
 
 
 @dataclass(frozen=True)
 class House:
-    """The installation that is simulated. ``overhead_s`` is what a slice costs its worker before its first job."""
+    """The simulated installation. ``overhead_s`` is the time that a slice costs its worker before its first job."""
 
     bands: Bands
     tiers: tuple[Tier, ...]
@@ -45,8 +45,8 @@ class House:
 class Trace:
     """When each job started and finished, in seconds.
 
-    ``pieces`` are the stretches (job, from, to) in which jobs ran, where these did not run in one go. ``looks`` are
-    what the board told of some jobs while they waited.
+    ``pieces`` are the intervals (job, from, to) in which jobs ran, if they were interrupted. ``looks`` are the board's
+    forecasts for some jobs while they waited.
     """
 
     policy: str
@@ -56,7 +56,7 @@ class Trace:
     looks: Sequence[Look] = ()
 
     def runs(self) -> Iterator[tuple[int, float, float]]:
-        """Every stretch of a worker's time that a job had: (job, from, to)."""
+        """The intervals in which a worker ran a job: (job, from, to)."""
         if self.pieces is not None:
             yield from self.pieces
         else:
@@ -64,7 +64,7 @@ class Trace:
 
 
 class Deferring(Redis):
-    """Runs scripts on one connection of its own, and sends those whose answer nobody waits for along with the next.
+    """Runs scripts on a connection of its own. A script without a needed answer is sent along with the next one.
 
     redis-py's retries, metrics and pool take as long as the script; here, where the server is ours, they are left out.
     """
@@ -88,7 +88,7 @@ class Deferring(Redis):
         return 0 if self.deferring else self.flush()
 
     def flush(self) -> Any:
-        """Send what was deferred; returns the last answer."""
+        """Send the deferred scripts; returns the last answer."""
         later, self._later = self._later, []
         self._line.send_packed_command(self._line.pack_commands(later))
         answer = None
@@ -97,7 +97,7 @@ class Deferring(Redis):
         return answer
 
     def close(self) -> None:
-        """Send what was deferred, and give the connection back."""
+        """Send the deferred scripts, and give the connection back."""
         self.flush()
         self.connection_pool.release(self._line)
 
@@ -121,7 +121,7 @@ class _Worker:
 class Simulation:
     """One policy on one workload. ``redis`` must be empty.
 
-    Unless it ``asks``, no job is asked about, and the board does not learn when jobs start: who goes when is the same.
+    Unless it ``asks``, the board forecasts no starts and learns nothing from them; the order of jobs is the same.
     """
 
     def __init__(self, redis: Redis, workload: Workload, house: House, policy: Policy, *, asks: bool = True) -> None:
@@ -135,7 +135,7 @@ class Simulation:
         self._bands = workload.bands(house.bands)
         names = [band.name for band in house.bands]
         self._workers = [_Worker(slot) for slot in house.slots]
-        self._idle = list(self._workers)  # longest idle first, as Redis wakes who waits
+        self._idle = list(self._workers)  # longest idle first, the order in which Redis wakes clients
         self._queues: dict[str, deque[Slice]] = {name: deque() for name in names}
         self._room = {band.name: window(band, listeners[band.name], house.slice_budget_s) for band in house.bands}
         self._waiting = dict.fromkeys(names, 0)
@@ -148,7 +148,7 @@ class Simulation:
         self._inspector = Inspector(self._board, self._start)
 
     def run(self, advance: Callable[[int], object] = lambda _: None) -> Trace:
-        """Run until all jobs have ended. ``advance`` is told how many jobs have arrived since it was last told."""
+        """Run until all jobs have ended. ``advance`` gets the number of jobs that arrived since its last call."""
         at, jobs, arrived, told = self._workload.at, len(self._workload), 0, 0
         while arrived < jobs or self._ends:
             now = min(at[arrived] if arrived < jobs else float("inf"), self._ends[0][0] if self._ends else float("inf"))
@@ -170,7 +170,7 @@ class Simulation:
         return Trace(self._policy.name, self._start, self._finish, looks=self._inspector.looks)
 
     def _inspect(self, until: float) -> None:
-        """Look at the jobs whose moment comes before the next event."""
+        """Ask for the forecasts that are due before the next event."""
         if self._inspector.next_look < until:
             self._place()
             while self._inspector.next_look < until:
@@ -181,7 +181,7 @@ class Simulation:
         self._waiting[self._house.bands[self._bands[job]].name] += 1
 
     def _place(self) -> None:
-        """Put on the board what has arrived. Only now: nobody could have seen it there before."""
+        """Place the arrived jobs on the board. That may be late, since no worker could have taken them earlier."""
         if self._unplaced:
             self._board.place((self._waiting_job(job) for job in self._unplaced), arriving=self._asks)
             self._unplaced.clear()
@@ -205,7 +205,7 @@ class Simulation:
             self._run_slice(now, worker, following)
 
     def _dispatch(self, now: float) -> None:
-        """Fill every lane's window, and again, while that sets idle workers to work."""
+        """Fill every lane's window, and repeat while idle workers take slices."""
         again = True
         while again:
             again = False
@@ -224,7 +224,7 @@ class Simulation:
         return self._wake(now, band)
 
     def _wake(self, now: float, band: str) -> bool:
-        """Hand the slices of a lane to the idle workers who listen to it; returns whether there was one."""
+        """Give the slices of a lane to idle workers that listen to it; returns whether there was one."""
         woken = False
         for worker in [worker for worker in self._idle if band in worker.lanes]:
             slice_ = worker.pop(self._queues, self._board)

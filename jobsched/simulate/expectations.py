@@ -1,9 +1,9 @@
-"""Whether jobs start when the board expects them to: some are asked about while they wait, and looked at again after.
+"""Checks the forecasts of starts: asks the board about some waiting jobs, and compares with their starts.
 
-A job that has started a moment after it arrived is not asked about, as nobody could have.
+A job that starts at once is left out, since nobody could have asked about it.
 
-What is told is a forecast of quantiles, so it is right when the share of starts within the told p90 is 0.9 (Gneiting,
-Balabdaoui, Raftery: "Probabilistic forecasts, calibration and sharpness", 2007): more is too careful, less is a lie.
+A forecast of a quantile is right if the share of starts within the p90 is 0.9 (Gneiting, Balabdaoui, Raftery:
+"Probabilistic forecasts, calibration and sharpness", 2007): a larger share means too careful, a smaller one too bold.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from jobsched.board import Board, Flying, Waiting
 #: When jobs start, in seconds, by their index or id.
 Starts: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
-#: At most so many jobs of a workload are asked about, each so long after it has arrived, in seconds.
+#: The most jobs of a workload to ask about, and how long after its arrival each is asked about, in seconds.
 SAMPLE, MOMENT_S = 4000, 0.01
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was told of a job ``at`` some second: half of such start within ``half_s``, nine of ten within ``most_s``.
+    """A forecast ``at`` some second: half of such jobs start within ``half_s``, nine in ten within ``most_s``.
 
-    The first look comes a moment after the job was placed, a ``later`` one somewhere in its wait. The job waits
+    The first look comes a moment after the job was placed, a ``later`` one at some time during its wait. The job waits
     ``on_board``, or else in a worker's queue.
     """
 
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Kept:
-    """How often a start came within what was told. ``width`` is the median of p90 over the wait that followed."""
+    """How often a start came within the forecast. ``width`` is the median of p90 over the wait that followed."""
 
     looks: int
     p50_held: float
@@ -53,9 +53,9 @@ class Kept:
 
 
 class Inspector:
-    """Asks the board about a sample of jobs a moment after they have arrived, and again later, while they wait.
+    """Asks the board about a sample of jobs a moment after they arrive, and again while they wait.
 
-    ``start`` is when each job has started, 0 until it has.
+    ``start`` holds the start of each job, 0 until it has started.
     """
 
     def __init__(self, board: Board, start: array[float], seed: int = 0) -> None:
@@ -67,7 +67,7 @@ class Inspector:
 
     @property
     def next_look(self) -> float:
-        """When the next look is due, in seconds; infinity when none is."""
+        """When the next look is due, in seconds; infinity if none is."""
         while self._due:
             at, _, job, later = self._due[0]
             if (later or self._has_room()) and not 0 < self._start[job] <= at:
@@ -82,7 +82,7 @@ class Inspector:
             heappush(self._due, (now + MOMENT_S, self._rng.random(), job, False))
 
     def look(self) -> None:
-        """Ask about the job of the next look. For every other one, choose a later moment as well."""
+        """Ask about the job of the next look; for every second job, also choose a later look."""
         now, _, job, later = heappop(self._due)
         self._board.now = now
         told = self._board.view.why(job)
@@ -94,15 +94,15 @@ class Inspector:
             heappush(self._due, (now + self._rng.random() * told.most_s, 0.0, job, True))
 
     def _has_room(self) -> bool:
-        """Whether the sample is still small enough: what is asked is spread over the whole of the arrivals."""
+        """Whether the sample may grow now; it is spread evenly over all arrivals."""
         return self._first < SAMPLE * self._arrived / len(self._start)
 
 
 def kept(start: Starts, looks: Sequence[Look], is_quiet: Callable[[int], bool]) -> Mapping[str, Kept]:
-    """What was kept, by group; of a group without looks there is nothing. ``start`` is when each job started.
+    """How often the forecasts held, by group; groups without looks are missing. ``start`` holds the start of each job.
 
-    The groups are ``all`` looks, those at the jobs of ``quiet`` sites, at jobs on the ``board`` or in a worker's
-    ``queue``, ``first`` and ``later`` ones.
+    The groups are: ``all`` looks; looks at jobs of ``quiet`` sites, on the ``board``, or in a worker's ``queue``;
+    ``first`` and ``later`` looks.
     """
     groups: dict[str, list[Look]] = {
         "all": list(looks),

@@ -1,4 +1,4 @@
-"""A workload that somebody wrote down: a file of JSON lines, one job each."""
+"""Reads a workload from a file of JSON lines, one job in each."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from jobsched.domain import LEAST_EXECUTION_TIME_S, Bands
 from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 
-#: A job may take so many times the last band's bound: what takes longer is a slip, and would take hours to walk over.
+#: A job may take so many times the last band's bound; a longer one is a mistake, and would take hours to simulate.
 MOST_BOUNDS = 100
-#: The latest ``at``, some three years: far above it a clock could not tell apart when short jobs start and end.
+#: The latest ``at``, some three years: far above it, a float cannot distinguish the start of a short job from its end.
 LATEST_S = 1e8
 #: Sites and users are whole numbers of 64 bits, as in the ledger.
 MOST_ID = 2**63 - 1
 
 _FIELDS = ("at", "execution_time", "length", "site", "user")
-#: Of a wrong value so many characters are told.
+#: How many characters of a wrong value a message shows.
 _MOST_SHOWN = 40
 
 
 def from_file(path: Path, workers: int, bands: Bands) -> Workload:
-    """The jobs of a JSON-lines file, an object a line, in any order; blank lines are left out.
+    """The jobs of a JSON-lines file, one object in each line, in any order; blank lines are skipped.
 
-    It has ``at``, in seconds from the start, up to LATEST_S; ``execution_time`` in seconds, up to the last band's
-    bound; ``site`` and ``user``, whole numbers; and where it differs from the execution time ``length``, the seconds
-    that the job really takes, up to MOST_BOUNDS times that bound.
+    An object has ``at``, in seconds from the start, up to LATEST_S; ``execution_time`` in seconds, up to the last
+    band's bound; ``site`` and ``user``, whole numbers; and ``length`` if it differs from the execution time, the
+    seconds that the job really takes, up to MOST_BOUNDS times that bound.
 
     Raises BadWorkload, naming the line and the field, also when there are no jobs.
     """
@@ -53,7 +53,7 @@ def _arrivals(path: Path, lines: Sequence[str], bound_s: float) -> Iterator[Arri
 
 
 class _BadLine(Exception):
-    """A line that is no job, with the words that say why."""
+    """A line that is not a job; the message says why."""
 
 
 def _row(line: str) -> Mapping[str, Any]:

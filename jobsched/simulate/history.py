@@ -1,4 +1,4 @@
-"""What the ledger recorded, as a workload: the same jobs again, under another policy or with other workers."""
+"""Makes a workload from the ledger: the recorded jobs, for another policy or other workers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from jobsched.simulate.workloads import Arrival, BadWorkload, Workload, workload
 def from_ledger(settings: Settings, begin: datetime, end: datetime, workers: int) -> Workload:
     """The jobs that became due from ``begin`` until before ``end`` (both aware).
 
-    Each takes what was measured, or what it says of itself when it has not run to its end.
-    Raises BadWorkload when there are none, and sqlalchemy.exc.OperationalError.
+    Each takes its measured time, or its estimate if it has not run to its end.
+    Raises BadWorkload if there are none, and sqlalchemy.exc.OperationalError.
     """
     with ledger_app(settings).app_context(), reading() as session:
         arrivals = list(_arrivals(session.execute(_jobs_between(begin, end)), begin))

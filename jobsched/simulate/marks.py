@@ -1,4 +1,4 @@
-"""The marks: what the policies are held to on the drawn workloads, and whether they reach it."""
+"""The marks: figures that the policies must reach on the drawn workloads."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a policy did, in numbers: slowdown, wait, who was passed over, how evenly service was given.
+"""Measures the result of a policy: slowdown, wait, time passed over, evenness of service.
 
 Slowdown is the time from arrival to finish, divided by the job's own length: 1 is a job that never waited. It measures
 what a short job suffers behind a long one, as Harchol-Balter does ("Performance Modeling and Design of Computer
-Systems", 2013). Evenness is Jain's index (Jain, Chiu, Hawe: DEC TR-301, 1984) of what sites got, each measured
-against its max-min fair share.
+Systems", 2013). Evenness is Jain's index (Jain, Chiu, Hawe: DEC TR-301, 1984) of the service of the sites, each
+relative to its max-min fair share.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 #: The width of the windows over which service is compared, in seconds.
 WINDOW_S = 1.0
-#: The parts that a timeline has.
+#: The number of parts of a timeline.
 TIMELINE = 80
-#: Quantiles that a curve is drawn from.
+#: The quantiles of a curve.
 CURVE = tuple(1 - 10 ** (-i / 12) for i in range(61))
 
 
@@ -48,9 +48,9 @@ class Result:
     """One policy on one workload. Times are in seconds.
 
     ``jain_1s`` is None where no two sites ever competed. ``timeline`` is the mean slowdown of the quiet sites' jobs
-    that arrived in each of TIMELINE equal parts of the workload, None where none did. ``gain`` is told where all jobs
-    came at once, ``left_waiting`` where they did not. ``told`` is
-    what was kept of what the board said of starts, by group; nothing where there is no board.
+    that arrived in each of TIMELINE equal parts of the workload, None where none did. ``gain`` is None unless all jobs
+    came at once, ``left_waiting`` is None if they did. ``told`` says how often the board's forecasts of starts held, by
+    group; it is empty without a board.
     """
 
     policy: str
@@ -70,7 +70,7 @@ class Result:
 
 
 def measure(load: Workload, trace: Trace, bands: Bands) -> Result:
-    """All that is told of a policy."""
+    """The measures of one policy."""
     band_of = load.bands(bands)
     waits = [max(0.0, f - at - size) for f, at, size in zip(trace.finish, load.at, load.length, strict=True)]
     slow = [1 + wait / size for wait, size in zip(waits, load.length, strict=True)]
@@ -92,7 +92,7 @@ def measure(load: Workload, trace: Trace, bands: Bands) -> Result:
 
 
 def spread(numbers: Iterable[float]) -> Spread:
-    """Mean, quantiles (nearest rank) and largest of some numbers; zeros of none."""
+    """Mean, quantiles (nearest rank) and largest of some numbers; zeros if there are none."""
     ranked = sorted(numbers)
     if not ranked:
         return Spread(0, 0.0, 0.0, 0.0, 0.0, ())
@@ -129,7 +129,7 @@ def _timeline(at: Sequence[float], slowdown: Sequence[float], quiet: Sequence[bo
 def gain(load: Workload, trace: Trace) -> float | None:
     """How much more service a busy site got than a quiet one, while all had jobs waiting: 0.1 is a tenth more.
 
-    None when the quiet ones got nothing.
+    None if the quiet sites got nothing.
     """
     last: dict[int, float] = {}
     for job, site in enumerate(load.site):
@@ -144,7 +144,7 @@ def gain(load: Workload, trace: Trace) -> float | None:
 
 
 def longest_passed_over(load: Workload, trace: Trace, band_of: Sequence[int]) -> float:
-    """The longest time during which some site had a job waiting in some band, and none of these was started."""
+    """The longest time for which some site had jobs waiting in some band and none of them started."""
     return max(passed_over(load, trace, band_of).values(), default=0.0)
 
 
@@ -173,7 +173,7 @@ def _longest_gap(events: Iterable[tuple[float, int]]) -> float:
 
 
 def jain(shares: Sequence[float]) -> float:
-    """Jain's index: 1 when all are equal, 1/n when one has everything. 1 of nothing."""
+    """Jain's index: 1 if all shares are equal or zero, 1/n if one site has everything."""
     squares = sum(x * x for x in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0
 
@@ -181,9 +181,9 @@ def jain(shares: Sequence[float]) -> float:
 def jain_of_windows(load: Workload, trace: Trace) -> float | None:
     """The mean over windows of Jain's index of what each backlogged site got of its max-min fair share.
 
-    A site is backlogged in a window when it has a job waiting as the window opens; it asks for the work that it has
-    left then, at most one worker for each job, or for what it gets, if that is more. Only windows with two such sites
-    or more count; None when there is none.
+    A site is backlogged in a window if it has a job waiting as the window opens. It then asks for the work that it has
+    left, at most one worker for each job, or for what it gets, if that is more. Only windows with at least two such
+    sites count; None if there is no such window.
     """
     indices = []
     for window in Windows(load, trace):
@@ -194,7 +194,7 @@ def jain_of_windows(load: Workload, trace: Trace) -> float | None:
 
 
 def max_min(asked: Sequence[float], capacity: float) -> list[float]:
-    """The max-min fair division: nobody gets more than they ask for, and what they leave is shared by the others."""
+    """The max-min fair division: no site gets more than it asks for, and the others share the rest."""
     fair = [0.0] * len(asked)
     left = capacity
     order = sorted(range(len(asked)), key=asked.__getitem__)

@@ -1,4 +1,4 @@
-"""Line charts as SVG, drawn without a library, so that a page needs nothing but itself."""
+"""Draws line charts as SVG without a library, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WIDTH, _HEIGHT = 860, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 190, 12, 44
 #: The height of a title above the picture.
 _TITLE = 26
-#: Told apart by most people with a colour weakness as well (Okabe and Ito); the second round is dashed.
+#: Colours that most people with a colour weakness can distinguish (Okabe and Ito); the second round is dashed.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080")
 
 
@@ -59,12 +59,12 @@ class Chart:
     x_log: bool = True
 
     def figure(self) -> str:
-        """For a page, in the colours of its text."""
+        """The chart for a page, in the colours of the page's text."""
         return (f'<figure><figcaption>{escape(self.title)}</figcaption><svg {self._frame(0)} width="{_WIDTH}" '
                 f'fill="currentColor">{self._drawing()}</svg></figure>\n')
 
     def file(self) -> str:
-        """For a file of its own: on white, under its title."""
+        """The chart for a separate file: on white, under its title."""
         return (f'<svg {self._frame(_TITLE)} color="#222" fill="#222">\n'
                 f'<rect y="{-_TITLE}" width="{_WIDTH}" height="{_HEIGHT + _TITLE}" fill="#fff"/>\n'
                 f'<text x="{_LEFT}" y="-8" font-weight="bold">{escape(self.title)}</text>\n'

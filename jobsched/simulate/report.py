@@ -1,4 +1,4 @@
-"""Results for people and programs: a table, rows for JSON, and a page that needs no network."""
+"""Formats results: tables, rows for JSON, and a page that needs no network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _flat(who: str, what: str, spread: Spread) -> dict[str, float]:
 
 
 def tables(outcome: Outcome, bands: Bands) -> list[Table]:
-    """The results for a terminal: slowdown and fairness, waits, what was told of starts, slowdown by band."""
+    """The results for a terminal: slowdown and fairness, waits, forecasts of starts, slowdown by band."""
     told = [_told(outcome.results)] if any(result.told for result in outcome.results) else []
     return [_slowdowns(outcome), _waits(outcome.results), *told, _by_band(outcome.results, bands)]
 
@@ -69,7 +69,7 @@ def _waits(results: Sequence[Result]) -> Table:
 
 
 def _told(results: Sequence[Result]) -> Table:
-    """What was kept of the expected starts: each p90 should hold for nine of ten."""
+    """How often the forecasts of starts held: each p90 should hold for nine in ten."""
     groups = ("all", "quiet", "board", "queue", "first", "later")
     titles = ("p90 held", "of quiet sites", "on the board", "in a queue", "at first", "later")
     table = _table("when it will start: how often that was kept", "told", "p50 held", *titles)

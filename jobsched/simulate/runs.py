@@ -1,4 +1,4 @@
-"""One run: a workload, each policy on the board, each baseline, all measured."""
+"""Runs a workload under each policy on the board and each baseline, and measures the results."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from jobsched.simulate.measures import Result, measure
 from jobsched.simulate.workloads import Workload
 from jobsched.staffing import plan
 
-#: Of more jobs none are asked when they will start, unless that is ordered: it takes half as long again.
+#: Above this number of jobs, forecasts are checked only on order, because that takes half as long again.
 MOST_ASKING = 100_000
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be simulated. None: what the workload stands for.
+    """What to simulate. None stands for the default of the workload.
 
-    ``history`` are two times in UTC. ``single_lane`` puts all jobs into the longest band's lane; ``even`` gives workers
-    to lanes as if their load were not known. ``redis`` is real or fake. No ``policies`` stand for all. ``expect``: also
-    ask when jobs will start (None: unless there are more than MOST_ASKING).
+    ``history`` are two times in UTC. ``single_lane`` puts all jobs into the longest band's lane; ``even`` assigns
+    workers to lanes as if the load were unknown. ``redis`` is real or fake. Empty ``policies`` stand for all.
+    ``expect``: also check forecasts of starts (None: unless there are more than MOST_ASKING jobs).
     """
 
     workload: str = "flood"
@@ -54,7 +54,7 @@ class Order:
 
 
 def chosen(settings: Settings, order: Order) -> Workload:
-    """The workload that is ordered. Raises BadWorkload."""
+    """The ordered workload. Raises BadWorkload."""
     if order.history:
         begin, end = (moment.replace(tzinfo=timezone.utc) for moment in order.history)
         return from_ledger(settings, begin, end, order.workers or settings.workers)
@@ -65,7 +65,7 @@ def chosen(settings: Settings, order: Order) -> Workload:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was simulated, and what each policy and each baseline did there."""
+    """A simulated workload, and the result of each policy and each baseline."""
 
     load: Workload
     house: House
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def run(settings: Settings, order: Order, console: Console) -> Outcome:
-    """Each policy on the board, then each baseline. Shows its progress on ``console``. Raises BadWorkload."""
+    """Run each policy on the board, then each baseline. Shows its progress on ``console``. Raises BadWorkload."""
     load = chosen(settings, order)
     house = house_of(settings, order, load)
     progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -107,7 +107,7 @@ def _traces(settings: Settings, order: Order, load: Workload, house: House, prog
 
 
 def _begin(progress: Progress, load: Workload, name: str) -> None:
-    """Say what begins where nobody sees the bars: a run may take minutes."""
+    """Print what begins if there are no progress bars, because a run may take minutes."""
     if not progress.console.is_terminal:
         progress.console.out(f"{load.name}: {len(load):,} jobs, {name}", highlight=False)
 
@@ -122,7 +122,7 @@ def house_of(settings: Settings, order: Order, load: Workload) -> House:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """No search for cycles: there are none, and to walk over a million jobs again and again takes a minute."""
+    """Disable the search for cycles: there are none, and walking over a million jobs again and again takes a minute."""
     was = gc.isenabled()
     gc.disable()
     try:

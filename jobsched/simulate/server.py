@@ -1,4 +1,4 @@
-"""The Redis that a simulation runs on: a real one of its own that keeps nothing, or fakeredis."""
+"""The Redis of a simulation: a separate server that stores nothing on disk, or fakeredis."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from jobsched.base.processes import on_one_cpu, spawn
 from jobsched.domain import JobschedError
 from jobsched.host import embedded
 
-#: A Redis that does not answer by then is broken.
+#: A Redis that does not answer within this time is broken, in seconds.
 STARTS_S = 10.0
 
 
 @contextmanager
 def real() -> Iterator[Redis]:
-    """A Redis server of our own, for the block. Raises NoRedisServer, or JobschedError when it does not start.
+    """A separate Redis server, for the block. Raises NoRedisServer, or JobschedError if it does not start.
 
     The simulation and the server wait for each other, so both stay on one CPU.
     """
@@ -43,7 +43,7 @@ def real() -> Iterator[Redis]:
 
 @contextmanager
 def fake() -> Iterator[Redis]:
-    """A Redis inside this process, far slower. Raises JobschedError where fakeredis with Lua is not installed."""
+    """A Redis inside this process, far slower. Raises JobschedError if fakeredis with Lua is not installed."""
     try:
         import fakeredis
 

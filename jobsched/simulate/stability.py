@@ -1,7 +1,7 @@
-"""Whether a division of workers can do the work that comes, lane by lane.
+"""Whether an assignment of workers to lanes can do the work that arrives.
 
-A lane is served by its own workers and by those of longer lanes, so what a lane and all longer ones bring has to be
-done by the workers who serve any of these; every other condition follows from that one.
+A lane is served by its own workers and by those of longer lanes. So the workers that serve a lane or any longer one
+must do the work of all these lanes; every other condition follows from that one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jobsched.staffing.plan import Slot
 
 
 def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> float:
-    """The load of each lane and all longer ones over their workers, where that is largest; stable below 1.
+    """The load per worker of a lane and all longer ones, the largest of them; below 1 the lanes are stable.
 
     ``load`` is in worker-seconds a second, by band.
     """
@@ -23,9 +23,9 @@ def most_loaded(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) 
 
 
 def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> float:
-    """How many workers more or less than its share of the load any lane with all longer ones has, at most.
+    """The largest deviation, in workers, of a lane and all longer ones from their share of the load.
 
-    Of lanes that share workers only the first counts: these have no workers apart.
+    Of lanes that share workers only the first counts, because the others have no workers of their own.
     """
     each = (sum(load.values()) or 1.0) / len(slots)
     firsts = {slot.own[0] for slot in slots}
@@ -34,9 +34,9 @@ def off_the_load(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands)
 
 
 def left_waiting(load: Workload, trace: Trace, bands: Bands) -> float:
-    """The share of all work that waits in one lane, at most, when the last job arrives.
+    """The share of all work that waits in one lane when the last job arrives, the largest of all lanes.
 
-    A lane whose workers can not keep up leaves the same share behind however long it goes on: of a load of 1.1 per
+    A lane whose workers cannot keep up leaves the same share however long the workload lasts: with a load of 1.1 per
     worker, a tenth. In a stable lane the share tends to 0.
     """
     end = load.at[-1] if len(load) else 0.0
@@ -48,7 +48,7 @@ def left_waiting(load: Workload, trace: Trace, bands: Bands) -> float:
 
 
 def _tails(load: Mapping[str, float], slots: Sequence[Slot], bands: Bands) -> list[tuple[float, int]]:
-    """For each lane: the load of it and all longer ones, and who can do that."""
+    """For each lane: the load of it and all longer ones, and the number of workers that can do it."""
     tails = []
     for first in range(len(bands)):
         names = {band.name for band in bands[first:]}

@@ -1,4 +1,4 @@
-"""What arrives: jobs of many sites, drawn from a seed here; ``files`` reads them, ``history`` has them from the ledger.
+"""Workloads: the jobs of many sites, drawn from a seed. See also ``files`` and ``history``.
 
 Sizes are in seconds.
 """
@@ -21,7 +21,7 @@ from jobsched.host import demo
 SITES, USERS = 50, 3
 #: Sizes of the heavy-tailed workloads lie between these bounds, in seconds.
 SHORTEST_S, LONGEST_S = 0.0001, 10.0
-#: The jobs that the flood drops at once.
+#: The jobs that site 1 submits at once in the flood.
 FLOOD = 20_000
 
 
@@ -30,11 +30,11 @@ CONTESTS, CONTESTANTS = ("honest", "split", "lie-short", "lie-long"), 10
 
 
 class BadWorkload(JobschedError):
-    """A workload that can not be used; the message says which, where, and what would be right."""
+    """A workload that cannot be used; the message says which, where, and what would be right."""
 
 
 class Arrival(NamedTuple):
-    """One job. ``at`` is in seconds from the start; it says it takes ``estimate`` seconds, and takes ``length``."""
+    """One job. ``at`` is in seconds from the start. It states ``estimate`` seconds, and really takes ``length``."""
 
     at: float
     site: int
@@ -47,8 +47,8 @@ class Arrival(NamedTuple):
 class Workload:
     """Jobs in the order of their arrival, as columns: job ``i`` is the ``i``-th entry of each.
 
-    ``busy`` are the sites that make trouble on purpose; all others are quiet. ``workers`` is how many the load is
-    meant for.
+    ``busy`` are the sites that flood or try to gain; all others are quiet. ``workers`` is the number of workers for
+    which the load is meant.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Workload:
 
     @property
     def load(self) -> float:
-        """Work that arrives per worker, up to the last arrival: 1 is what the workers can just do."""
+        """The work per worker and second, up to the last arrival: the workers can just do 1."""
         span = self.at[-1] - self.at[0] if self.at else 0.0
         return sum(self.length) / span / self.workers if span else math.inf
 
     def bands(self, bands: Bands) -> array[int]:
-        """The index of each job's band, by what it says of itself. Raises BadWorkload above the last bound."""
+        """The index of each job's band, by its estimate. Raises BadWorkload above the last bound."""
         bounds = [band.bound_s for band in bands]
         if self.estimate and max(self.estimate) > bounds[-1]:
             raise BadWorkload(f"{self.name}: a job says {max(self.estimate):g} s, the last band ends at {bounds[-1]:g}")
@@ -153,16 +153,16 @@ def uniform(low: float, high: float) -> Sizes:
 
 
 def steady(rng: Random, name: str, sizes: Sizes, *, jobs: int, workers: int, load: float) -> Workload:
-    """``jobs`` of any of SITES sites, in a Poisson stream that brings just the ``load``, however long its jobs are."""
+    """``jobs`` of SITES sites, in a Poisson stream with exactly this ``load``, however long the jobs are."""
     drawn_s = [sizes.draw(rng) for _ in range(jobs)]
     span_s = sum(drawn_s) / workers / load
     return workload(name, workers, _poisson(rng, drawn_s, range(1, SITES + 1), span_s))
 
 
 def flood(rng: Random, *, jobs: int = FLOOD, workers: int = 4, load: float = 0.5) -> Workload:
-    """Site 1 drops ``jobs`` at once; the others bring a quiet ``load``, for as long as the flood takes to run off.
+    """Site 1 submits ``jobs`` at once; the others bring a quiet ``load``, until the flood is done.
 
-    Everybody's jobs take 1 to 100 ms, each decade equally often.
+    All jobs take 1 to 100 ms, each decade equally often.
     """
     if not 0 < load < 1:
         raise BadWorkload(f"a flood needs a quiet load above 0 and below 1, so that it runs off; got {load:g}")
@@ -188,10 +188,10 @@ def heavy(rng: Random, *, jobs: int, workers: int = 4, load: float = 0.8) -> Wor
 
 
 def contest(rng: Random, name: str, *, jobs: int, workers: int = 4) -> Workload:
-    """Ten sites drop ``jobs`` each at once, of 10 to 100 ms; site 1 tries to get more than its share.
+    """Ten sites submit ``jobs`` each at once, of 10 to 100 ms; site 1 tries to get more than its share.
 
-    In ``split`` it has a user for every job, in ``lie-short`` its jobs say a tenth of what they take, in ``lie-long``
-    ten times as much; in ``honest`` it does nothing.
+    In ``split`` it has a user for every job. In ``lie-short`` its jobs state a tenth of their length, in ``lie-long``
+    ten times their length. In ``honest`` it does nothing.
     """
     factor = {"honest": 1.0, "split": 1.0, "lie-short": 0.1, "lie-long": 10.0}[name]
     sizes = log_uniform(0.01, 0.1)
@@ -209,7 +209,7 @@ def demo_batch(workers: int = 4) -> Workload:
 
 
 def _poisson(rng: Random, sizes_s: Sequence[float], sites: Sequence[int], span_s: float) -> list[Arrival]:
-    """Jobs of these sizes in a Poisson stream over ``span_s``, given how many it has."""
+    """Jobs of these sizes in a Poisson stream over ``span_s``, given their number."""
     arrivals = []
     for size in sizes_s:
         at, site = rng.random() * span_s, rng.choice(sites)
@@ -229,9 +229,10 @@ NAMES = (*_STEADY, "flood", "heavy", *CONTESTS, "demo")
 
 def drawn(name: str, seed: int, *, jobs: int | None = None, workers: int | None = None,
           load: float | None = None) -> Workload:
-    """The workload of that name from a seed; what is not given is what the name stands for.
+    """The workload of that name, drawn from a seed; the name gives the defaults.
 
-    ``jobs`` counts the drawn jobs, in ``flood`` those that are dropped at once, in ``heavy`` the short ones.
+    ``jobs`` is the number of drawn jobs: in ``flood`` of those that site 1 submits at once, in ``heavy`` of the short
+    ones.
     Raises BadWorkload for an unknown name.
     """
     rng = Random(seed)
