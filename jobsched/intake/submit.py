@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, update
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.board.absence import if_redis_answers
 from jobsched.config import Settings
-from jobsched.domain import TERMINAL, WAITING, Conflict, Status
+from jobsched.domain import TERMINAL, WAITING, Conflict, Fence, Status
 from jobsched.intake import admission
 from jobsched.intake.drafts import JobDraft, checked
 from jobsched.ledger import lookup, moves
@@ -59,8 +59,7 @@ def change(session: Session, board: Board, job_id: int, draft: JobDraft, setting
     _take_aside(board, job)
     row = _row(drafts[""], shared_now(session), settings)
     del row["submitted_at"], row["max_attempts"]
-    statement = update(Job).where(*_as_it_waits(job)).values(**row).returning(Job)
-    changed = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    changed = moves.rewrite(session, Fence(job.id, job.attempt), row)
     if changed is None:
         raise Conflict(f"job {job_id} no longer waits")
     after_commit(session, partial(_replace, board, changed))
@@ -71,7 +70,7 @@ def remove(session: Session, board: Board, job_id: int) -> None:
     """Delete a waiting job. Raises NotFound, or Conflict when a worker has it already or it has ended."""
     job = _waiting(session, job_id)
     _take_aside(board, job)
-    if session.execute(delete(Job).where(*_as_it_waits(job))).rowcount == 0:  # type: ignore[attr-defined]
+    if not moves.remove(session, Fence(job.id, job.attempt)):
         raise Conflict(f"job {job_id} no longer waits")
 
 
@@ -137,11 +136,6 @@ def _waiting(session: Session, job_id: int) -> Job:
     if job.status not in WAITING:
         raise Conflict(f"job {job_id} is {job.status}: it can be changed only while it waits")
     return job
-
-
-def _as_it_waits(job: Job) -> tuple[ColumnElement[bool], ...]:
-    """What guards a write on a row that was read: it still waits, at the same attempt."""
-    return Job.id == job.id, Job.attempt == job.attempt, Job.status.in_(WAITING)
 
 
 def _row(draft: JobDraft, now: datetime, settings: Settings) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    delete,
     func,
     not_,
     or_,
@@ -148,6 +149,23 @@ def wake(session: Session, now: datetime, limit: int) -> list[WaitingJob]:
     return [waiting_job(row) for row in session.execute(statement)]
 
 
+def rewrite(session: Session, job: Fence, row: Mapping[str, Any]) -> Job | None:
+    """Give a waiting job the columns of ``row``, among them its status, scheduled or pending; returns its row.
+
+    None when it does not wait any more, or has been started since.
+    """
+    for source in WAITING:
+        if source is not row["status"]:
+            _allow(source, row["status"])
+    statement = update(Job).where(*_waits(job)).values(**row).returning(Job)
+    return session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+
+
+def remove(session: Session, job: Fence) -> bool:
+    """Delete a waiting job; False when it does not wait any more, or has been started since."""
+    return _count(session.execute(delete(Job).where(*_waits(job)))) > 0
+
+
 def cancel(session: Session, job: int) -> bool:
     """Cancel a waiting job; False when it does not wait."""
     moves = [move(source, Status.CANCELLED).where(Job.id == job).values(finished_at=utcnow()) for source in WAITING]
@@ -276,6 +294,10 @@ def waiting_job(row: Any) -> WaitingJob:
     """The board's view of a row of jobs. One that has overrun takes at least as long as it took when it was stopped."""
     seconds = max(row.execution_time, row.run_time or 0.0) if row.overruns else row.execution_time
     return WaitingJob(row.id, row.site_id, row.user_id, row.band, seconds, row.attempt, row.enqueued_at.timestamp())
+
+
+def _waits(job: Fence) -> tuple[ColumnElement[bool], ...]:
+    return Job.id == job.job, Job.attempt == job.attempt, Job.status.in_(WAITING)
 
 
 def _at_their_attempts(slice_: Slice) -> ColumnElement[bool]:

@@ -82,6 +82,13 @@ def test_only_the_board_names_its_keys() -> None:
     assert naming == {"jobsched.board.store"}
 
 
+def test_a_job_that_is_there_is_rewritten_by_the_ledger_alone() -> None:
+    """So a status changes in ledger/moves.py; the first one comes with the insert."""
+    write = re.compile(r"\bupdate\(Job\)|\bjob\.status = ")
+    writing = {room_of(name) for name, path in files().items() if write.search(path.read_text())}
+    assert writing == {"ledger"}
+
+
 def test_the_dispatcher_names_the_runner_by_a_string_only() -> None:
     assert "jobsched.runner.run_slice" in files()["jobsched.queues.jobs"].read_text()
     assert "jobsched.work.runner" not in reached("jobsched.queues.lanes")

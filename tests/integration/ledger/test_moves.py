@@ -15,7 +15,7 @@ from flask import Flask
 from jobsched.domain import TRANSITIONS, Fence, Status
 from jobsched.ledger import moves
 from jobsched.ledger.database import patiently, reading, writing
-from jobsched.ledger.models import utcnow
+from jobsched.ledger.models import Job, utcnow
 from jobsched.ledger.moves import Outcome, move
 from tests.engine import job, slice_of
 from tests.support import make_job, make_user
@@ -284,6 +284,29 @@ def test_wake_makes_due_jobs_pending_oldest_first_and_bounded() -> None:
     assert ({j.id for j in first}, {j.id for j in rest}, none) == ({due, long_due}, {now}, [])
     assert {j.id: j.enqueued_at for j in first} == {due: NOW.timestamp() - 10, long_due: NOW.timestamp() - 20}
     assert (job(due).status, job(later).status) == ("pending", "scheduled")
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_only_what_waits_at_its_attempt_is_rewritten_or_removed(status: Status, attempt: int) -> None:
+    user = make_user()
+    changed, gone = (make_job(user, status=status, attempt=1).id for _ in range(2))
+    may = status in (Status.SCHEDULED, Status.PENDING) and attempt == 1
+
+    with writing() as session:
+        row = moves.rewrite(session, Fence(changed, attempt), {"status": Status.SCHEDULED, "band": "task_05"})
+        removed = moves.remove(session, Fence(gone, attempt))
+
+    assert (row is not None, removed) == (may, may)
+    with reading() as session:
+        kept = session.get_one(Job, changed)
+        assert (kept.status, kept.band) == ((Status.SCHEDULED, "task_05") if may else (status, kept.band))
+        assert (session.get(Job, gone) is None) is may
+
+
+def test_a_waiting_job_is_rewritten_to_wait() -> None:
+    with writing() as session, pytest.raises(ValueError, match="no job goes from"):
+        moves.rewrite(session, Fence(1, 0), {"status": Status.COMPLETED})
 
 
 def test_of_wakes_at_once_each_job_is_woken_by_one(ledger: Flask) -> None:
