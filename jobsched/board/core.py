@@ -17,7 +17,7 @@ from jobsched.board.inspection import Inspection
 from jobsched.board.older import OlderBoards
 from jobsched.board.presence import Presence
 from jobsched.board.rulebook import Rulebook
-from jobsched.board.store import BATCH, PREFIX, Part, Store, batched, flat, readable
+from jobsched.board.store import BATCH, PREFIX, Part, Store, batched, items, readable
 from jobsched.board.upkeep import Upkeep
 from jobsched.board.view import View
 from jobsched.domain import Fence, SiteFacts, Slice, WaitingJob
@@ -76,14 +76,15 @@ class Board(Part):
 
     def update_sites(self, sites: Iterable[SiteFacts]) -> int:
         """Take over the facts of sites, which hold from now on; returns how many were new or differed."""
-        rows = ([site.id, site.record_capacity, repr(site.weight), _limit(site.max_running), _limit(site.rate_per_s),
-                 site.burst, int(site.paused)] for site in sites)
-        return sum(int(self._store.run("site", *flat(batch))) for batch in batched(rows, BATCH))
+        rows = ({"id": site.id, "capacity": site.record_capacity, "weight": repr(site.weight),
+                 "max_running": _limit(site.max_running), "rate": _limit(site.rate_per_s), "burst": site.burst,
+                 "paused": int(site.paused)} for site in sites)
+        return sum(int(self._store.run("site", *items(batch))) for batch in batched(rows, BATCH))
 
     def update_users(self, users: Iterable[tuple[int, bool]]) -> int:
         """Take over which users count in points; returns how many changed."""
-        rows = ([user, int(active)] for user, active in users)
-        return sum(int(self._store.run("user", *flat(batch))) for batch in batched(rows, BATCH))
+        rows = ({"id": user, "active": int(active)} for user, active in users)
+        return sum(int(self._store.run("user", *items(batch))) for batch in batched(rows, BATCH))
 
     @readable
     def forget_site(self, site: int) -> None:
@@ -98,10 +99,10 @@ class Board(Part):
 
         Those that are ``arriving`` count as load, unless their site is paused.
         """
-        rows = ([job.id, job.site, job.user, job.band, repr(job.execution_time), job.attempt, repr(job.enqueued_at)]
-                for job in jobs)
+        rows = ({"id": job.id, "site": job.site, "user": job.user, "band": job.band, "attempt": job.attempt,
+                 "seconds": repr(job.execution_time), "enqueued_at": repr(job.enqueued_at)} for job in jobs)
         when = self._store.clock()
-        return sum(int(self._store.run("place", when, int(arriving), *flat(batch))) for batch in batched(rows, BATCH))
+        return sum(int(self._store.run("place", when, int(arriving), *items(batch))) for batch in batched(rows, BATCH))
 
     @readable
     def take(
@@ -124,16 +125,18 @@ class Board(Part):
 
     def adopt(self, slice_: Slice, jobs: Iterable[HeldJob], lease_s: float) -> bool:
         """Put a slice that a worker holds back into flight, when the board has forgotten it; False when it knows it."""
-        rows = ([job.id, job.user, repr(job.execution_time), job.attempt] for job in jobs)
+        rows = [{"id": job.id, "user": job.user, "seconds": repr(job.execution_time), "attempt": job.attempt}
+                for job in jobs]
         what = (slice_.id, slice_.site, slice_.band, repr(lease_s))
-        return bool(self._store.run("adopt", *what, self._store.clock(), *flat(rows)))
+        return bool(self._store.run("adopt", *what, self._store.clock(), *items(rows)))
 
     def set_aside(self, slice_id: str, jobs: Mapping[int, str]) -> int:
         """Take jobs, with their tasks, out of a slice whose worker does not know these; returns how many.
 
         They are in no line, nor in flight, until :meth:`hand_on` cuts slices of them for workers that know their task.
         """
-        return int(self._store.run("set_aside", slice_id, *flat(jobs.items())))
+        rows = [{"id": job, "task": task} for job, task in jobs.items()]
+        return int(self._store.run("set_aside", slice_id, *items(rows)))
 
     @readable
     def hand_on(self, band: str, task: str, slices: int, *, budget_s: float, lease_s: float,

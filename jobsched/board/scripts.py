@@ -11,7 +11,7 @@ from redis.commands.core import Script
 
 _LUA = Path(__file__).parent / "lua"
 #: What all scripts share, in the order in which it is loaded in front of each.
-_PRELUDE = ("keys", "rules", "events", "jobs", "score", "virtual", "limits", "lanes", "counts", "leaving")
+_PRELUDE = ("keys", "items", "rules", "events", "jobs", "score", "virtual", "limits", "lanes", "counts", "leaving")
 _GUESSES = ("numbers", "pace", "guess", "told")
 #: What some scripts need beside that. Each file that stands in ``lua/`` itself is a script.
 _NEEDS: Mapping[str, Sequence[str]] = {

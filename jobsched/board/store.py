@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -144,9 +144,10 @@ def of_a_value(error: ResponseError) -> bool:
     return redis_errors.sort_of(error) is Sort.BUG
 
 
-def flat(rows: Iterable[Iterable[Any]]) -> list[Any]:
-    """All values of all rows, as a script takes them."""
-    return [value for row in rows for value in row]
+def items(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Things that have the same fields, as a script takes them: the fields' names in one value, then all values."""
+    names = list(rows[0]) if rows else []
+    return [" ".join(names), *(row[name] for row in rows for name in names)]
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

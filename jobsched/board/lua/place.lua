@@ -1,6 +1,6 @@
 -- Puts jobs on their lines. Safe to repeat: a job that waits or is in flight already stays as it is.
--- ARGV     now (empty: Redis's clock), 1 when they have just arrived (0: the board is made again), then seven for each
---          job: id, site, user, band, execution_time, attempt, enqueued_at
+-- ARGV     now (empty: Redis's clock), 1 when they have just arrived (0: the board is made again), then items: id, site,
+--          user, band, attempt, seconds, enqueued_at
 -- returns  how many were placed
 local now, arriving = clock(ARGV[1]), ARGV[2] == '1'
 local placed, arrived, newest, paused = 0, {}, {}, {}
@@ -17,14 +17,12 @@ local function is_paused(site)  -- what comes there loads nobody, until it is le
   return paused[site]
 end
 
-for i = 3, #ARGV, 7 do
-  local id, old = ARGV[i], entry(ARGV[i])
+for job in items(3) do
+  local id, old = job.id, entry(job.id)
   if not (old and known(id, old)) then
-    local job = {site = ARGV[i + 1], user = ARGV[i + 2], band = ARGV[i + 3], seconds = ARGV[i + 4],
-                 attempt = ARGV[i + 5], enqueued_at = ARGV[i + 6], slice = '-'}
     local line = key('line', job.site, job.band)
     if call('ZCARD', line) == 0 then join(job.site, job.band) end
-    job.tag = start_tag(job)
+    job.slice, job.tag = '-', start_tag(job)
     save(id, job)
     call('ZADD', line, 'NX', exact(line_score(job)), on_line(id))
     count(job, 1)

@@ -1,6 +1,6 @@
 -- Takes jobs whose task their worker does not know out of its slice, and sets them aside: in no line, so that nobody
 -- who lacks the task is handed them again, until a worker of their lane knows it (see hand_on.lua). Safe to repeat.
--- ARGV     slice, then two for each job: id, task
+-- ARGV     slice, then items: id, task
 -- returns  how many were set aside
 local record = key('slice', ARGV[1])
 local site, band, jobs = unpack(call('HMGET', record, 'site', 'band', 'jobs'))
@@ -14,8 +14,8 @@ local function turn(pair, job)  -- sites share what is set aside for a task by s
 end
 
 local gone, aside = {}, 0
-for i = 2, #ARGV, 2 do
-  local id, pair = ARGV[i], band .. ' ' .. ARGV[i + 1]
+for told in items(2) do
+  local id, pair = told.id, band .. ' ' .. told.task
   local job = entry(id)
   if job and job.slice == ARGV[1] then
     job.slice = ASIDE

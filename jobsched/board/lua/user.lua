@@ -1,11 +1,11 @@
 -- Tells the board whether users count in points.
--- ARGV     two for each user: id, 1 active or 0 not
+-- ARGV     items: id, active (1 or 0)
 -- returns  how many changed
 local changed = 0
-for i = 1, #ARGV, 2 do
-  local command = ARGV[i + 1] == '1' and 'SREM' or 'SADD'
-  if call(command, key('inactive'), ARGV[i]) == 1 then
-    contribute_everywhere(ARGV[i])
+for user in items(1) do
+  local command = user.active == '1' and 'SREM' or 'SADD'
+  if call(command, key('inactive'), user.id) == 1 then
+    contribute_everywhere(user.id)
     changed = changed + 1
   end
 end
