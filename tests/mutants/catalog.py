@@ -395,7 +395,7 @@ MUTANTS = (
             "if lengths[i] > 0 then join(site, band) end", "",
             f"{_LIMITS}a_site_that_was_held_for_long_has_saved_up_nothing"),
     _mutant("another rate that waits out the old one", "board/lua/site.lua",
-            "    call('HDEL', facts, 'tat')\n    call('ZREM', key('due'), site)\n", "",
+            "    call('HDEL', facts, 'tat')\n    call('ZREM', key('due'), told.id)\n", "",
             f"{_LIMITS}a_limit_that_is_lifted_lets_the_site_go_at_once_and_rings"),
     _mutant("a paused lane that is served", "board/lua/take.lua",
             "if rules['paused:' .. band] then return slices end", "",
