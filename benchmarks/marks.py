@@ -15,7 +15,7 @@ from rich.table import Table
 from jobsched.config import load
 from jobsched.domain import Bands
 from jobsched.simulate import marks, report
-from jobsched.simulate.runs import Order, Outcome
+from jobsched.simulate.runs import Outcome, Request
 from jobsched.staffing import plan
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,7 +28,7 @@ DRAWN = {"flood": ("tail", "time"), "heavy": ("tail",), "pareto-1.0": ("tail",),
 def main() -> int:
     settings = load({})
     outcomes: list[Outcome] = []
-    verdicts = list(marks.held(settings, Order(marks.NAME), Console(stderr=True), outcomes.append))
+    verdicts = list(marks.held(settings, Request(marks.NAME), Console(stderr=True), outcomes.append))
     write(PAGE, "summary", markdown(beside_one_queue(outcomes)))
     write(APPENDIX, "marks", markdown(marks.table(verdicts)))
     write(APPENDIX, "runs", _runs(outcomes, settings.bands))

@@ -104,7 +104,7 @@ class Sweeper:
         """
         with suppress(BoardLost):
             if self.builder.has_our_layout():
-                controls.tell(self._board, self._settings)
+                controls.apply(self._board, self._settings)
                 return True
         with self._alone() as alone:
             if alone:
@@ -119,7 +119,7 @@ class Sweeper:
 
     def controls(self) -> int:
         """Another policy was chosen, or lanes were paused, while Redis was away: bring the board in line."""
-        changed = controls.remind(self._board, self._settings)
+        changed = controls.reapply(self._board, self._settings)
         failpoint("repair.controls_told")
         return changed
 

@@ -1,6 +1,6 @@
 """Controls that an operator sets at run time: the policy, and which lanes are paused. SQL stores them.
 
-The writers take a session and belong inside :func:`jobsched.ledger.database.writing`; :func:`tell` comes after the
+The writers take a session and belong inside :func:`jobsched.ledger.database.writing`; :func:`apply` comes after the
 commit, and needs an application context of the ledger.
 """
 
@@ -68,11 +68,11 @@ def install(board: Board, settings: Settings) -> None:
     board.rules.pause_lanes(paused)
 
 
-def tell(board: Board, settings: Settings) -> int:
-    """Bring the board in line: its paused lanes, and its policy, by which all that waits is scored again.
+def apply(board: Board, settings: Settings) -> int:
+    """Apply the controls to the board: pause and resume its lanes, and score all waiting jobs by the policy.
 
-    Returns how many lanes and scores changed. Raises RedisError, or BoardLost for a board that has to be built first;
-    then building it does the same.
+    Returns how many lanes and scores changed. Raises RedisError, or BoardLost for a board that must be built first;
+    building it applies the controls as well.
     """
     failpoint("controls.committed", effect="sql")
     chosen, paused = _read()
@@ -81,12 +81,13 @@ def tell(board: Board, settings: Settings) -> int:
     return changed + _change_policy(board, chosen, POLICIES[settings.policy], settings)
 
 
-def remind(board: Board, settings: Settings) -> int:
-    """As :func:`tell`, for a sweep. Hosts may differ in settings: the board keeps its policy where none was chosen.
+def reapply(board: Board, settings: Settings) -> int:
+    """Like :func:`apply`, for a sweep. If no policy is chosen, the board keeps its own: hosts may differ in settings.
 
-    One that was chosen and has been taken back is not kept. One with other bands or tiers keeps its policy in any case.
+    The board does not keep a policy that was chosen and then taken back. A board with other bands or tiers keeps its
+    policy in any case.
     """
-    rules = board.rules.read()  # before SQL is read: a choice that is made now is not taken for one that was taken back
+    rules = board.rules.read()  # before SQL: otherwise a choice made in between looks like one that was taken back
     chosen, paused = _read()
     changed = board.rules.pause_lanes(paused)
     if rules.layout != layout(settings.bands, settings.tiers):
@@ -109,23 +110,23 @@ def in_force(board: Board, settings: Settings) -> InForce:
 def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce, bool]:
     """For the command line: the policy in force, after a ``change`` to ``name`` as in :func:`choose_policy`.
 
-    Also returns whether the board was told; else the next sweep tells it.
+    Also returns whether the board has it; if not, the next sweep applies it.
     """
-    is_told = True
+    is_applied = True
     with ledger_app(settings).app_context(), connect(settings.redis_url) as redis:
         board = Board(redis)
         if change:
             with writing() as session:
                 choose_policy(session, name)
             try:
-                tell(board, settings)
+                apply(board, settings)
             except (RedisError, BoardLost) as error:
                 if bugs.is_bug(error):
                     raise
-                is_told = False
+                is_applied = False
         now = in_force(board, settings)
         db.engine.dispose()
-        return now, is_told
+        return now, is_applied
 
 
 def _read() -> tuple[Policy | None, set[str]]:

@@ -13,7 +13,7 @@ from jobsched.base.jsontext import dumps
 from jobsched.config import Settings
 from jobsched.domain import JobschedError
 from jobsched.simulate import marks, report
-from jobsched.simulate.runs import Order, Outcome, run
+from jobsched.simulate.runs import Outcome, Request, run
 
 #: The width of tables that are not for a terminal.
 _WIDTH = 140
@@ -23,19 +23,19 @@ class MarkMissed(JobschedError):
     """A policy misses a mark."""
 
 
-def main(settings: Settings, *, as_json: bool, html: Path | None, **order_: Any) -> None:
-    """Simulate an Order, and print the tables, or a JSON list with a row for each policy; write the page to ``html``.
+def main(settings: Settings, *, as_json: bool, html: Path | None, **request_: Any) -> None:
+    """Simulate a Request, and print the tables, or a JSON list with a row for each policy; write the page to ``html``.
 
     The workload ``marks`` stands for every run that has marks, and adds a table of the marks.
     Raises BadWorkload, MarkMissed, and JobschedError when no Redis can be started or the page can not be written.
     """
-    order = Order(**order_)
+    request = Request(**request_)
     outcomes: list[Outcome] = []
     verdicts: list[marks.Verdict] = []
-    if order.workload == marks.NAME:
-        verdicts += marks.held(settings, order, _progress(), outcomes.append)
+    if request.workload == marks.NAME:
+        verdicts += marks.held(settings, request, _progress(), outcomes.append)
     else:
-        outcomes.append(run(settings, order, _progress()))
+        outcomes.append(run(settings, request, _progress()))
     _print(settings, outcomes, verdicts, as_json=as_json)
     if html:
         _write(html, report.page(outcomes, settings.bands, [marks.table(verdicts)] if verdicts else []))

@@ -14,7 +14,7 @@ from jobsched.config import Settings
 from jobsched.domain import Bands
 from jobsched.simulate import stability
 from jobsched.simulate.measures import Spread
-from jobsched.simulate.runs import Order, Outcome, run
+from jobsched.simulate.runs import Outcome, Request, run
 from jobsched.staffing.plan import Slot
 
 #: The name that stands for all workloads with marks.
@@ -41,7 +41,7 @@ class Mark:
 class Case:
     """A run, and the marks that it must reach."""
 
-    order: Order
+    request: Request
     marks: Sequence[Mark]
 
 
@@ -113,32 +113,33 @@ def _gains_little() -> list[Mark]:
 #: Jobs of each site in a contest with false estimates. With so many, the uncharged slices in flight matter little.
 LONG = 3000
 CASES: Sequence[Case] = (
-    Case(Order("flood", policies=_OURS), [*_flood("balanced"), *_flood("fair")]),
-    Case(Order("heavy", policies=("balanced",)), [
+    Case(Request("flood", policies=_OURS), [*_flood("balanced"), *_flood("fair")]),
+    Case(Request("heavy", policies=("balanced",)), [
         Mark("balanced: quiet sites' mean slowdown, round robin / balanced",
              lambda outcome: (outcome.by_policy["round robin"].quiet_slowdown.mean
                               / outcome.by_policy["balanced"].quiet_slowdown.mean), at_least=20),
     ]),
-    Case(Order("pareto-1.0", policies=("balanced",), jobs=300_000), [
+    Case(Request("pareto-1.0", policies=("balanced",), jobs=300_000), [
         Mark("balanced: mean slowdown", lambda outcome: outcome.by_policy["balanced"].slowdown.mean, at_most=3.0),
         Mark("balanced: p99 of slowdown", lambda outcome: outcome.by_policy["balanced"].slowdown.p99, at_most=25),
         *_stable(),
     ]),
-    Case(Order("pareto-1.5", policies=("balanced",), jobs=300_000), [*_stable(), _beats_a_queue_a_band()]),
-    Case(Order("lognormal", policies=("balanced",), jobs=30_000), [*_stable(), _beats_a_queue_a_band()]),
-    Case(Order("split", policies=_OURS, baselines=False), _gains_little()),
-    *(Case(Order(name, policies=_OURS, single_lane=one, baselines=False, jobs=LONG), _gains_little())
+    Case(Request("pareto-1.5", policies=("balanced",), jobs=300_000), [*_stable(), _beats_a_queue_a_band()]),
+    Case(Request("lognormal", policies=("balanced",), jobs=30_000), [*_stable(), _beats_a_queue_a_band()]),
+    Case(Request("split", policies=_OURS, baselines=False), _gains_little()),
+    *(Case(Request(name, policies=_OURS, single_lane=one, baselines=False, jobs=LONG), _gains_little())
       for name in ("lie-short", "lie-long") for one in (True, False)),
 )
 
 
-def held(settings: Settings, order: Order, console: Console, show: Callable[[Outcome], object]) -> Iterator[Verdict]:
-    """Run every case with the seed and the Redis of ``order``, and pass each outcome to ``show``.
+def held(settings: Settings, request: Request, console: Console,
+         show: Callable[[Outcome], object]) -> Iterator[Verdict]:
+    """Run every case with the seed and the Redis of ``request``, and pass each outcome to ``show``.
 
-    ``order.jobs`` replaces the number of jobs of each case.
+    ``request.jobs`` replaces the number of jobs of each case.
     """
     for case in CASES:
-        its = replace(case.order, jobs=order.jobs or case.order.jobs, seed=order.seed, redis=order.redis)
+        its = replace(case.request, jobs=request.jobs or case.request.jobs, seed=request.seed, redis=request.redis)
         outcome = run(settings, its, console)
         show(outcome)
         name = f"{its.workload}, one lane" if its.single_lane else its.workload

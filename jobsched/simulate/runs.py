@@ -30,7 +30,7 @@ MOST_ASKING = 100_000
 
 
 @dataclass(frozen=True)
-class Order:
+class Request:
     """What to simulate. None stands for the default of the workload.
 
     ``history`` are two times in UTC. ``single_lane`` puts all jobs into the longest band's lane; ``even`` assigns
@@ -53,14 +53,15 @@ class Order:
     expect: bool | None = None
 
 
-def chosen(settings: Settings, order: Order) -> Workload:
-    """The ordered workload. Raises BadWorkload."""
-    if order.history:
-        begin, end = (moment.replace(tzinfo=timezone.utc) for moment in order.history)
-        return from_ledger(settings, begin, end, order.workers or settings.workers)
-    if order.workload.endswith((".jsonl", ".ndjson")):
-        return from_file(Path(order.workload), order.workers or settings.workers, settings.bands)
-    return workloads.drawn(order.workload, order.seed, jobs=order.jobs, workers=order.workers, load=order.load)
+def chosen(settings: Settings, request: Request) -> Workload:
+    """The requested workload. Raises BadWorkload."""
+    if request.history:
+        begin, end = (moment.replace(tzinfo=timezone.utc) for moment in request.history)
+        return from_ledger(settings, begin, end, request.workers or settings.workers)
+    if request.workload.endswith((".jsonl", ".ndjson")):
+        return from_file(Path(request.workload), request.workers or settings.workers, settings.bands)
+    return workloads.drawn(request.workload, request.seed, jobs=request.jobs, workers=request.workers,
+                           load=request.load)
 
 
 @dataclass(frozen=True)
@@ -77,27 +78,27 @@ class Outcome:
         return {result.policy: result for result in self.results}
 
 
-def run(settings: Settings, order: Order, console: Console) -> Outcome:
+def run(settings: Settings, request: Request, console: Console) -> Outcome:
     """Run each policy on the board, then each baseline. Shows its progress on ``console``. Raises BadWorkload."""
-    load = chosen(settings, order)
-    house = house_of(settings, order, load)
+    load = chosen(settings, request)
+    house = house_of(settings, request, load)
     progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                         TimeRemainingColumn(), console=console, disable=not console.is_terminal)
     with progress, _no_collector():
-        traces = _traces(settings, order, load, house, progress)
+        traces = _traces(settings, request, load, house, progress)
         return Outcome(load, house, [measure(load, trace, settings.bands) for trace in traces])
 
 
-def _traces(settings: Settings, order: Order, load: Workload, house: House, progress: Progress) -> Iterator[Trace]:
-    asks = len(load) <= MOST_ASKING if order.expect is None else order.expect
-    tasks = {name: progress.add_task(name, total=len(load)) for name in order.policies or POLICIES}
-    with _redis(order) as redis:
+def _traces(settings: Settings, request: Request, load: Workload, house: House, progress: Progress) -> Iterator[Trace]:
+    asks = len(load) <= MOST_ASKING if request.expect is None else request.expect
+    tasks = {name: progress.add_task(name, total=len(load)) for name in request.policies or POLICIES}
+    with _redis(request) as redis:
         for name, task in tasks.items():
             _begin(progress, load, name)
             redis.flushall()
             simulation = Simulation(redis, load, house, POLICIES[name], asks=asks)
             yield simulation.run(partial(progress.advance, task))
-    if order.baselines:
+    if request.baselines:
         _begin(progress, load, "baselines")
         yield baselines.one_queue(load)
         yield baselines.queue_a_band(load, settings.bands)
@@ -112,12 +113,12 @@ def _begin(progress: Progress, load: Workload, name: str) -> None:
         progress.console.out(f"{load.name}: {len(load):,} jobs, {name}", highlight=False)
 
 
-def house_of(settings: Settings, order: Order, load: Workload) -> House:
+def house_of(settings: Settings, request: Request, load: Workload) -> House:
     """The installation of the settings, with the workload's workers."""
-    bands = Bands(settings.bands[-1:]) if order.single_lane else settings.bands
-    known = None if order.even else load.load_by_band(bands)
+    bands = Bands(settings.bands[-1:]) if request.single_lane else settings.bands
+    known = None if request.even else load.load_by_band(bands)
     return House(bands, settings.tiers, tuple(plan.slots(load.workers, bands, known)),
-                 settings.slice_budget_ms / 1000, order.overhead_ms / 1000)
+                 settings.slice_budget_ms / 1000, request.overhead_ms / 1000)
 
 
 @contextmanager
@@ -132,5 +133,5 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _redis(order: Order) -> AbstractContextManager[Redis]:
-    return server.fake() if order.redis == "fake" else server.real()
+def _redis(request: Request) -> AbstractContextManager[Redis]:
+    return server.fake() if request.redis == "fake" else server.real()

@@ -15,8 +15,8 @@ from jobsched.config import Settings
 from jobsched.ledger.database import ledger_app
 from jobsched.queues import seal
 from jobsched.web import guard, index
-from jobsched.web.api import controls, crud, why
-from jobsched.web.api.jobs import Jobs, moves
+from jobsched.web.api import controls, crud, jobs, why
+from jobsched.web.api.jobs import Jobs
 from jobsched.web.api.sites import Sites
 from jobsched.web.api.user_records import UserRecords
 from jobsched.web.http import body, problems
@@ -57,9 +57,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         part.install(app)
     for resource in (Sites(), UserRecords(), Jobs()):
         app.register_blueprint(crud.blueprint(resource))
-    app.register_blueprint(moves)
-    app.register_blueprint(controls.made)
-    app.register_blueprint(why.made)
+    for module in (jobs, controls, why):
+        app.register_blueprint(module.routes)
     app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
     return app
 

@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
         try:
             with suppress(BoardLost, failpoints.FailpointError):
                 if heard:
-                    controls.tell(self.engine.board, self.engine.settings)
+                    controls.apply(self.engine.board, self.engine.settings)
         finally:
             failpoints.arm("")
 

@@ -437,7 +437,7 @@ MUTANTS = (
             "is not None)\n    board.rules.pause_lanes(paused)\n", "is not None)\n",
             f"{_CONTROLS}a_board_that_is_built_again_goes_by_what_was_set"),
     _mutant("a sweep that does not tell what was set", "dispatch/repair.py",
-            "changed = controls.remind(self._board, self._settings)", "changed = 0",
+            "changed = controls.reapply(self._board, self._settings)", "changed = 0",
             f"{_CONTROLS}a_sweep_tells_the_board_what_it_missed"),
     _mutant("a choice of policy whose withdrawal is lost while Redis is away", "intake/controls.py",
             "return ours if rules.chosen else POLICIES", "return POLICIES",

@@ -16,7 +16,7 @@ from benchmarks.recorded import Run, overhead_s
 from jobsched.config import load
 from jobsched.simulate.engine import Trace
 from jobsched.simulate.marks import Mark, Verdict
-from jobsched.simulate.runs import Order, Outcome, run
+from jobsched.simulate.runs import Outcome, Request, run
 from jobsched.simulate.workloads import Arrival, workload
 
 
@@ -55,9 +55,10 @@ def test_only_what_is_between_the_two_comments_is_written_anew(tmp_path: Path) -
 def test_make_marks_writes_the_page_the_appendix_and_the_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = run(load({}), Order("flood", policies=("balanced",), jobs=20, redis="fake"), Console(quiet=True))
+    outcome = run(load({}), Request("flood", policies=("balanced",), jobs=20, redis="fake"), Console(quiet=True))
 
-    def held(settings: object, order: object, console: object, show: Callable[[Outcome], object]) -> Iterator[Verdict]:
+    def held(settings: object, request: object, console: object,
+             show: Callable[[Outcome], object]) -> Iterator[Verdict]:
         show(outcome)
         yield Verdict("flood", Mark("jobs", lambda _: 20, at_least=1), 20)
 

@@ -59,23 +59,23 @@ def choose() -> Response:
         raise Invalid(errors)
     with writing() as session:
         controls.choose_policy(session, drafts[""].policy)
-    tell()
+    _apply()
     if negotiate.wants_html():
         return negotiate.see_other(negotiate.back(_dashboard()))
     return policy()
 
 
-def tell() -> None:
-    """Bring the board in line with what was set; without Redis the sweep will."""
+def _apply() -> None:
+    """Apply the controls to the board; without Redis, the next sweep does it."""
     with if_redis_answers("tell the board what was set"):
-        controls.tell(current.board(), current.settings())
+        controls.apply(current.board(), current.settings())
 
 
 def _pause(name: str, *, paused: bool) -> Response:
     band = _band(name)
     with writing() as session:
         controls.pause_lane(session, band.name, paused=paused)
-    tell()
+    _apply()
     if negotiate.wants_html():
         return negotiate.see_other(negotiate.back(_dashboard()))
     with reading() as session:
@@ -134,7 +134,7 @@ def _dashboard() -> str:
     return url_for("index")
 
 
-made = Blueprint("controls", __name__)
+routes = Blueprint("controls", __name__)
 for _rule, _method, _view, _operation in (
     ("/lanes", "GET", lanes, Operation("List the lanes, shortest jobs first", {200: list[LaneOut], 303: None})),
     ("/lanes/<name>/pause", "POST", pause, Operation(
@@ -146,4 +146,4 @@ for _rule, _method, _view, _operation in (
     ("/policy", "POST", choose, Operation(
         "The same as PUT, for browsers' forms", {200: PolicyOut, 303: None}, body=PolicyIn)),
 ):
-    made.add_url_rule(_rule, f"{_method.lower()}_{_view.__name__}", _operation.on(_view), methods=[_method])
+    routes.add_url_rule(_rule, f"{_method.lower()}_{_view.__name__}", _operation.on(_view), methods=[_method])

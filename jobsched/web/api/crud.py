@@ -28,7 +28,7 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
     """The addresses of a collection."""
     views, noun, many, one = Views(resource), resource.model.noun, "", "/<id:id>"
     some: Any = list[resource.item]  # type: ignore[name-defined]
-    made = Blueprint(resource.path.replace("-", "_"), __name__, url_prefix=f"/{resource.path}")
+    routes = Blueprint(resource.path.replace("-", "_"), __name__, url_prefix=f"/{resource.path}")
     for rule, method, view, operation in (
         (many, "GET", views.list, Operation(
             f"List {noun}s, newest first", {200: some}, query=resource.query, pages=True)),
@@ -48,8 +48,8 @@ def blueprint(resource: Resource[Any, Any]) -> Blueprint:
             "For browsers' forms, which can only POST: the field _method is PUT, PATCH or DELETE",
             {200: resource.detail, 204: None, 303: None}, form=True, conflicts=True, bounded=resource.bounded)),
     ):
-        made.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])
-    return made
+        routes.add_url_rule(rule, view.__name__, operation.on(view), methods=[method])
+    return routes
 
 
 class Views:
@@ -70,7 +70,7 @@ class Views:
             if sent.is_form and negotiate.wants_html():
                 return refused_form(refused, self._list, sent)
             raise
-        return done(answer, otherwise=self._address())
+        return respond(answer, otherwise=self._address())
 
     def show(self, id: int) -> Response:
         return self._show(id)
@@ -159,7 +159,7 @@ class Views:
         return f"{request.script_root}/{self._resource.path}" + (f"/{id}" if id else "")
 
 
-def done(answer: Answer, otherwise: str) -> Response:
+def respond(answer: Answer, otherwise: str) -> Response:
     """The answer to a POST: a browser is sent on to what was made, or to ``otherwise``."""
     if negotiate.wants_html():
         response = negotiate.see_other(answer.location or otherwise)

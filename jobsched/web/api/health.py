@@ -128,7 +128,7 @@ def _warnings() -> list[str]:
         return []
 
 
-#: What can be told without Redis.
+#: The checks that do not need Redis.
 _BESIDE_REDIS = ("database", "redis")
 _CHECKS: dict[str, Callable[[], str | None]] = {
     "database": _database, "redis": _redis, "board": _board, "dispatcher": _dispatchers, "worker": _workers,

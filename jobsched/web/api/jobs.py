@@ -18,7 +18,7 @@ from jobsched.intake.drafts import JobDraft, find_faults
 from jobsched.ledger import lookup
 from jobsched.ledger.models import Job, Site, UserRecord
 from jobsched.web import current
-from jobsched.web.api.crud import done
+from jobsched.web.api.crud import respond
 from jobsched.web.api.openapi import Operation
 from jobsched.web.api.resource import Resource
 from jobsched.web.http import idempotency
@@ -95,7 +95,7 @@ def show_jobs(session: Session, jobs: Sequence[Job]) -> list[JobOut]:
 
 def _move(id_: int, move: Callable[[Session], Job]) -> Response:
     answer = idempotency.once(lambda session: Answer(200, dumps(show_jobs(session, [move(session)])[0])))
-    return done(answer, otherwise=f"{request.script_root}/jobs/{id_}")
+    return respond(answer, otherwise=f"{request.script_root}/jobs/{id_}")
 
 
 def _wishes(drafts: Mapping[str, JobIn]) -> dict[str, JobDraft]:
@@ -155,11 +155,11 @@ def _links(job: Job, root: str) -> dict[str, str]:
     return links
 
 
-moves = Blueprint("moves", __name__, url_prefix="/jobs/<id:id>")
+routes = Blueprint("moves", __name__, url_prefix="/jobs/<id:id>")
 for _name, _view, _summary in (
     ("cancel", cancel, "Cancel a job that waits"),
     ("retry", retry, "Run a failed or cancelled job again"),
 ):
     _operation = Operation(_summary, {200: JobOut, 303: None}, idempotent=True, conflicts=True,
                            bounded=_name == "retry")
-    moves.add_url_rule(f"/{_name}", _name, _operation.on(_view), methods=["POST"])
+    routes.add_url_rule(f"/{_name}", _name, _operation.on(_view), methods=["POST"])

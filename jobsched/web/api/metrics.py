@@ -93,12 +93,12 @@ def _source(name: str, what: str, away: type[Exception] | tuple[type[Exception],
             gauges: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
     """What a source tells, after whether it does: 1 or 0."""
     try:
-        told = list(gauges())
+        found = list(gauges())
         up = 1
     except away as error:
         bugs.log_once(log, f"tell the metrics of {name}", error)
-        told, up = [], 0
-    return [GaugeMetricFamily(f"jobsched_{name}_up", f"1 while {what}.", up), *told]
+        found, up = [], 0
+    return [GaugeMetricFamily(f"jobsched_{name}_up", f"1 while {what}.", up), *found]
 
 
 def _by_lane(name: str, what: str, values: Mapping[Band, float]) -> Metric:

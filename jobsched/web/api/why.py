@@ -57,8 +57,8 @@ def explain(id_: int) -> WhyOut:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What Redis told; see :class:`jobsched.forecast.why.Facts`."""
+class _FromRedis:
+    """What Redis knows of a job; see :class:`jobsched.forecast.why.Facts`."""
 
     place: Waiting | Flying | Aside | None = None
     trouble: str | None = None
@@ -74,46 +74,46 @@ def gather(session: Session, id_: int, settings: Settings, board: Board, redis: 
     """All that is known of a job; without Redis what SQL knows. Raises NotFound."""
     job = lookup.find(session, Job, id_)
     site = session.get_one(Site, job.site_id)
-    told = _ask(board, redis, job, settings) if job.status in (Status.PENDING, Status.SCHEDULED) else _Told()
+    found = _ask(board, redis, job, settings) if job.status in (Status.PENDING, Status.SCHEDULED) else _FromRedis()
     return Facts(
         now=utcnow(), status=job.status, label=settings.bands.label(job.band), attempt=job.attempt,
         max_attempts=job.max_attempts, run_at=job.run_at, started_at=job.started_at, finished_at=job.finished_at,
-        site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=told.place,
-        trouble=told.trouble, workers=told.workers, dispatchers=told.dispatchers, prospect=told.prospect,
-        said=told.said, suspended_s=told.suspended_s, sweep_every_s=settings.repair_every_s,
-        task=job.task, known=told.known,
+        site_paused=site.paused, lane_paused=job.band in controls.paused_lanes(session), place=found.place,
+        trouble=found.trouble, workers=found.workers, dispatchers=found.dispatchers, prospect=found.prospect,
+        said=found.said, suspended_s=found.suspended_s, sweep_every_s=settings.repair_every_s,
+        task=job.task, known=found.known,
     )
 
 
-def _ask(board: Board, redis: Redis, job: Job, settings: Settings) -> _Told:
+def _ask(board: Board, redis: Redis, job: Job, settings: Settings) -> _FromRedis:
     band = settings.bands.named(job.band)
     queue = band.queue if band else ""
     state = RedisState()
     try:
         state = redis_state.read(redis)
         if state.lack:
-            return _Told(trouble="redis_refuses", said=state.lack)
+            return _FromRedis(trouble="redis_refuses", said=state.lack)
         board.probe()
         place, codes = board.view.why(job.id), board.codes.by_band().get(job.band, [])
-        return _Told(
+        return _FromRedis(
             place, workers=listening(redis, queue), dispatchers=len(board.presence.alive("dispatcher")),
             suspended_s=state.suspended_s,
             prospect=board.view.prospect(job.site_id, job.band, job.execution_time) if place is None else None,
             known=frozenset(task for code in codes for task in code.tasks) if codes else None,
         )
     except BoardLost:
-        return _Told(trouble="board_lost")
+        return _FromRedis(trouble="board_lost")
     except RedisError as error:
         return _in_trouble(error, state)
 
 
-def _in_trouble(error: RedisError, state: RedisState) -> _Told:
+def _in_trouble(error: RedisError, state: RedisState) -> _FromRedis:
     match redis_errors.sort_of(error):
         case Sort.FULL:
-            return _Told(trouble="redis_full", said=state.fullness)
+            return _FromRedis(trouble="redis_full", said=state.fullness)
         case Sort.REFUSED:
-            return _Told(trouble="redis_refuses", said=redis_errors.sentence(error))
-    return _Told(trouble="redis_away")
+            return _FromRedis(trouble="redis_refuses", said=redis_errors.sentence(error))
+    return _FromRedis(trouble="redis_away")
 
 
 def _place(place: int, of: int) -> PlaceOut:
@@ -128,17 +128,17 @@ def _score(place: Waiting) -> ScoreOut:
             "share": share, "age": age, "size": size}
 
 
-def _expected(told: Expected | None, facts: Facts) -> ExpectedOut | None:
-    if told is None:
+def _expected(start: Expected | None, facts: Facts) -> ExpectedOut | None:
+    if start is None:
         return None
     return {
-        "p50": stamp(told.half), "p90": stamp(told.most),
-        "p50_s": (told.half - facts.now).total_seconds(), "p90_s": (told.most - facts.now).total_seconds(),
+        "p50": stamp(start.half), "p90": stamp(start.most),
+        "p50_s": (start.half - facts.now).total_seconds(), "p90_s": (start.most - facts.now).total_seconds(),
     }
 
 
-made = Blueprint("why", __name__, url_prefix="/jobs/<id:id>")
-made.add_url_rule(
+routes = Blueprint("why", __name__, url_prefix="/jobs/<id:id>")
+routes.add_url_rule(
     "/why", "why", Operation("Why a job waits, and when it is expected to start", {200: WhyOut, 303: None}).on(why),
     methods=["GET"],
 )

@@ -72,7 +72,7 @@ def answer(error: Exception) -> Response:
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an error is to the one who asked."""
+    """The problem that an error is to the client."""
     match error:
         case Problem():
             return error

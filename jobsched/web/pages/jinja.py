@@ -18,7 +18,7 @@ from jobsched.policy import POLICIES, Policy
 from jobsched.web import current
 from jobsched.web.api import why
 from jobsched.web.pages import presentation
-from jobsched.web.pages.timeline import Way, timeline
+from jobsched.web.pages.timeline import Timeline, timeline
 
 #: Up to so many sites or user records are offered as a list; of more, the id is typed.
 MOST_CHOICES = 200
@@ -100,7 +100,7 @@ def _when(moment: datetime | str | None) -> Markup:
     return presentation.when(moment, utcnow())
 
 
-def _timeline(item: Mapping[str, Any]) -> Way:
+def _timeline(item: Mapping[str, Any]) -> Timeline:
     return timeline(item, utcnow())
 
 

@@ -20,7 +20,7 @@ class LaneRanking:
 
     @property
     def digits(self) -> int:
-        """How many decimals tell its scores apart."""
+        """The number of decimals at which its scores differ."""
         most = max(abs(part) for row in self.shown for part in (row.boost, row.share, row.age, row.size))
         return next((digits for digits, least in ((0, 1000), (1, 100), (2, 1), (3, 0.1)) if most >= least), 4)
 

@@ -40,7 +40,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Way:
+class Timeline:
     """The steps in order, the spans between them, and what the job does now (None: it has ended)."""
 
     steps: tuple[Step, ...]
@@ -48,7 +48,7 @@ class Way:
     now: str | None
 
 
-def timeline(item: Mapping[str, Any], now: datetime) -> Way:
+def timeline(item: Mapping[str, Any], now: datetime) -> Timeline:
     """The way of a job as the API answers it."""
     status = Status(item["status"])
     at = {name: parse(item.get(f"{name}_at")) for name in
@@ -59,7 +59,7 @@ def timeline(item: Mapping[str, Any], now: datetime) -> Way:
         at["finished"] = None
     if status is Status.SCHEDULED:
         at["enqueued"] = None
-    return Way(_steps(status, at), _spans(at, now), _NOW.get(status))
+    return Timeline(_steps(status, at), _spans(at, now), _NOW.get(status))
 
 
 def _steps(status: Status, at: Mapping[str, datetime | None]) -> tuple[Step, ...]:

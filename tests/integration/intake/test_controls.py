@@ -108,7 +108,7 @@ def test_a_policy_that_this_version_does_not_know_counts_as_none(
 ) -> None:
     with writing() as session:
         session.add(Control(name="policy", value="of a later version"))
-    assert controls.tell(board, settings) == 0
+    assert controls.apply(board, settings) == 0
     redis.hset(f"{PREFIX}rules", mapping={"policy": "of a later version", "fingerprint": "its own"})
     sweeper.sweep()
     assert board.rules.read().policy == "balanced"
@@ -134,12 +134,12 @@ def test_the_board_is_told_what_was_set(board: Board, settings: Settings) -> Non
     post(settings, board, *(draft(site=site, user=site, execution_time=1.0) for site in (1, 2) for _ in range(3)))
     choose("fifo")
     pause("task_04")
-    assert controls.tell(board, settings) > 0
+    assert controls.apply(board, settings) > 0
     assert (board.rules.read().policy, paused_on(board)) == ("fifo", {"task_04"})
-    assert controls.tell(board, settings) == 0
+    assert controls.apply(board, settings) == 0
     choose(None)
     pause("task_04", paused=False)
-    controls.tell(board, settings)
+    controls.apply(board, settings)
     assert (board.rules.read().policy, paused_on(board)) == (settings.policy, set())
 
 
@@ -161,8 +161,8 @@ def test_a_sweep_leaves_the_policy_that_nobody_chose(board: Board, settings: Set
 @on_sqlite
 @pytest.mark.parametrize("policy", ["fair", "balanced"])  # the latter is also that of the settings
 @pytest.mark.parametrize("told_by", [
-    lambda settings, board: controls.tell(board, settings),
-    lambda settings, board: controls.remind(board, settings),
+    lambda settings, board: controls.apply(board, settings),
+    lambda settings, board: controls.reapply(board, settings),
     lambda settings, board: (board.wipe(), controls.install(board, settings), board.rules.mark_built()),
 ])
 def test_a_sweep_takes_back_a_choice_that_was_withdrawn_while_redis_was_away(
@@ -201,11 +201,11 @@ def test_a_choice_made_while_a_sweep_looks_is_not_taken_for_one_that_was_withdra
         monkeypatch.setattr(board.rules, "read", read)
         found = read()
         choose("fair")
-        controls.tell(board, settings)
+        controls.apply(board, settings)
         return found
 
     monkeypatch.setattr(board.rules, "read", choose_then)
-    controls.remind(board, dataclasses.replace(settings, policy="fifo"))
+    controls.reapply(board, dataclasses.replace(settings, policy="fifo"))
     assert (board.rules.read().policy, board.rules.read().chosen) == ("fair", True)
 
 
@@ -229,7 +229,7 @@ def test_a_pass_that_was_cut_off_is_completed_by_a_sweep(
     with monkeypatch.context() as patch:
         patch.setattr(Board, "_rescore", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            controls.tell(board, settings)
+            controls.apply(board, settings)
     assert board.rules.read().rescoring
     assert sweeper.sweep()["controls"] > 0
     assert board.rules.read().rescoring is None
@@ -280,7 +280,7 @@ def test_a_dispatcher_hands_over_nothing_of_a_paused_lane_or_site(
     dispatcher.tick()
     assert queued(redis) == 0
     pause("task_04", paused=False)
-    controls.tell(board, settings)
+    controls.apply(board, settings)
     dispatcher.tick()
     assert queued(redis) == 1
     assert board.view.standing(1).pending == {"task_04": 1, "task_01": 1}

@@ -224,7 +224,7 @@ def test_without_redis_a_policy_is_kept_and_the_sweep_goes_by_it(
 @ON_SQLITE
 def test_the_policy_of_the_board_is_told_where_none_was_chosen(client: FlaskClient, settings: Settings) -> None:
     with client.application.app_context():
-        controls.tell(board_of(client), replace(settings, policy="shortest"))
+        controls.apply(board_of(client), replace(settings, policy="shortest"))
     assert client.get("/policy").json["policy"] == "shortest"
 
 
