@@ -1,4 +1,4 @@
-"""What forged jobs name and forged pickles call: it writes the file that CANARY names, if it is ever run."""
+"""The target of forged jobs and pickles: it writes the file that CANARY names, if it is ever run."""
 
 from __future__ import annotations
 

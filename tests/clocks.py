@@ -1,4 +1,4 @@
-"""Clocks that tests can put forward and back: libfaketime in front of a real Redis, or of a process of ours."""
+"""Clocks that tests can set forward and back: libfaketime, for a real Redis or for a jobsched process."""
 
 from __future__ import annotations
 

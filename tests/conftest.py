@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real servers started for the run, and what stands on them."""
+"""Fixtures for all tests: real servers, started once for the run, and clients of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the engine share: jobs submitted and looked at, processes started and ended."""
+"""Helpers of the engine tests: submit and inspect jobs, start and end processes."""
 
 from __future__ import annotations
 

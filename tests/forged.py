@@ -1,4 +1,4 @@
-"""What somebody who can write to Redis may write there: forged jobs, and values that are nothing at all."""
+"""What a person with access to Redis may write there: forged jobs, and arbitrary values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that leave their process otherwise than they found it."""
+"""Tasks that change the state of their process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task that tells all of what a task can find in its process."""
+"""A task that reports all state that a task can find in its process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of a newer version of somebody's code: what older workers have, and more (``JOBSCHED_TASKS``)."""
+"""The tasks of a newer version of a user's code: those of older workers, and more (``JOBSCHED_TASKS``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task that looks wherever a task may come upon the secrets of its worker's environment."""
+"""A task that looks for the secrets of its worker's environment wherever it could find them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that draw random numbers, from all that a module may have for that."""
+"""Tasks that draw random numbers from every kind of generator that a module may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that fork, start processes, die, and leave things behind: what anybody's code may do to its process."""
+"""Tasks that fork, start processes, die, and leave things behind."""
 
 from __future__ import annotations
 

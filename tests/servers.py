@@ -1,4 +1,4 @@
-"""Real servers for the tests: each in a temporary directory of its own, reached by a unix socket, ended by pid."""
+"""Real servers for the tests: each in a temporary directory, on a unix socket, ended by its process id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that leave strange errors and strange results behind; each may take 0.3 s (``JOBSCHED_TASKS``)."""
+"""Tasks that raise strange errors or return strange results; each may take 0.3 s (``JOBSCHED_TASKS``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests say again and again: wait for a fact, make a row, make a waiting job."""
+"""Helpers of all tests: wait for a fact, insert a row, make a waiting job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running stack shows to others: its answers by HTTP, and the arguments of its processes."""
+"""What a running stack shows to others: its HTTP answers, and the arguments of its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody who can write to Redis puts into the queues of real workers does not run, and ends nobody."""
+"""Forged jobs in the queues of real workers do not run, and end no worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A home, a file or a database that can not be used: one sentence, no traceback, and nothing is left running."""
+"""An unusable home, file or database is reported in one sentence, without a traceback, and nothing keeps running."""
 
 from __future__ import annotations
 

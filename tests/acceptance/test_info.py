@@ -1,4 +1,4 @@
-"""Looking at the queues runs nothing, loads nothing and changes nothing, whatever Redis holds."""
+"""``jobsched info`` runs nothing, loads nothing and changes nothing, whatever Redis holds."""
 
 from __future__ import annotations
 

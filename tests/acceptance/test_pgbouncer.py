@@ -1,4 +1,4 @@
-"""Everything through a PgBouncer in transaction mode, where two transactions of a client may use two sessions."""
+"""The stack behind a PgBouncer in transaction mode, where two transactions of a client may use two sessions."""
 
 from __future__ import annotations
 

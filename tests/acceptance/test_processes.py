@@ -1,4 +1,4 @@
-"""The road of a job through separate processes, as an installation of several hosts runs them, on both databases."""
+"""The path of a job through separate processes, as on several hosts, on both databases."""
 
 from __future__ import annotations
 

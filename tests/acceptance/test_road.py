@@ -1,4 +1,4 @@
-"""The whole stack as its Procfile names it: jobs go from the request to the record, also over a restart."""
+"""The whole stack from its Procfile: jobs go from the request to the record, also over a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A password in REDIS_URL or DATABASE_URL is nowhere to be seen: not in output, arguments, answers, errors or files."""
+"""A password in REDIS_URL or DATABASE_URL appears in no output, argument, answer, error or file."""
 
 from __future__ import annotations
 

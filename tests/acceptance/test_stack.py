@@ -1,4 +1,4 @@
-"""`jobsched up` with real processes: it starts, keeps, and ends all that a Procfile names, and Redis with it."""
+"""`jobsched up` with real processes: it starts, restarts and ends all programs of a Procfile, and Redis with them."""
 
 from __future__ import annotations
 

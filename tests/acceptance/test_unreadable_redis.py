@@ -1,4 +1,4 @@
-"""A `jobsched up` whose own Redis can not load what it wrote: that is set aside, and the stack comes to serve."""
+"""`jobsched up` whose embedded Redis cannot load its files: they are set aside, and the stack serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web as gunicorn serves it: what is broken in a request's frame, and what a client's headers may say."""
+"""The web under gunicorn: damaged requests, and which headers of a client it trusts."""
 
 from __future__ import annotations
 

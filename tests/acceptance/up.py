@@ -1,4 +1,4 @@
-"""A `jobsched up` for tests, with all that it starts."""
+"""A `jobsched up` for tests, with all processes that it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small client of the JSON interface, to set up what a page shows."""
+"""A small client of the JSON API, to set up what a page shows."""
 
 from __future__ import annotations
 

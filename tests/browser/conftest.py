@@ -1,4 +1,4 @@
-"""Fixtures for what a person sees: Debian's Chromium, and something for it to look at."""
+"""Fixtures for browser tests: Debian's Chromium, and data to look at."""
 
 from __future__ import annotations
 

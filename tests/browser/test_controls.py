@@ -1,4 +1,4 @@
-"""Who gets what, by hand: limits of a site, pauses, the policy."""
+"""Operators' controls in the browser: limits of a site, pauses, the policy."""
 
 from __future__ import annotations
 

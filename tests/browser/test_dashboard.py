@@ -1,4 +1,4 @@
-"""The dashboard: it shows what happens, refreshes itself, and keeps out of the way of who types."""
+"""The dashboard shows what happens, refreshes itself, and does not disturb a user who types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page: it fits a phone, keeps its content security policy, and leads on from nothing."""
+"""Every page fits a phone, keeps its content security policy, and offers a next step when it is empty."""
 
 from __future__ import annotations
 

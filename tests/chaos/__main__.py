@@ -1,4 +1,4 @@
-"""Breaks the stack for a while, and says what came of it: exit code 1 when anything was lost or recorded twice."""
+"""Breaks the stack for a while and prints the verdict; exits with 1 if a job was lost or recorded twice."""
 
 from __future__ import annotations
 

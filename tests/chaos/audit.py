@@ -1,4 +1,4 @@
-"""What SQL says: every change of a job's status, written by the database itself, and how the jobs stand."""
+"""The account in SQL: every change of a job's status, written by triggers, and the present status of the jobs."""
 
 from __future__ import annotations
 

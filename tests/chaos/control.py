@@ -1,4 +1,4 @@
-"""The same load and faults on bare RQ, judged as mildly as can be."""
+"""The same load and faults on bare RQ, judged as leniently as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Customers that go: a site is deleted together with its user and jobs, while the stack is being broken."""
+"""Deletes sites with their users and jobs while the stack is being broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults, drawn from a seed: what is broken when, and for how long. Those of the servers are in ``troubles``."""
+"""The faults of processes, drawn from a seed: what breaks when, and for how long. Server faults are in ``troubles``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The load: clients that submit over HTTP, repeat whatever was not answered, and remember what they were told."""
+"""The load: clients that submit over HTTP, repeat unanswered requests, and remember the answers."""
 
 from __future__ import annotations
 

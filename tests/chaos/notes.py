@@ -1,4 +1,4 @@
-"""What the tasks say that they did: the lines that they wrote outside the system."""
+"""What the tasks report: the lines that they wrote outside the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators who change their minds: limits, pauses and the policy over HTTP, while the stack is being broken."""
+"""Operators who change limits, pauses and the policy over HTTP while the stack is being broken."""
 
 from __future__ import annotations
 

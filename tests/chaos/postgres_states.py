@@ -1,4 +1,4 @@
-"""Faults of a PostgreSQL that answers, but not as it should: read-only, crowded, impatient, with sessions ended."""
+"""Faults of a PostgreSQL that answers: read-only, out of connections, short timeouts, sessions ended."""
 
 from __future__ import annotations
 

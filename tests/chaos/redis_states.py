@@ -1,4 +1,4 @@
-"""Faults of a Redis that answers, but not as it should: a replica, full, evicting, suspended, paused, unreadable."""
+"""Faults of a Redis that answers: a replica, full, evicting, suspended, paused, unreadable."""
 
 from __future__ import annotations
 

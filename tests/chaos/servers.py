@@ -1,4 +1,4 @@
-"""The servers under the stack: Redis and a database, in a directory of their own, that can be stopped and started."""
+"""The servers under the stack: Redis and a database, in a separate directory, that can be stopped and started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack under test: `jobsched up` itself, with two dispatchers, and who is who among its processes."""
+"""The stack under test: `jobsched up` with two dispatchers, and which of its processes does what."""
 
 from __future__ import annotations
 

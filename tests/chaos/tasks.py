@@ -1,4 +1,4 @@
-"""The tasks of the load. Each writes what it does to a file outside the system, whose lines the verdict reads."""
+"""The tasks of the load. Each writes what it does to a file outside the system, which the verdict reads."""
 
 from __future__ import annotations
 

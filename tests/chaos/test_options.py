@@ -1,4 +1,4 @@
-"""How the faults of `make chaos` are chosen by name."""
+"""`make chaos` selects faults by name."""
 
 from __future__ import annotations
 

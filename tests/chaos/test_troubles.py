@@ -1,4 +1,4 @@
-"""The faults of `make chaos`: each breaks what it says for as long as it lasts, and nothing after its end."""
+"""The faults of `make chaos`: each breaks what its name says while it lasts, and nothing after its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make chaos` calls a violation: each is found in an account that holds it, and none in one that does not."""
+"""The verdict of `make chaos` finds each violation in an account that holds it, and none in a clean account."""
 
 from __future__ import annotations
 

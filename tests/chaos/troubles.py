@@ -1,4 +1,4 @@
-"""The faults that are not of a process, each by the name under which FAULTS chooses it."""
+"""The faults of the servers, each by the name under which FAULTS selects it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict: what clients were told, what tasks wrote, what SQL says."""
+"""The verdict, from the answers to clients, the lines of tasks, and the account in SQL."""
 
 from __future__ import annotations
 

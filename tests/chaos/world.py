@@ -1,4 +1,4 @@
-"""What can be broken, and what a fault is."""
+"""The parts that can be broken, and the type of a fault."""
 
 from __future__ import annotations
 

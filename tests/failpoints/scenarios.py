@@ -1,4 +1,4 @@
-"""How the system comes to each failpoint: one scenario plays up to the border and returns when it has fired."""
+"""One scenario for each failpoint: it runs the system up to the failpoint, and returns when it has fired."""
 
 from __future__ import annotations
 

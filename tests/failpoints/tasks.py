@@ -1,4 +1,4 @@
-"""Tasks of the walk over the failpoints. Each start leaves a line in a book outside of the system."""
+"""Tasks of the failpoint tests. Each start writes a line to a file outside the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every border between two effects, in three ways, on both databases: afterwards the promise holds."""
+"""Every failpoint fires in three ways, on both databases; afterwards the guarantees hold."""
 
 from __future__ import annotations
 

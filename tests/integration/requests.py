@@ -1,4 +1,4 @@
-"""What tests of the web say again and again."""
+"""Helpers of the web tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that moves when it is told to, for all that jobsched reads the time with."""
+"""A clock that tests move, for every place where jobsched reads the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine without processes: its own functions on a real Redis and database, beside the model of what must hold."""
+"""The engine without processes: its functions on a real Redis and database, beside the model of the guarantees."""
 
 from __future__ import annotations
 

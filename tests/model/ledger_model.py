@@ -1,4 +1,4 @@
-"""What must hold of every job, in a dictionary: written from the promise, without a look at how it is kept."""
+"""A model of the guarantees for every job, in a dictionary, written without regard to the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submit, take, start, finish, die, flush, repair, in any order: what must hold of every job holds."""
+"""Submit, take, start, finish, die, flush, repair, in any order: the guarantees hold for every job."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Faults planted on purpose, one at a time: whatever matters is missed by the tests when it is gone."""
+"""Plants faults in the code, one at a time, and checks that the tests notice each."""

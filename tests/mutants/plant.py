@@ -1,4 +1,4 @@
-"""A copy of the tree in which one fault at a time is planted, and what the tests make of it."""
+"""Plants one fault at a time in a copy of the tree, and runs its tests."""
 
 from __future__ import annotations
 

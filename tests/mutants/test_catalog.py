@@ -1,4 +1,4 @@
-"""The faults can be planted where they belong; whether they are noticed, `make mutants` tries."""
+"""Every fault of the catalog can be planted; `make mutants` checks that the tests notice it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the promise of docs/guarantees.md means for a database and a board, for the suites that break things."""
+"""Checks the guarantees of docs/guarantees.md on a database and a board, for the suites that inject faults."""

@@ -1,4 +1,4 @@
-"""A board at rest: nothing waits, nothing flies, so a recount from SQL finds only zeros."""
+"""A board at rest: nothing waits and nothing is in flight, so a recount from SQL finds only zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database to break things in: its tables, its account, a few sites and users."""
+"""A database for fault injection: its tables, its account, a few sites and users."""
 
 from __future__ import annotations
 

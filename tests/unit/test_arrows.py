@@ -1,4 +1,4 @@
-"""Which room imports which: the code against the table in tests/architecture/rooms.py."""
+"""Which package imports which: the code, checked against the table in tests/architecture/rooms.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, where a server that they need is away, and where they are told what can not be done."""
+"""The commands without a server that they need, and with impossible arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents as text: what a diff and a terminal need of them."""
+"""The documents as text: line lengths, links, versions."""
 
 from __future__ import annotations
 

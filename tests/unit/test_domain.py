@@ -1,4 +1,4 @@
-"""The words of jobsched, as tables."""
+"""The shared vocabulary, as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each error of a real database means: away, unfit, refused, or a bug."""
+"""Each error of a real database is classified: unreachable, unfit, refused, or a bug."""
 
 from __future__ import annotations
 

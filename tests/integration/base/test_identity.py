@@ -1,4 +1,4 @@
-"""Two machines that call themselves the same: neither takes anything from the other, nor hides it."""
+"""Two machines with the same name and process ids do not take each other's work, or hide each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board in plain dictionaries, written from the design: what the scripts are held to."""
+"""A model of the board in plain dictionaries, written from the design, to check the scripts against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may stand in Redis that no board has written: every way to spoil one key, one field, one member."""
+"""Values in Redis that no board has written: every way to spoil one key, field or member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board's contract, on fakeredis and on a real Redis alike: jobs come onto it, and slices leave it."""
+"""The board, on fakeredis and on a real Redis: jobs are enqueued, and slices are taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board's contract: its facts and counts, how it mends them, and how it says that it is lost."""
+"""The board: its facts and counts, how it mends them, and how it reports that it is lost."""
 
 from __future__ import annotations
 

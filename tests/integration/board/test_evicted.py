@@ -1,4 +1,4 @@
-"""A Redis that throws keys of the board away while thousands of jobs wait: they run all the same."""
+"""Redis evicts keys of the board while thousands of jobs wait: all of them still run."""
 
 from __future__ import annotations
 

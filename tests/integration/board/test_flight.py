@@ -1,4 +1,4 @@
-"""The board's contract, on fakeredis and on a real Redis alike: slices in flight, jobs taken back, the doorbell."""
+"""The board, on fakeredis and on a real Redis: slices in flight, jobs taken back, the doorbell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the board does about a single wrong value, without being built again."""
+"""The board mends a single wrong value without a rebuild."""
 
 from __future__ import annotations
 

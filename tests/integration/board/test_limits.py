@@ -1,4 +1,4 @@
-"""The board's contract: caps, rates and pauses. A site that may not be served is in no lane, and costs nothing."""
+"""The board: caps, rates and pauses. A held site is in no lane, and costs nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever an operator does to a site, whenever: what the site gets is bounded as if nothing had been changed."""
+"""Whatever an operator changes on a site, and when, the site's service stays bounded as if nothing had changed."""
 
 from __future__ import annotations
 

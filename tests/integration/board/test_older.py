@@ -1,4 +1,4 @@
-"""A rolling upgrade to a board of another shape: versions work side by side, and the older board goes in the end."""
+"""A rolling upgrade to a board of another shape: both versions work, and the older board is removed at the end."""
 
 from __future__ import annotations
 

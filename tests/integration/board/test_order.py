@@ -1,4 +1,4 @@
-"""The board's contract: who goes next. Times of service are the estimates, in seconds, unless a test says else."""
+"""The board: the order of sites. Service times are the estimates, in seconds, unless a test says otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board's contract: another policy at run time, by which all that waits is scored again; boards that are lost."""
+"""The board: a policy change at run time, after which all waiting jobs are scored again; and lost boards."""
 
 from __future__ import annotations
 

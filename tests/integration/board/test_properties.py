@@ -1,4 +1,4 @@
-"""Whatever happens to the board, in whatever order: it is where the model in plain Python is."""
+"""After any events in any order, the board equals the model in plain Python."""
 
 from __future__ import annotations
 

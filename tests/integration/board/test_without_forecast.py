@@ -1,4 +1,4 @@
-"""The board without what listens to it: no forecast is learnt, and all else is the same."""
+"""The board without forecasts: nothing is learnt, and everything else is the same."""
 
 from __future__ import annotations
 

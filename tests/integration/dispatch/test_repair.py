@@ -1,4 +1,4 @@
-"""The sweep: each way in which SQL and the board can differ, made and mended."""
+"""The sweep: each way in which SQL and the board can differ is caused and mended."""
 
 from __future__ import annotations
 

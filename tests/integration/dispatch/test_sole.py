@@ -1,4 +1,4 @@
-"""One at a time: who sweeps keeps the others out, but not for long when it is killed."""
+"""One process sweeps at a time; a killed one does not keep the others out for long."""
 
 from __future__ import annotations
 

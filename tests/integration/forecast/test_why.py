@@ -1,4 +1,4 @@
-"""Why a job waits and when it will start, as the board tells it: on fakeredis and on a real Redis."""
+"""The board's answer to why a job waits and when it will start, on fakeredis and on a real Redis."""
 
 from __future__ import annotations
 

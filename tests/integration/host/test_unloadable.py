@@ -1,4 +1,4 @@
-"""What a Redis can not load again: told from everything else that ends it, and set aside, on real servers."""
+"""Files that Redis cannot load are recognised among other failures and set aside, on real servers."""
 
 from __future__ import annotations
 

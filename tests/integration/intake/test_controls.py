@@ -1,4 +1,4 @@
-"""What operators set at run time: SQL keeps it, the board goes by it, and the sweep sees to that."""
+"""The policy and pauses that operators set: SQL stores them, the board follows, and the sweep makes sure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site or a user record is deleted with its history, however long that is, and nobody waits for it."""
+"""A site or a user record is deleted with its history, however long, and no other request waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a wish to a row to a place on the board."""
+"""A job is submitted: from the request to the row to its place on the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows a commit: it comes once, after it, and only where there was one."""
+"""Work that follows a commit runs once, after the commit, and only if there was one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which band a job is in: assigned by its time, or the next one after it overran, on SQLite and PostgreSQL."""
+"""A job's band: by its estimate, or the next one after an overrun, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

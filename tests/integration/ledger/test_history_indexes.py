@@ -1,4 +1,4 @@
-"""History is read from its indexes, in the databases that the migrations make."""
+"""History is read through its indexes, in migrated databases."""
 
 from __future__ import annotations
 

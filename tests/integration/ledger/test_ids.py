@@ -1,4 +1,4 @@
-"""Ids are given once, as the migrations make the tables: a late worker holds on to nothing but an id and an attempt."""
+"""Migrated tables never reuse an id, since a late worker knows only an id and an attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payloads and results come back as they were given, on SQLite and on PostgreSQL, through the real ledger."""
+"""Payloads and results come back unchanged through the real ledger, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

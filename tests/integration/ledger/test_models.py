@@ -1,4 +1,4 @@
-"""The ledger's tables and transactions, on SQLite and on PostgreSQL alike."""
+"""The ledger's tables and transactions, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The migrations lead to the models, forth and back, on SQLite and PostgreSQL."""
+"""The migrations lead to the models, forward and back, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

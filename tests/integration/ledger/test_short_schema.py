@@ -1,4 +1,4 @@
-"""A database that has not been migrated, or not far enough: everything says what to run, and nothing else."""
+"""Every command on an unmigrated database says what to run, and does nothing else."""
 
 from __future__ import annotations
 

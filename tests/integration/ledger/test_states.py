@@ -1,4 +1,4 @@
-"""A database that answers and does not serve: read-only, a standby, sessions killed. Taken for one that is away."""
+"""A database that answers but does not serve (read-only, a standby, sessions killed) counts as unreachable."""
 
 from __future__ import annotations
 

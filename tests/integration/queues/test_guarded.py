@@ -1,4 +1,4 @@
-"""A guarded worker takes no orders from Redis, and tidies up whatever RQ's keys hold, running none of it."""
+"""A guarded worker takes no commands from Redis, and cleans up RQ's keys without running any of their content."""
 
 from __future__ import annotations
 

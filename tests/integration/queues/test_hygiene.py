@@ -1,4 +1,4 @@
-"""RQ's keys are put in order: what is no good is moved away, removed and counted, and what is good stays."""
+"""RQ's keys are cleaned: unusable entries are moved away, removed and counted, and valid ones stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The border to RQ: what may travel, and how much of it."""
+"""A lane's RQ queue: what may be enqueued there, and how much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work for later: wakes by rq-scheduler, and what is kept for a while only."""
+"""Work for later: wakes by rq-scheduler, and entries that expire."""
 
 from __future__ import annotations
 

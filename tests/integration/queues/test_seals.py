@@ -1,4 +1,4 @@
-"""Only what jobsched itself has put into a queue is run: forged, changed, copied and old slices are set aside."""
+"""Workers run only what jobsched has sealed and dispatched: forged, changed, copied and old slices are set aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""rq-scheduler goes on, and does what it should, whatever its keys hold."""
+"""rq-scheduler continues and does its work, whatever its keys hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bug is not taken for a Redis that is away: where work goes on after it, its traceback is logged once."""
+"""A bug is not reported as an unreachable Redis: if work continues after it, its traceback is logged once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks that jump by an hour, Redis's and those of hosts: no job is lost, and nothing stays wrong for as long."""
+"""Clocks of Redis or of hosts that jump by an hour: no job is lost, and nothing stays wrong for an hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host whose clock is an hour off: nothing is lost or done twice, and no moment that was asked for is missed."""
+"""A host whose clock is an hour off: nothing is lost or done twice, and jobs run at their requested times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real workers on a Redis that is full, and then is not."""
+"""Real workers on a Redis that is full, and later has room again."""
 
 from __future__ import annotations
 

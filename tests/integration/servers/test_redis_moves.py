@@ -1,4 +1,4 @@
-"""The address of Redis comes to lead to another server while connections to the old one are open."""
+"""The address of Redis leads to another server while connections to the old server are open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Redis that answers and yet is not as it should be: full, evicting, suspended, refusing. It is said everywhere."""
+"""A Redis that answers but does not serve (full, evicting, suspended, refusing) is reported everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real workers on a Redis that is wiped while they work: one line each, no traceback, and every job ends once."""
+"""Redis is wiped under real workers: one log line each, no traceback, and every job ends once."""
 
 from __future__ import annotations
 

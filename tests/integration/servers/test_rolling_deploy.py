@@ -1,4 +1,4 @@
-"""Workers that do not all know the same tasks: jobs go to those that know theirs, or wait, and none is harmed."""
+"""Workers with different tasks: each job goes to a worker that has its task, or waits, unharmed."""
 
 from __future__ import annotations
 

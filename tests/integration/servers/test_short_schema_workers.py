@@ -1,4 +1,4 @@
-"""Real processes on a database that is not migrated, and then is."""
+"""Real processes on a database that is migrated only after their start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a host follows the load on the board, and does without Redis."""
+"""A host's plan follows the load on the board, and survives an unreachable Redis."""
 
 from __future__ import annotations
 

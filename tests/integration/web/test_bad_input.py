@@ -1,4 +1,4 @@
-"""Bad bodies: each is refused with what was wrong and where, and changes nothing."""
+"""Bad request bodies: each is refused with what was wrong and where, and changes nothing."""
 
 from __future__ import annotations
 

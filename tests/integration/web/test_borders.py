@@ -1,4 +1,4 @@
-"""What comes first at a border, and whose clock counts."""
+"""The order of checks at a border, and whose clock counts."""
 
 from __future__ import annotations
 

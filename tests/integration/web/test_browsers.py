@@ -1,4 +1,4 @@
-"""What browsers get and send: pages, forms, and what they are kept from."""
+"""Pages and forms for browsers, and what browsers must not do."""
 
 from __future__ import annotations
 

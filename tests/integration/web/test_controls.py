@@ -1,4 +1,4 @@
-"""What operators set over HTTP and by command is kept in SQL, and the board goes by it at once."""
+"""Controls that operators set over HTTP and by command: SQL stores them, and the board follows at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the stack is up, and ready."""
+"""``/healthz`` and ``/readyz``: whether the stack is up and ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A POST under an Idempotency-Key whose answer is lost on the way: its repeat gets the first one's jobs, none twice."""
+"""A POST with an Idempotency-Key whose answer is lost: its repeat gets the same jobs, and none is made twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""``/metrics``, as Prometheus reads it."""
 
 from __future__ import annotations
 

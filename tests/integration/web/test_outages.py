@@ -1,4 +1,4 @@
-"""Redis away: everything is accepted. The database away: 503."""
+"""While Redis is unreachable, every request is accepted; while the database is, the answer is 503."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one of those described; what is refused changes nothing."""
+"""For any request, the answer is one of those described, and a refused request changes nothing."""
 
 from __future__ import annotations
 

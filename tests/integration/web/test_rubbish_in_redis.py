@@ -1,4 +1,4 @@
-"""Pages and figures outlive whatever RQ's keys hold."""
+"""Pages and figures survive anything that RQ's keys hold."""
 
 from __future__ import annotations
 

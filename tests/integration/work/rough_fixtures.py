@@ -1,4 +1,4 @@
-"""A runner in the test's own process whose tasks are rough ones, for the modules to import whose tests run them."""
+"""Fixtures for modules whose tests run rough tasks, with a runner in the test's own process."""
 
 from __future__ import annotations
 

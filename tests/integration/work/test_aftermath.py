@@ -1,4 +1,4 @@
-"""What a task leaves, its error and its result, is dealt with in bounded time, and does not reach its neighbours."""
+"""The error and the result of a task are processed in bounded time, and do not reach other jobs."""
 
 from __future__ import annotations
 

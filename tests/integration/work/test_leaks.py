@@ -1,4 +1,4 @@
-"""What a job leaves in its process does not reach the next one, which finds what it finds when it is alone."""
+"""What a job leaves in its process does not reach the next job, which finds what it would find alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules of tasks that can not be imported are faults of the settings: one sentence each, told with all others."""
+"""Task modules that cannot be imported are faults of the settings: one sentence each, with all other faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A start that outlasts its lane: put into the next one, failed, or let run, as JOBSCHED_OVERRUN says; or its limit."""
+"""A start that outlasts its lane moves to the next lane, fails, or runs on, by JOBSCHED_OVERRUN; or meets its limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can not be recorded costs its own job only, and a database that can not keep every text is refused."""
+"""An outcome that cannot be recorded affects only its own job; a database that cannot store all text is refused."""
 
 from __future__ import annotations
 

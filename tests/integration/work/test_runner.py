@@ -1,4 +1,4 @@
-"""A slice in a worker's hands: fences, outcomes, limits, the lease."""
+"""A slice in a worker: fences, outcomes, limits, the lease."""
 
 from __future__ import annotations
 

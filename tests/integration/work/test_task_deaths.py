@@ -1,4 +1,4 @@
-"""What becomes of a slice when the process dies that its tasks run in, or notes rubbish."""
+"""What happens to a slice when its task process dies or writes unusable notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that tasks run in: what they fork, start and leave."""
+"""The task process: what its tasks fork, start and leave behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses: the usual spellings, any character in a path, a sentence for what can not be used, no password shown."""
+"""Addresses: usual spellings, any character in a path, a sentence for unusable ones, and no password shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Redis holds is made text that a terminal and a log line can be given."""
+"""Values from Redis become text that is safe for a terminal and a log line."""
 
 from __future__ import annotations
 

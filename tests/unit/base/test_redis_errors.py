@@ -1,4 +1,4 @@
-"""What errors of Redis mean: as its servers spell them, plain, in a script, in a transaction."""
+"""Errors of Redis are classified: as its servers spell them, plain, in a script, in a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``@task`` refuses, so that it is not an error in every job."""
+"""``@task`` refuses what would be an error in every job."""
 
 from __future__ import annotations
 

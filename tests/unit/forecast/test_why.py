@@ -1,4 +1,4 @@
-"""Why a job waits: from facts to sentences and moments."""
+"""Why a job waits: from facts to sentences and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines reach a reader that keeps up, and nobody waits for one that does not."""
+"""Lines reach a fast reader, and no writer waits for a slow one."""
 
 from __future__ import annotations
 

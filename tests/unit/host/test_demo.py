@@ -1,4 +1,4 @@
-"""What the demo demands of its jobs, and how it lists them."""
+"""The checks of the demo on its jobs, and its table."""
 
 from __future__ import annotations
 

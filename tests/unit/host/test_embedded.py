@@ -1,4 +1,4 @@
-"""Which Redis server is embedded, and how it listens."""
+"""Which Redis server is embedded, and where it listens."""
 
 from __future__ import annotations
 

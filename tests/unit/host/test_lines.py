@@ -1,4 +1,4 @@
-"""Output becomes lines, whatever the bytes are and however they come."""
+"""Output is split into lines, whatever the bytes are and however they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a Redis by what it says of itself."""
+"""What jobsched reports of a Redis, from Redis's own report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was kept of expected starts."""
+"""How often the forecasts of starts held."""
 
 from __future__ import annotations
 

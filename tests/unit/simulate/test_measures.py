@@ -1,4 +1,4 @@
-"""Measures against cases that are counted by hand."""
+"""Measures, checked against cases that are counted by hand."""
 
 from __future__ import annotations
 

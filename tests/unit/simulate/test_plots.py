@@ -1,4 +1,4 @@
-"""Charts are whole SVG, whatever they are given."""
+"""Charts are valid SVG for any data."""
 
 from __future__ import annotations
 

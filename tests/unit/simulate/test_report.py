@@ -1,4 +1,4 @@
-"""What is shown of a run: times in units that people read."""
+"""The report of a run: times in readable units."""
 
 from __future__ import annotations
 

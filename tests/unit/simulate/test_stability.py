@@ -1,4 +1,4 @@
-"""Whether a plan can do the work that comes, against cases that are counted by hand."""
+"""Whether a plan can do the arriving work, checked against cases that are counted by hand."""
 
 from __future__ import annotations
 

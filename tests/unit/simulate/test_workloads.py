@@ -1,4 +1,4 @@
-"""Workloads bring the load and the sizes that they say."""
+"""Workloads have the stated load and sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many workers the lanes need: the load, what waits, and the mean wait."""
+"""How many workers the lanes need: for the load, the backlog, and a mean wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers are given to lanes: everyone is served, and short jobs never wait for long ones alone."""
+"""Workers are assigned to lanes: every lane is served, and no short job waits only for long ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When another plan is gone by: not for a single look, and not to and fro."""
+"""When a new plan takes effect: not after a single reading, and not back and forth."""
 
 from __future__ import annotations
 

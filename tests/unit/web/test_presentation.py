@@ -1,4 +1,4 @@
-"""How values read to people."""
+"""Values in a readable form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded of a start in whose middle its process ended."""
+"""What is recorded of a start whose process ended in the middle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks get of the environment: not the secrets of jobsched, unless they are named."""
+"""Tasks get no secrets of jobsched from the environment, unless they are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How errors read in the ledger."""
+"""The text of errors in the ledger."""
 
 from __future__ import annotations
 

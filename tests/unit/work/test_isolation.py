@@ -1,4 +1,4 @@
-"""What a job leaves in its process: it goes back, or a new process follows. Each in a fork, not to spoil the tests'."""
+"""State that a job leaves in its process is restored, or a new process follows. Each test runs in a fork."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a job after one of its starts."""
+"""What follows a start of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker believes of the notes of a task process: how jobs ended that it gave to it, and nothing else."""
+"""A worker accepts from the notes of a task process only outcomes of jobs that it gave to it."""
 
 from __future__ import annotations
 
