@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from jobsched.base.addresses import database_url, redis_url, sqlite_url
 from jobsched.base.variables import (
-    Kind,
+    Format,
     Variable,
     digits,
     listed,
@@ -38,22 +38,23 @@ OVERRUN = {
     "allow": "lets it run, up to the time limit of its task",
 }
 
-_KEY = Kind(str, "a long random text")
-_FOLDER = Kind(path, "a folder; a `~` is understood", keeps_space=True)
-_BANDS = Kind(lambda text: Bands.of([seconds(bound) for bound in text.split(",")]),
-              "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
-_TIERS = Kind(lambda text: tiers_of([digits(border) for border in text.split(",")]),
-              "two ascending counts of pending jobs, as 5,10")
-_REDIS = Kind(redis_url, "`redis://`, `rediss://`, `unix://`, `host:port`, or the absolute path of a socket",
-              explains=True)
-_DATABASE = Kind(database_url, "`postgresql://` (always by psycopg), `sqlite:///`, or the path of a file, as `jobs.db`",
-                 explains=True)
+_KEY = Format(str, "a long random text")
+_FOLDER = Format(path, "a folder; a `~` is understood", keeps_space=True)
+_BANDS = Format(lambda text: Bands.of([seconds(bound) for bound in text.split(",")]),
+                "ascending upper bounds in seconds, each at least 0.000001, as 0.001,0.01,0.1,1,10")
+_TIERS = Format(lambda text: tiers_of([digits(border) for border in text.split(",")]),
+                "two ascending counts of pending jobs, as 5,10")
+_REDIS = Format(redis_url, "`redis://`, `rediss://`, `unix://`, `host:port`, or the absolute path of a socket",
+                explains=True)
+_DATABASE = Format(database_url,
+                   "`postgresql://` (always by psycopg), `sqlite:///`, or the path of a file, as `jobs.db`",
+                   explains=True)
 
 
-def _setting(name: str, kind: Kind[T], default: str | Callable[[Mapping[str, Any]], str], meaning: str,
+def _setting(name: str, format: Format[T], default: str | Callable[[Mapping[str, Any]], str], meaning: str,
              shown: str = "") -> T:
     """A field of Settings that the variable ``name`` sets. A secret stays out of the repr."""
-    variable = Variable(name, kind, default, meaning, shown)
+    variable = Variable(name, format, default, meaning, shown)
     return cast(T, field(repr=name not in SECRETS, metadata={"variable": variable}))
 
 
@@ -66,7 +67,7 @@ class Settings:
     """
 
     port: int = _setting("PORT", whole(1, 65535, "a port"), "8000", "where the web listens")
-    host: str = _setting("HOST", Kind(str, "`127.0.0.1` or `localhost`"), "127.0.0.1",
+    host: str = _setting("HOST", Format(str, "`127.0.0.1` or `localhost`"), "127.0.0.1",
                          "where the web listens: only on this machine, until there are access keys")
     web_processes: int = _setting("WEB_CONCURRENCY", whole(1, 1024), "2", "web processes, of eight threads each")
     home: Path = _setting("JOBSCHED_HOME", _FOLDER, "var",  # noqa: RUF009 - it makes a field
@@ -78,7 +79,7 @@ class Settings:
     secret_key: str = _setting("SECRET_KEY", _KEY, lambda read: secrets.token_hex(32),
                                "signs what the web hands to browsers, and seals what is put into RQ's queues: the same"
                                " for all processes of all hosts", "made, and kept in `JOBSCHED_HOME`")
-    secret_key_fallbacks: tuple[str, ...] = _setting("SECRET_KEY_FALLBACKS", Kind(listed, "keys, with commas"), "",
+    secret_key_fallbacks: tuple[str, ...] = _setting("SECRET_KEY_FALLBACKS", Format(listed, "keys, with commas"), "",
                                                      "other keys whose signatures and seals are believed")
     policy: str = _setting("JOBSCHED_POLICY", one_of(POLICIES), "balanced", "the rule by which sites are ranked")
     bands: Bands = _setting("JOBSCHED_BANDS", _BANDS, "0.001,0.01,0.1,1,10",  # noqa: RUF009 - as above
@@ -86,7 +87,7 @@ class Settings:
     tiers: tuple[Tier, ...] = _setting("JOBSCHED_TIERS", _TIERS, "5,10",
                                        "from how many pending jobs on a user is VeryActive, HyperActive")
     workers: int = _setting("JOBSCHED_WORKERS", whole(1, 1024), "4", "worker processes on this host")
-    tasks: tuple[str, ...] = _setting("JOBSCHED_TASKS", Kind(listed, "names of modules, with commas"), "",
+    tasks: tuple[str, ...] = _setting("JOBSCHED_TASKS", Format(listed, "names of modules, with commas"), "",
                                       "the modules that register tasks")
     task_env: tuple[str, ...] = _setting("JOBSCHED_TASK_ENV", some_of(SECRETS), "",
                                          "the secrets that tasks find in their environment all the same")

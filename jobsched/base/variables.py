@@ -19,10 +19,10 @@ LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Kind(Generic[T]):
-    """The values that a variable accepts.
+class Format(Generic[T]):
+    """How the text of a variable becomes a value.
 
-    ``parse`` turns the text into a value, or raises ValueError. ``accepted`` describes the values in words.
+    ``parse`` turns the text into a value, or raises ValueError. ``accepted`` describes the accepted texts in words.
     """
 
     parse: Callable[[str], T]
@@ -42,7 +42,7 @@ class Variable(Generic[T]):
     """
 
     name: str
-    kind: Kind[T]
+    format: Format[T]
     default: str | Callable[[Mapping[str, Any]], str]
     meaning: str
     shown: str = ""
@@ -55,16 +55,16 @@ class Variable(Generic[T]):
         text = environ.get(self.name, "")
         if not text.strip():
             text = self.default if isinstance(self.default, str) else self.default(before)
-        if not self.kind.keeps_space:
+        if not self.format.keeps_space:
             text = text.strip()
         try:
-            return self.kind.parse(text)
+            return self.format.parse(text)
         except ValueError as error:
-            wanted = error if self.kind.explains else f"must be {self.kind.accepted}"
+            wanted = error if self.format.explains else f"must be {self.format.accepted}"
             raise ValueError(f"{self.name}={_shown(text)!r}: {wanted}") from None
 
 
-def whole(low: int, high: int, what: str = "a whole number") -> Kind[int]:
+def whole(low: int, high: int, what: str = "a whole number") -> Format[int]:
     """A whole number from ``low`` to ``high``."""
     def parse(text: str) -> int:
         value = digits(text)
@@ -72,37 +72,37 @@ def whole(low: int, high: int, what: str = "a whole number") -> Kind[int]:
             raise ValueError(text)
         return value
 
-    return Kind(parse, f"{what}, {low} to {high}")
+    return Format(parse, f"{what}, {low} to {high}")
 
 
-def number(low: float, high: float, unit: str) -> Kind[float]:
+def number(low: float, high: float, unit: str) -> Format[float]:
     """A number of ``unit`` from ``low`` to ``high``, a whole number."""
     def parse(text: str) -> float:
         if not low <= float(text) <= high:  # nor is nan
             raise ValueError(text)
         return float(text)
 
-    return Kind(parse, f"{unit}, {low:g} to {high:.0f}")
+    return Format(parse, f"{unit}, {low:g} to {high:.0f}")
 
 
-def one_of(names: Collection[str]) -> Kind[str]:
+def one_of(names: Collection[str]) -> Format[str]:
     """One of ``names``."""
     def parse(text: str) -> str:
         if text not in names:
             raise ValueError(text)
         return text
 
-    return Kind(parse, f"one of {', '.join(names)}")
+    return Format(parse, f"one of {', '.join(names)}")
 
 
-def some_of(names: Collection[str]) -> Kind[tuple[str, ...]]:
+def some_of(names: Collection[str]) -> Format[tuple[str, ...]]:
     """Any number of ``names``, with commas between them."""
     def parse(text: str) -> tuple[str, ...]:
         if not set(found := listed(text)) <= set(names):
             raise ValueError(text)
         return found
 
-    return Kind(parse, f"names of {', '.join(names)}, with commas")
+    return Format(parse, f"names of {', '.join(names)}, with commas")
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from jobsched.config import VARIABLES
 def table() -> str:
     """A row for each setting, in the order in which they are declared."""
     lines = ["| variable | default | accepted values | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{each.name}` | {_default(each)} | {each.kind.accepted} | {each.meaning} |"
+    lines += [f"| `{each.name}` | {_default(each)} | {each.format.accepted} | {each.meaning} |"
               for each in VARIABLES.values()]
     return "\n".join(lines)
 
