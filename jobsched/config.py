@@ -33,8 +33,8 @@ SECRETS = ("DATABASE_URL", "REDIS_URL", "RQ_REDIS_PASSWORD", "RQ_REDIS_URL", "SE
 _DAY_S = 86_400
 #: What may become of a start that outlasts the bound of its lane.
 OVERRUN = {
-    "demote": "stops it, and puts the job into the next lane",
-    "fail": "stops it, and fails the job for good, whatever retries its task has left",
+    "demote": "stops it, and moves the job to the next lane",
+    "fail": "stops it, and fails the job for good, even if its task has retries left",
     "allow": "lets it run, up to the time limit of its task",
 }
 
@@ -66,9 +66,9 @@ class Settings:
     are in seconds, unless the name of the field says otherwise.
     """
 
-    port: int = _setting("PORT", whole(1, 65535, "a port"), "8000", "where the web listens")
+    port: int = _setting("PORT", whole(1, 65535, "a port"), "8000", "the port on which the web listens")
     host: str = _setting("HOST", Format(str, "`127.0.0.1` or `localhost`"), "127.0.0.1",
-                         "where the web listens: only on this machine, until there are access keys")
+                         "the host on which the web listens: only this machine, because there are no access keys")
     web_processes: int = _setting("WEB_CONCURRENCY", whole(1, 1024), "2", "web processes, of eight threads each")
     home: Path = _setting("JOBSCHED_HOME", _FOLDER, "var",  # noqa: RUF009 - it makes a field
                           "the state of the embedded stack: its Redis, its SQLite file, its secret key")
@@ -77,33 +77,33 @@ class Settings:
     database_url: str = _setting("DATABASE_URL", _DATABASE, lambda read: sqlite_url(read["home"] / "jobsched.db"),
                                  "the ledger", "SQLite in `JOBSCHED_HOME`")
     secret_key: str = _setting("SECRET_KEY", _KEY, lambda read: secrets.token_hex(32),
-                               "signs what the web hands to browsers, and seals what is put into RQ's queues: the same"
-                               " for all processes of all hosts", "made, and kept in `JOBSCHED_HOME`")
+                               "signs what the web gives to browsers, and seals the jobs in RQ's queues: the same for"
+                               " all processes of all hosts", "made, and kept in `JOBSCHED_HOME`")
     secret_key_fallbacks: tuple[str, ...] = _setting("SECRET_KEY_FALLBACKS", Format(listed, "keys, with commas"), "",
-                                                     "other keys whose signatures and seals are believed")
-    policy: str = _setting("JOBSCHED_POLICY", one_of(POLICIES), "balanced", "the rule by which sites are ranked")
+                                                     "other keys whose signatures and seals are accepted")
+    policy: str = _setting("JOBSCHED_POLICY", one_of(POLICIES), "balanced", "the policy that ranks the sites")
     bands: Bands = _setting("JOBSCHED_BANDS", _BANDS, "0.001,0.01,0.1,1,10",  # noqa: RUF009 - as above
                             "the bands of jobs by their estimated execution time")
     tiers: tuple[Tier, ...] = _setting("JOBSCHED_TIERS", _TIERS, "5,10",
-                                       "from how many pending jobs on a user is VeryActive, HyperActive")
+                                       "the pending jobs with which a user becomes VeryActive and HyperActive")
     workers: int = _setting("JOBSCHED_WORKERS", whole(1, 1024), "4", "worker processes on this host")
     tasks: tuple[str, ...] = _setting("JOBSCHED_TASKS", Format(listed, "names of modules, with commas"), "",
                                       "the modules that register tasks")
     task_env: tuple[str, ...] = _setting("JOBSCHED_TASK_ENV", some_of(SECRETS), "",
-                                         "the secrets that tasks find in their environment all the same")
+                                         "the secrets that stay in the environment of tasks")
     max_attempts: int = _setting("JOBSCHED_MAX_ATTEMPTS", whole(1, 100), "3",
                                  "how often a job may start before an expired lease fails it")
     slice_budget_ms: float = _setting("JOBSCHED_SLICE_BUDGET", number(0.001, 1000 * _DAY_S, "milliseconds"), "100",
                                       "how much estimated work a slice may carry")
     overrun: str = _setting("JOBSCHED_OVERRUN", one_of(OVERRUN), "demote",
-                            "what becomes of a start that outlasts the bound of its lane: "
+                            "what happens to a start that exceeds the bound of its lane: "
                             + "; ".join(f"`{name}` {what}" for name, what in OVERRUN.items()))
     overrun_grace_ms: float = _setting("JOBSCHED_OVERRUN_GRACE", number(0.001, 1000 * _DAY_S, "milliseconds"), "250",
-                                       "how much longer than that bound a start may take")
+                                       "how far a start may exceed that bound")
     lease_s: float = _setting("JOBSCHED_LEASE", number(0.1, _DAY_S, "seconds"), "8",
-                              "how long a slice in flight may stay silent before it is taken back")
+                              "how long a slice stays in flight unless its worker renews the lease")
     repair_every_s: float = _setting("JOBSCHED_REPAIR_EVERY", number(0.1, _DAY_S, "seconds"), "3",
-                                     "how often a dispatcher sweeps for what went astray")
+                                     "how often a dispatcher runs the sweep")
 
 
 #: The variable that sets each field, in the order in which they are read.

@@ -105,7 +105,7 @@ def drawn() -> str:
     lines = ["```mermaid", "graph TD"]
     for room in MAY_IMPORT:
         lines += [f"  {room} --> {other}" for other in sorted(_nearest(room, now))]
-    lines += ["```", "", "An arrow means \"imports\". Arrows that follow from others are left out.", "",
+    lines += ["```", "", "Arrows that follow from others are left out.", "",
               "| package | what it is for | imports, beside the shared modules |", "|---|---|---|"]
     for room in MAY_IMPORT:
         others = [other for other in MAY_IMPORT if other in now[room]]
