@@ -16,7 +16,7 @@ from jobsched.ledger.moves import StartedJob
 from jobsched.work.isolation.surroundings import Surroundings
 from jobsched.work.limits import Limits
 from jobsched.work.notes import Notes
-from jobsched.work.start import OneStart
+from jobsched.work.one_start import OneStart
 
 ROUNDS, TIMES = 400, 10
 

@@ -21,7 +21,7 @@ from jobsched import Run, task
 from jobsched.domain import Status
 from jobsched.ledger.moves import Outcome
 from jobsched.work.notes import Notes
-from jobsched.work.packing import pack
+from jobsched.work.outcome_json import pack
 
 # Processes that a task starts
 

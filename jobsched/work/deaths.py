@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from jobsched.ledger.moves import Outcome, StartedJob
 from jobsched.work import outcomes
 from jobsched.work.limits import HARD_GRACE_S
+from jobsched.work.outcome_json import Remains
 from jobsched.work.outcomes import Start
-from jobsched.work.packing import Remains
 
 
 @dataclass(frozen=True)

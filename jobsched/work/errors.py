@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from jobsched.domain import JobschedError
 from jobsched.work import frames, messages, peeking
-from jobsched.work.cutting import cut
 from jobsched.work.limits import Overrun, TimeLimitExceeded
+from jobsched.work.shorten import shorten
 
 #: The most of an error that is recorded, in bytes of UTF-8.
 ERROR_BYTES = 8_192
@@ -45,7 +45,7 @@ def describe(raised: BaseException, stops: Sequence[BaseException] = ()) -> Desc
         text = bare(raised) if said is None else said
     else:
         text = _traceback(raised)
-    return Description(cut(text, ERROR_BYTES), type(stop) is Overrun)
+    return Description(shorten(text, ERROR_BYTES), type(stop) is Overrun)
 
 
 def bare(raised: BaseException) -> str:
@@ -91,7 +91,7 @@ def _traceback(raised: BaseException) -> str:
             words = f"({left_out} more errors, each of which led to the next, are left out.)"
         before += [_trail(link.error, _CAUSE_BYTES), _headline(link, said, _CAUSE_BYTES), f"\n{words}\n\n"]
     room = ERROR_BYTES - len(text.encode())
-    return cut("".join(before), room) + text
+    return shorten("".join(before), room) + text
 
 
 def _chain(raised: BaseException) -> tuple[list[_Link], int]:
@@ -126,7 +126,7 @@ def _members(error: BaseException) -> tuple[tuple[int, BaseException], ...]:
 
 def _trail(error: BaseException, most: int) -> str:
     lines = frames.lines(peeking.trace(error))
-    return cut(f"Traceback (most recent call last):\n{lines}", most - 1).rstrip("\n") + "\n" if lines else ""
+    return shorten(f"Traceback (most recent call last):\n{lines}", most - 1).rstrip("\n") + "\n" if lines else ""
 
 
 def _headline(link: _Link, said: Mapping[int, str | None], most: int) -> str:
@@ -137,7 +137,7 @@ def _headline(link: _Link, said: Mapping[int, str | None], most: int) -> str:
         held.append(f"  ({whole} errors in all)")
     lines = [_sentence(link.error, said), *peeking.notes(link.error)[:_NOTES]]
     room = most - (min(most // 2, len("\n".join(held).encode()) + 1) if held else 0)
-    return cut("\n".join(lines), room - 1) + "\n" + (cut("\n".join(held), most // 2 - 1) + "\n" if held else "")
+    return shorten("\n".join(lines), room - 1) + "\n" + (shorten("\n".join(held), most // 2 - 1) + "\n" if held else "")
 
 
 def _sentence(error: BaseException, said: Mapping[int, str | None]) -> str:

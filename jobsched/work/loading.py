@@ -11,7 +11,7 @@ from jobsched import config, tasks
 from jobsched.base import processes
 from jobsched.domain import ConfigError
 from jobsched.queues import seal
-from jobsched.work import environment
+from jobsched.work import secret_variables
 
 #: How long modules of tasks may take to be imported, in seconds.
 IMPORT_S = 120.0
@@ -69,11 +69,11 @@ def _load(environ: Mapping[str, str], imports: Callable[[], object],
 def _import_bare(environ: Mapping[str, str], modules: Iterable[str]) -> None:
     """Import modules of tasks without the secrets that ``environ``, this process's at its start, keeps from tasks."""
     kept = config.task_env(environ)
-    environment.remove(environment.withheld(environ, kept))
+    secret_variables.remove(secret_variables.withheld(environ, kept))
     try:
         tasks.load(modules)
     except ConfigError as error:
-        raise ConfigError([environment.explained(fault, kept) for fault in error.faults]) from error
+        raise ConfigError([secret_variables.explained(fault, kept) for fault in error.faults]) from error
 
 
 def _try(environ: Mapping[str, str]) -> None:

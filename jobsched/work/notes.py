@@ -1,7 +1,7 @@
 """Notes from a task process to its worker, in memory that both share.
 
 The memory outlives the process, however that ends, and a task cannot close it as it could close a pipe. It holds
-numbers and JSON, which the worker checks with :mod:`jobsched.work.reading`.
+numbers and JSON, which the worker checks with :mod:`jobsched.work.notes_reader`.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from jobsched.ledger import moves
 from jobsched.ledger.database import patiently, writing
 from jobsched.ledger.models import utcnow
 from jobsched.ledger.moves import Outcome
-from jobsched.work.cutting import cut
 from jobsched.work.errors import ERROR_BYTES
+from jobsched.work.shorten import shorten
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _unstorable(outcome: Outcome, refusal: BaseException) -> Outcome:
     if type(run_time) is not float or not 0 <= run_time < _LONGEST_S:
         run_time = 0.0
     why = f"how it ended can not be recorded ({_sentence(refusal)})"
-    error = cut(f"{said}\n{why}" if type(said) is str and said else why, ERROR_BYTES // 2)
+    error = shorten(f"{said}\n{why}" if type(said) is str and said else why, ERROR_BYTES // 2)
     return replace(
         outcome, status=Status.FAILED, started_at=finished_at - timedelta(seconds=run_time),
         finished_at=finished_at, run_time=run_time,
@@ -86,4 +86,4 @@ def _unstorable(outcome: Outcome, refusal: BaseException) -> Outcome:
 
 def _sentence(error: BaseException) -> str:
     """What a refusal says, without the statement and its values."""
-    return cut(f"{type(error).__name__}: {getattr(error, 'orig', None) or error}", 500)
+    return shorten(f"{type(error).__name__}: {getattr(error, 'orig', None) or error}", 500)

@@ -28,7 +28,7 @@ from jobsched.queues import schedule
 from jobsched.work.isolation import seeds
 from jobsched.work.lease import Lease
 from jobsched.work.loading import load_for_tasks
-from jobsched.work.running import RunningTasks
+from jobsched.work.parent_loop import RunningTasks
 
 log = logging.getLogger(__name__)
 

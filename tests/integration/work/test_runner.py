@@ -21,9 +21,9 @@ from jobsched.ledger.models import Job
 from jobsched.ledger.moves import Outcome
 from jobsched.work import runner
 from jobsched.work.errors import ERROR_BYTES
+from jobsched.work.parent_loop import RECORD_EVERY_S
 from jobsched.work.recording import record
 from jobsched.work.runner import run_slice
-from jobsched.work.running import RECORD_EVERY_S
 from tests.engine import as_arguments, cut, draft, insert, job, post, slice_of, starts, statuses
 from tests.integration.work.runner_fixtures import Run
 from tests.integration.work.runner_fixtures import board as board

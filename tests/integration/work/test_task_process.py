@@ -185,7 +185,7 @@ def test_a_worker_that_can_not_fork_tries_again(
             raise refused.pop()
         return fork()
 
-    monkeypatch.setattr("jobsched.work.process.os.fork", fork_at_the_second_try)
+    monkeypatch.setattr("jobsched.work.task_process.os.fork", fork_at_the_second_try)
 
     (row,) = run(tallied(tmp_path))
 

@@ -10,7 +10,7 @@ from jobsched.domain import Status
 from jobsched.ledger.moves import StartedJob
 from jobsched.work import deaths
 from jobsched.work.deaths import Death
-from jobsched.work.packing import Remains
+from jobsched.work.outcome_json import Remains
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 JOB = StartedJob(7, 1, 3, 1, 1, "noop", {}, 0.5, "task_01")

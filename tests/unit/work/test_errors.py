@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from jobsched.domain import JobschedError
 from jobsched.work import errors, peeking
-from jobsched.work.cutting import cut
 from jobsched.work.errors import ERROR_BYTES
 from jobsched.work.limits import Overrun, TimeLimitExceeded
+from jobsched.work.shorten import shorten
 
 
 def raised_while(context: BaseException, error: BaseException) -> BaseException:
@@ -112,7 +112,7 @@ def test_a_long_message_leaves_the_traceback_and_the_causes_their_room() -> None
 
 @given(st.text(max_size=3_000), st.integers(100, 2_000))
 def test_a_text_is_cut_to_so_many_bytes_between_characters(text: str, most: int) -> None:
-    found = cut(text, most)
+    found = shorten(text, most)
 
     assert len(found.encode()) <= most
     assert "\0" not in found

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from jobsched.domain import Status
 from jobsched.ledger.moves import Outcome, StartedJob
-from jobsched.work import packing
+from jobsched.work import outcome_json
 from jobsched.work.notes import OUTCOMES_AT, REMAINS_AT, SIZE, Notes
-from jobsched.work.packing import Remains
-from jobsched.work.reading import Reader
+from jobsched.work.notes_reader import Reader
+from jobsched.work.outcome_json import Remains
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 JOBS = [StartedJob(id_, 2, 3, 1, 1, "noop", {}, 0.5, "task_01") for id_ in (7, 8, 9)]
@@ -33,7 +33,7 @@ def notes(*outcomes: Outcome, leave: bool = True) -> Notes:
     made = Notes(1_000.0)
     for outcome in outcomes:
         made.begin(1.0)
-        made.note(packing.pack(outcome))
+        made.note(outcome_json.pack(outcome))
         if leave:
             made.leave()
     return made
@@ -162,7 +162,7 @@ def test_what_remains_of_a_job_is_known_until_the_next_begins() -> None:
     made = notes()
     made.begin(1.0)
     kept = Remains(NOW, NOW, 0.25, True, False, "ValueError: (its message could not be made)")
-    made.remain(packing.pack(kept))
+    made.remain(outcome_json.pack(kept))
     read = reader(made)
 
     assert read.remains() == kept

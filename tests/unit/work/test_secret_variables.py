@@ -11,14 +11,14 @@ import pytest
 
 from jobsched.config import SECRETS, load
 from jobsched.domain import ConfigError
-from jobsched.work.environment import explained, withheld
+from jobsched.work.secret_variables import explained, withheld
 
 SECRET = {name: f"value of {name}" for name in SECRETS}
 #: Removes what JOBSCHED_TASK_ENV does not name, and prints both views of the environment that is left.
 LEAVES = """
 import os, pathlib
 from jobsched import config
-from jobsched.work.environment import remove, withheld
+from jobsched.work.secret_variables import remove, withheld
 remove(withheld(os.environ, config.task_env(os.environ)))
 print(*(f"{name}={value}" for name, value in os.environ.items()), sep="\\n")
 print("--")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def cut(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """The text in at most ``most`` bytes of UTF-8, whose middle is left out; without NUL and halves of surrogate pairs.
 
     Both ends are cut between two characters. A text that fits stays whole. ``most`` is at least 100.

@@ -15,7 +15,7 @@ from jobsched import tasks
 from jobsched.config import Settings
 from jobsched.ledger.models import utcnow
 from jobsched.ledger.moves import Outcome, StartedJob
-from jobsched.work import errors, forks, outcomes, packing, results
+from jobsched.work import errors, forks, outcome_json, outcomes, results
 from jobsched.work.limits import AFTERMATH_S, LeaseLost, Limits
 from jobsched.work.notes import Notes
 from jobsched.work.outcomes import Start
@@ -39,18 +39,18 @@ class OneStart:
         """Run the task, and note how it ended. Whatever it raises is an outcome. Raises LeaseLost."""
         limit_s = self._run_task()
         ended = self._end()
-        self._notes.remain(packing.pack(self._remains(ended)))
+        self._notes.remain(outcome_json.pack(self._remains(ended)))
         if self._has_returned:
             self._look_back(lambda: self._take_result(ended), max(AFTERMATH_S, limit_s - ended.run_time))
         if self._outcome is None:
             self._look_back(lambda: self._take_error(ended), AFTERMATH_S)
         if self._outcome is None:
             self._outcome = outcomes.failed(ended, self._bare)
-        self._notes.note(packing.pack(self._outcome))
+        self._notes.note(outcome_json.pack(self._outcome))
         self._look_back(self._let_go, AFTERMATH_S)
 
-    def _remains(self, ended: Start) -> packing.Remains:
-        return packing.Remains(ended.started_at, ended.finished_at, ended.run_time, ended.may_repeat,
+    def _remains(self, ended: Start) -> outcome_json.Remains:
+        return outcome_json.Remains(ended.started_at, ended.finished_at, ended.run_time, ended.may_repeat,
                                self._has_returned, self._bare)
 
     def _run_task(self) -> float:

@@ -16,13 +16,13 @@ from jobsched.ledger.database import patiently, writing
 from jobsched.ledger.models import utcnow
 from jobsched.ledger.moves import Outcome, StartedJob
 from jobsched.work import deaths, outcomes
+from jobsched.work.child_loop import perform_all
 from jobsched.work.deaths import Death
 from jobsched.work.limits import BETWEEN_S
 from jobsched.work.notes import Notes
-from jobsched.work.performing import perform_all
-from jobsched.work.process import TaskProcess
-from jobsched.work.reading import Reader
+from jobsched.work.notes_reader import Reader
 from jobsched.work.recording import record
+from jobsched.work.task_process import TaskProcess
 
 log = logging.getLogger(__name__)
 

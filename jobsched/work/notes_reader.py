@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobsched.ledger.moves import Outcome, StartedJob
-from jobsched.work import packing
+from jobsched.work import outcome_json
 from jobsched.work.notes import OUTCOMES_AT, REMAINS_AT, SIZE, Notes
 
 
@@ -51,13 +51,13 @@ class Reader:
         begun, most = self._notes.head.begun, len(self._jobs) if self.bad else self._read
         return self._jobs[self._read : begun if self._read < begun <= len(self._jobs) else most]
 
-    def remains(self) -> packing.Remains | None:
+    def remains(self) -> outcome_json.Remains | None:
         """What is known of the job in hand when its task has come to its end."""
         size = self._notes.head.remains
         if not 0 < size <= OUTCOMES_AT - REMAINS_AT:
             return None
         try:
-            return packing.remains(self._notes.memory[REMAINS_AT : REMAINS_AT + size])
+            return outcome_json.remains(self._notes.memory[REMAINS_AT : REMAINS_AT + size])
         except ValueError:
             return None
 
@@ -78,7 +78,7 @@ class Reader:
         end = self._at + 4 + int.from_bytes(memory[self._at : self._at + 4], "little")
         if end > SIZE:
             raise ValueError("it has no end")
-        outcome = packing.outcome(memory[self._at + 4 : end])
+        outcome = outcome_json.outcome(memory[self._at + 4 : end])
         if (outcome.job, outcome.attempt) != (job.id, job.attempt):
             raise ValueError(f"it is of attempt {outcome.attempt} of job {outcome.job}")
         self._read, self._at = self._read + 1, end

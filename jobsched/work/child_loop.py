@@ -14,7 +14,7 @@ from jobsched.work.isolation import seeds
 from jobsched.work.isolation.surroundings import Surroundings
 from jobsched.work.limits import LeaseLost, Limits
 from jobsched.work.notes import Notes
-from jobsched.work.start import OneStart
+from jobsched.work.one_start import OneStart
 
 
 def perform_all(jobs: Sequence[StartedJob], settings: Settings, notes: Notes) -> None:
