@@ -15,7 +15,7 @@ QUICK = tests/unit tests/mutants $(addprefix tests/integration/,board/test_board
 .PHONY: help run demo info check test test-long mutants lint map chaos soak marks bench-fair bench-expect migration pins
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Run the whole stack on http://127.0.0.1:8000/ until Ctrl-C; PORT sets another port
 	@exec scripts/venv requirements.txt

@@ -1,6 +1,7 @@
 """The addresses of the controls: pause and resume lanes, choose the policy.
 
-SQL keeps it, then the board is told. Both are shown and set on the dashboard, which is where browsers are led.
+Each choice is committed to SQL, and then the board changes. The dashboard shows and sets both, so browsers are
+redirected there.
 """
 
 from __future__ import annotations
