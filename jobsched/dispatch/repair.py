@@ -25,7 +25,7 @@ from jobsched.domain import BoardLost, JobschedError
 from jobsched.intake import controls
 from jobsched.ledger.database import ledger_app, refuse_unfit
 from jobsched.ledger.models import db
-from jobsched.queues import hygiene, lanes, schedule
+from jobsched.queues import due, hygiene, lanes
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Sweeper:
             "lost_board": self.builder.lost,
             "rubbish_in_queues": self.rubbish_in_queues,
             "controls": self.controls,
-            "scheduled_and_due": lambda: schedule.wake_due(self._board),
+            "scheduled_and_due": lambda: due.wake_due(self._board),
             "future": self.future,
             "expired_leases": self.leases.expired,
             "orphaned_runs": self.leases.orphaned,

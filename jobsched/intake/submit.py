@@ -25,7 +25,7 @@ from jobsched.intake.drafts import JobDraft, checked
 from jobsched.ledger import lookup, moves
 from jobsched.ledger.database import after_commit
 from jobsched.ledger.models import Job, shared_now
-from jobsched.queues import schedule
+from jobsched.queues import scheduler
 
 
 def insert_jobs(session: Session, board: Board, drafts: Mapping[str, JobDraft], settings: Settings) -> list[Job]:
@@ -102,7 +102,7 @@ def _place(board: Board, jobs: Collection[Job]) -> None:
     moments = {job.run_at for job in jobs if job.status == Status.SCHEDULED and job.run_at}
     with if_redis_answers("place jobs"):
         failpoint("submit.committed", effect="sql")
-        schedule.wake_at(board.redis, moments)
+        scheduler.wake_at(board.redis, moments)
         failpoint("submit.wake_asked")
         board.place(pending)
         failpoint("submit.placed")

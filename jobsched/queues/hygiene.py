@@ -16,7 +16,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_scheduler import Scheduler
 
 from jobsched.base import aside
-from jobsched.queues.registered import registration
+from jobsched.queues.registered_workers import registration
 
 #: RQ's sorted sets of a queue, by the beginning of their keys.
 REGISTRIES = ("wip", "finished", "failed", "deferred", "scheduled", "canceled", "ready")

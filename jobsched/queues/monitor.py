@@ -17,7 +17,7 @@ from rq import Queue, Worker
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
 from jobsched.base.aside import printable
-from jobsched.queues import registered
+from jobsched.queues import registered_workers
 
 #: What ``rq info`` needs on its command line.
 OPTIONS = ("--queue-class", "jobsched.queues.monitor.MonitorQueue",
@@ -109,7 +109,7 @@ class MonitorQueue(Queue):
 class Shown:
     """A worker, with what ``rq info`` prints of it."""
 
-    worker: registered.Worker
+    worker: registered_workers.Worker
 
     @property
     def name(self) -> str:
@@ -150,9 +150,9 @@ class MonitorWorker(Worker):
             queue: Any = None, serializer: Any = None) -> list[Any]:
         """Those of a MonitorQueue, or all in ``connection``."""
         if queue is not None:
-            return [Shown(worker) for worker in registered.crew(queue.redis, queue.raw_name)]
+            return [Shown(worker) for worker in registered_workers.workers(queue.redis, queue.raw_name)]
         assert connection is not None
-        return [Shown(worker) for worker in registered.crew(connection)]
+        return [Shown(worker) for worker in registered_workers.workers(connection)]
 
 
 def _size(ask: Any, key: str) -> int:

@@ -22,8 +22,8 @@ from jobsched.base.restarts import Restarts
 from jobsched.board import Board
 from jobsched.config import Settings
 from jobsched.domain import BoardLost
-from jobsched.queues import registered
-from jobsched.queues.keys import KeyWatch
+from jobsched.queues import registered_workers
+from jobsched.queues.key_watch import KeyWatch
 from jobsched.staffing import plan
 from jobsched.staffing.replan import PATIENCE_S, Planner
 from jobsched.work import runner
@@ -73,7 +73,7 @@ def end_leases(redis: Redis, died: Sequence[str]) -> None:
     board = Board(redis)
     for name in died:
         try:
-            for slice_id in registered.slices_of(redis, name):
+            for slice_id in registered_workers.slices_of(redis, name):
                 board.renew(slice_id, 0.0, started=False)
         except (RedisError, BoardLost) as error:  # then they run out by themselves
             bugs.log_once(log, "end the leases of a worker that died", error)

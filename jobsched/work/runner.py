@@ -24,7 +24,8 @@ from jobsched.ledger import moves
 from jobsched.ledger.database import ledger_app, patiently, reading, writing
 from jobsched.ledger.models import utcnow
 from jobsched.ledger.moves import Outcome, StartedJob
-from jobsched.queues import schedule
+from jobsched.ledger.pruning import prune_idempotency_keys
+from jobsched.queues import due, scheduler
 from jobsched.work.isolation import seeds
 from jobsched.work.lease import Lease
 from jobsched.work.loading import load_for_tasks
@@ -94,13 +95,13 @@ def wake() -> int:
     """Place the scheduled jobs that are due; returns how many."""
     process = runtime()
     with process.app.app_context():
-        return schedule.wake_due(process.board)
+        return due.wake_due(process.board)
 
 
 def prune() -> int:
     """Delete the rows that are kept for a limited time only; returns how many."""
     with runtime().app.app_context():
-        return schedule.prune()
+        return prune_idempotency_keys()
 
 
 class SliceRun:
@@ -130,7 +131,7 @@ class SliceRun:
                 failpoint("run.settled")
                 self._place([*(outcome.job for outcome in self._tasks.ended if outcome.band), *self._tasks.cut_off])
                 retries = [outcome.run_at for outcome in self._tasks.ended if outcome.run_at]
-                schedule.wake_at(self._process.redis, retries)
+                scheduler.wake_at(self._process.redis, retries)
                 failpoint("run.retries_asked")
 
     def _start(self) -> tuple[list[StartedJob], dict[int, str]]:

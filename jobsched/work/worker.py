@@ -23,8 +23,8 @@ from jobsched.base import identity, redis_errors
 from jobsched.board import Board, code_of
 from jobsched.domain import BoardLost
 from jobsched.queues import lanes
-from jobsched.queues.guarded import GuardedWorker
-from jobsched.queues.patient import if_redis_serves
+from jobsched.queues.guarded_worker import GuardedWorker
+from jobsched.queues.patient_worker import if_redis_serves
 from jobsched.staffing import plan
 from jobsched.work.lease import QUIET
 

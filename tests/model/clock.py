@@ -11,7 +11,7 @@ import pytest
 from jobsched.dispatch import leases
 from jobsched.intake import submit
 from jobsched.ledger import moves
-from jobsched.queues import schedule
+from jobsched.queues import due
 from jobsched.work import runner
 
 START = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -40,6 +40,6 @@ def ticking(clock: Clock) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (moves, leases, runner):
             patch.setattr(module, "utcnow", clock)
-        for module in (moves, schedule, submit):
+        for module in (moves, due, submit):
             patch.setattr(module, "shared_now", lambda _session: clock())
         yield

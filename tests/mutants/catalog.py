@@ -58,8 +58,8 @@ _JSON = "integration/ledger/test_json_columns.py::test_"
 _OLDER = "integration/board/test_older.py::test_"
 _PROCESS, _DEATHS = "integration/work/test_task_process.py::test_", "integration/work/test_task_deaths.py::test_"
 _RUNNER, _SUBMIT = "integration/work/test_runner.py::test_", "integration/intake/test_submit.py::test_"
-_SEALS, _WAKES = "integration/queues/test_seals.py::test_", "integration/queues/test_wakes.py::test_"
-_HYGIENE, _GUARDED = "integration/queues/test_hygiene.py::test_", "integration/queues/test_guarded.py::test_"
+_SEALS, _WAKES = "integration/queues/test_seals.py::test_", "integration/queues/test_scheduler.py::test_"
+_HYGIENE, _GUARDED = "integration/queues/test_hygiene.py::test_", "integration/queues/test_guarded_worker.py::test_"
 _INFO = "acceptance/test_info.py::test_"
 _AFTERMATH = "integration/work/test_aftermath.py::test_a_"
 _LEAKS = "integration/work/test_leaks.py::test_"
@@ -673,12 +673,12 @@ MUTANTS = (
             f"{_HYGIENE}entries_that_name_nothing_are_removed_and_the_others_stay"),
     _mutant("locks that nobody holds and nobody breaks", "queues/hygiene.py",
             " + _locks(redis, queues)", "", f"{_HYGIENE}a_lock_that_nobody_holds_is_broken"),
-    _mutant("a worker that takes orders from Redis", "queues/guarded.py",
+    _mutant("a worker that takes orders from Redis", "queues/guarded_worker.py",
             "def subscribe(", "def subscribe_not(", f"{_GUARDED}it_listens_to_nobody"),
-    _mutant("one bad registry that keeps all from being tidied", "queues/guarded.py",
+    _mutant("one bad registry that keeps all from being tidied", "queues/guarded_worker.py",
             "if redis_errors.is_trouble(error) or isinstance(error, StopRequested):", "if error:",
             f"{_GUARDED}a_registry_whose_jobs_can_not_be_read_is_emptied_and_the_next_one_tidied"),
-    _mutant("a stop that is lost while a worker tidies up", "queues/guarded.py",
+    _mutant("a stop that is lost while a worker tidies up", "queues/guarded_worker.py",
             "        except StopRequested:  # a signal came meanwhile\n            raise\n", "",
             f"{_GUARDED}a_signal_that_comes_while_it_tidies_up_stops_it"),
     _mutant("a slice that is refused because a signal came", "queues/jobs.py",
@@ -687,11 +687,11 @@ MUTANTS = (
     _mutant("readyz that does not compare keys", "web/api/health.py",
             "lack := seal.differs(board.presence.alive(\"key\"))", "lack := seal.differs([])",
             "integration/web/test_health.py::test_a_dispatcher_with_another_secret_key_is_told_of"),
-    _mutant("a host with another key that keeps quiet", "queues/keys.py",
+    _mutant("a host with another key that keeps quiet", "queues/key_watch.py",
             "if lack and not self._lack:", "if self._lack:",
             f"{_SEALS}keys_that_differ_are_told_of_once_and_no_more_when_they_agree"),
     _mutant("readyz that does not tell of workers with another key", "web/api/health.py",
-            ", *keys.warnings(current.board())", "",
+            ", *key_watch.warnings(current.board())", "",
             "integration/web/test_health.py::test_workers_that_refuse_a_dispatcher_s_slices_are_told_of"),
     # Looking at the queues
     _mutant("jobsched info that tidies up as rq info does", "queues/monitor.py",
@@ -703,9 +703,9 @@ MUTANTS = (
     _mutant("jobsched info without our worker class", "queues/monitor.py",
             '"--worker-class", "jobsched.queues.monitor.MonitorWorker"', '"--worker-class", "rq.Worker"',
             f"{_INFO}looking_runs_nothing_and_leaves_all_as_it_is", f"{_INFO}rubbish_is_left_out"),
-    _mutant("a number of a worker that is believed", "queues/registered.py",
+    _mutant("a number of a worker that is believed", "queues/registered_workers.py",
             "text.isascii() and text.isdigit()", "text", f"{_INFO}rubbish_is_left_out"),
-    _mutant("a set of workers that must be one", "queues/registered.py",
+    _mutant("a set of workers that must be one", "queues/registered_workers.py",
             "    except ResponseError:\n        return []\n    return sorted(text",
             "    except KeyError:\n        return []\n    return sorted(text",
             f"{_INFO}keys_of_another_type_are_empty"),
@@ -713,22 +713,22 @@ MUTANTS = (
             'char if char.isprintable() else "\\ufffd"', "char",
             "unit/base/test_aside.py::test_nothing_is_left_that_moves_a_cursor_or_ends_a_line"),
     # The schedule
-    _mutant("a bad entry that stays in the schedule", "queues/wakes.py",
+    _mutant("a bad entry that stays in the schedule", "queues/scheduler.py",
             "            self.connection.zrem(self.scheduled_jobs_key, entry)\n", "",
             f"{_WAKES}an_entry_that_is_no_wake_is_set_aside_and_counted"),
-    _mutant("entries of the schedule that are any job", "queues/wakes.py",
+    _mutant("entries of the schedule that are any job", "queues/scheduler.py",
             're.compile(r"wake-[0-9]{1,12}")', 're.compile(r".*", re.DOTALL)',
             f"{_WAKES}an_entry_that_is_no_wake_is_set_aside_and_counted"),
-    _mutant("a forged job that is handed on as a wake", "queues/wakes.py",
+    _mutant("a forged job that is handed on as a wake", "queues/scheduler.py",
             "        self.connection.delete(job.key)\n", "",
             f"{_WAKES}of_a_forged_job_only_its_name_is_believed"),
-    _mutant("a tidying up that can be put off for ever", "queues/wakes.py",
+    _mutant("a tidying up that can be put off for ever", "queues/scheduler.py",
             "at is None or not at <= now + PERIODIC[name] or", "at is None or",
             f"{_WAKES}what_is_done_every_so_often_can_not_be_put_off"),
-    _mutant("a schedule of another type that ends the scheduler", "queues/wakes.py",
+    _mutant("a schedule of another type that ends the scheduler", "queues/scheduler.py",
             'if "WRONGTYPE" not in str(error):\n                raise\n', "if error:\n                raise\n",
             f"{_WAKES}a_schedule_of_another_type_is_moved_away"),
-    _mutant("a scheduler's lock that nobody breaks", "queues/wakes.py",
+    _mutant("a scheduler's lock that nobody breaks", "queues/scheduler.py",
             "if left_ms == -1 or left_ms > 1000 * LOCK_S:", "if left_ms < -2:",
             f"{_WAKES}a_lock_that_nobody_holds_is_broken"),
     # What tasks get of the environment
@@ -802,7 +802,7 @@ MUTANTS = (
     _mutant("a worker that prints SQL when it can not be warmed up", "work/runner.py",
             '"no warm start: %s", bugs.one_line(error)', '"no warm start: %s", error',
             "integration/servers/test_short_schema_workers.py::test_a_warm_up_that_fails_is_told_in_one_line"),
-    _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient.py",
+    _mutant("a worker that prints tracebacks at a database that is not migrated", "queues/patient_worker.py",
             "if isinstance(error, SQLAlchemyError) and database_errors", "if False and database_errors",
             "integration/servers/test_short_schema_workers.py"),
     _mutant("sessions that keep a limit which was lifted", "base/database_errors.py",

@@ -15,8 +15,8 @@ from jobsched.base.redis_errors import Sort
 from jobsched.board import State
 from jobsched.domain import BoardLost
 from jobsched.ledger import database, schema
-from jobsched.queues import keys, redis_state, seal
-from jobsched.queues.registered import crew
+from jobsched.queues import key_watch, redis_state, seal
+from jobsched.queues.registered_workers import workers
 from jobsched.web import current
 from jobsched.web.http import negotiate
 from jobsched.web.schemas import CheckOut, ReadyOut
@@ -105,7 +105,7 @@ def _workers() -> str | None:
     """Workers of our own show themselves every few seconds; a plain ``rq worker`` only to RQ."""
     if suspension := redis_state.read(current.redis()).suspension:
         raise _NotReady(suspension)
-    names = set(current.board().presence.alive("worker")) or {worker.name for worker in crew(current.redis())}
+    names = set(current.board().presence.alive("worker")) or {worker.name for worker in workers(current.redis())}
     return ", ".join(sorted(names)) or None
 
 
@@ -123,7 +123,7 @@ def _key() -> str:
 
 def _warnings() -> list[str]:
     try:
-        return [*redis_state.read(current.redis()).warnings, *keys.warnings(current.board())]
+        return [*redis_state.read(current.redis()).warnings, *key_watch.warnings(current.board())]
     except RedisError:
         return []
 

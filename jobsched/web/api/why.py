@@ -22,7 +22,7 @@ from jobsched.ledger.database import reading
 from jobsched.ledger.models import Job, Site, utcnow
 from jobsched.queues import redis_state
 from jobsched.queues.redis_state import RedisState
-from jobsched.queues.registered import listening
+from jobsched.queues.registered_workers import listening
 from jobsched.web import current
 from jobsched.web.api.openapi import Operation
 from jobsched.web.http import negotiate

@@ -18,7 +18,7 @@ from jobsched.domain import Bands, BoardBroken, BoardLost
 from jobsched.policy import POLICIES, Policy
 from jobsched.queues import redis_state
 from jobsched.queues.lanes import key_of
-from jobsched.queues.registered import Worker, crew
+from jobsched.queues.registered_workers import Worker, workers
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _trouble(error: RedisError) -> str:
 def _read(board: Board, redis: Redis, settings: Settings) -> RedisSide:
     from_settings = POLICIES[settings.policy]
     found: Any = {
-        "queued": _queued(redis, settings.bands), "workers": tuple(crew(redis)), "set_aside": aside.counts(redis),
+        "queued": _queued(redis, settings.bands), "workers": tuple(workers(redis)), "set_aside": aside.counts(redis),
         "others": {kind: sorted(board.presence.alive(kind)) for kind in ("dispatcher", "scheduler")},
     }
     try:

@@ -332,7 +332,7 @@ class Anything:
     def pause(self, bands: Sequence[str]) -> None:
         self.board.rules.pause_lanes(bands)
 
-    def crew(self, workers: int) -> None:
+    def workers(self, workers: int) -> None:
         self.board.rules.set_listeners({band.name: workers for band in BANDS})
 
     def policy(self, name: str) -> None:

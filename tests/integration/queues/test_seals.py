@@ -25,7 +25,7 @@ from jobsched.config import Settings
 from jobsched.domain import SiteFacts, Slice
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Site
-from jobsched.queues import keys, lanes, seal
+from jobsched.queues import key_watch, lanes, seal
 from jobsched.queues.lanes import PRUNE, RUN_SLICE, WAKE, LaneQueue, SliceJob
 from jobsched.queues.seal import Seal
 from jobsched.work import runner
@@ -300,25 +300,25 @@ def test_a_host_whose_workers_have_another_key_says_so_until_it_is_mended(
         with engine(settings, tmp_path, ("worker",), SECRET_KEY="another", JOBSCHED_WORKERS="1") as programs:
             eventually(lambda: "SECRET_KEY: a dispatcher has another one" in programs["worker"].said(), 40)
             eventually(lambda: aside.counts(redis).get("slice with another seal"), 40)
-            assert keys.warnings(board)
+            assert key_watch.warnings(board)
             assert job(id_).attempt == 0
         with engine(settings, tmp_path, ("worker",), SECRET_KEY="newer", SECRET_KEY_FALLBACKS=settings.secret_key):
             eventually(lambda: statuses() == {"completed": 1}, 60)
-            eventually(lambda: keys.warnings(board) == [], 40)
+            eventually(lambda: key_watch.warnings(board) == [], 40)
 
 
 def test_keys_that_differ_are_told_of_once_and_no_more_when_they_agree(
-    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, board_redis: Redis
+    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, redis: Redis
 ) -> None:
-    monkeypatch.setattr(keys, "EVERY_S", 0.0)
-    watch = keys.KeyWatch(board, "web-1-17")
+    monkeypatch.setattr(key_watch, "EVERY_S", 0.0)
+    watch = key_watch.KeyWatch(board, "web-1-17")
     for prints, refused, said in (([], False, 0), (["another"], True, 1), (["another"], True, 1),
                                   (["only-for-tests"], False, 1), (["another"], True, 2)):
-        board_redis.delete(f"{PREFIX}alive:key")
+        redis.delete(f"{PREFIX}alive:key")
         for key in prints:
             board.presence.beat("key", Seal([key]).prints[0], 60)
         watch.look()
-        assert bool(keys.warnings(board)) == refused
+        assert bool(key_watch.warnings(board)) == refused
         assert caplog.text.count("set the same SECRET_KEY") == said
 
 

@@ -27,7 +27,8 @@ from jobsched.ledger import models
 from jobsched.ledger.database import writing
 from jobsched.ledger.models import Job, utcnow
 from jobsched.ledger.moves import Outcome
-from jobsched.queues import schedule
+from jobsched.queues import due as waking
+from jobsched.queues.due import wake_due
 from tests import clocks
 from tests.clocks import or_skip
 from tests.engine import (
@@ -67,7 +68,7 @@ def board(redis: Redis) -> Board:
 
 def be_off(patch: pytest.MonkeyPatch, hours: int) -> None:
     """Have what submits, wakes and records read a clock that is so many hours ahead."""
-    for module in (models, schedule, submit, the_ledger):
+    for module in (models, waking, submit, the_ledger):
         if hasattr(module, "utcnow"):
             patch.setattr(module, "utcnow", lambda: utcnow() + hours * HOUR)
 
@@ -102,7 +103,7 @@ def test_a_scheduled_job_is_woken_when_it_is_due_and_not_an_hour_off(
         session.execute(update(Job).where(Job.id == due).values(run_at=utcnow() - timedelta(minutes=1)))
     be_off(monkeypatch, hours)
 
-    assert schedule.wake_due(board) == 1
+    assert wake_due(board) == 1
     assert job(due).status == "pending"
 
 

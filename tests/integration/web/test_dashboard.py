@@ -20,7 +20,7 @@ from jobsched.domain import Status
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import utcnow
 from jobsched.policy import POLICIES
-from jobsched.queues.registered import crew
+from jobsched.queues.registered_workers import workers
 from jobsched.web.pages import snapshot
 from jobsched.web.pages.ranking import relative
 from jobsched.web.pages.snapshot import Snapshot
@@ -124,7 +124,7 @@ def test_workers_are_read_without_a_trace(redis: Redis) -> None:
     worker.register_birth()
     redis.sadd(SimpleWorker.redis_workers_keys, "rq:worker:gone")
     impatient = connect(f"unix://{redis.connection_pool.connection_kwargs['path']}?db=0", patient=False)
-    (seen,) = crew(impatient)
+    (seen,) = workers(impatient)
 
     assert (seen.name, seen.queues, seen.pid, seen.slice) == ("w-1", ("band-1s", "band-1ms"), worker.pid, None)
     assert redis.sismember(SimpleWorker.redis_workers_keys, "rq:worker:gone")

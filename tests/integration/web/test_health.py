@@ -17,7 +17,7 @@ from jobsched.domain import BoardBroken
 from jobsched.ledger import schema
 from jobsched.ledger.models import db
 from jobsched.queues import seal
-from jobsched.queues.keys import KeyWatch
+from jobsched.queues.key_watch import KeyWatch
 from tests.integration.conftest import MakeClient
 from tests.integration.requests import board_of
 

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from jobsched.config import Settings
-from jobsched.queues.registered import Worker, crew, listening
+from jobsched.queues.registered_workers import Worker, listening, workers
 from tests import forged
 from tests.integration.requests import BROWSER, ON_SQLITE, add_job, add_user
 from tests.support import BANDS
@@ -34,7 +34,7 @@ def test_one_bad_entry_among_the_workers_is_left_out(client: FlaskClient, redis:
     redis.sadd("rq:workers:band-1ms", entry)
 
     answers(client)
-    assert crew(redis) == []
+    assert workers(redis) == []
     assert listening(redis, "band-1ms") == 0
 
 
@@ -44,7 +44,7 @@ def test_whatever_rq_s_keys_hold_the_pages_answer(client: FlaskClient, redis: Re
     forged.rubbish(redis, QUEUES)
 
     answers(client)
-    assert {worker.name for worker in crew(redis)} == {"evil", "worse", "worst"}
+    assert {worker.name for worker in workers(redis)} == {"evil", "worse", "worst"}
 
 
 @pytest.mark.parametrize(("key", "kind"), KEYS, ids=[key for key, _ in KEYS])
@@ -64,4 +64,4 @@ def test_a_worker_s_record_that_can_not_be_read_shows_what_can(settings: Setting
         "state": b"\xff\x1b[31m", "queues": "band-1s,,band-10s", "pid": "²", "last_heartbeat": "13 o'clock",
         "successful_job_count": "9" * 5000, "failed_job_count": "-1", "hostname": ""})
 
-    assert crew(redis) == [Worker("odd", "\ufffd\ufffd[31m", ("band-1s", "band-10s"), "", None, None, None)]
+    assert workers(redis) == [Worker("odd", "\ufffd\ufffd[31m", ("band-1s", "band-10s"), "", None, None, None)]

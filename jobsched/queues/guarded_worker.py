@@ -11,7 +11,7 @@ from rq.utils import current_timestamp
 
 from jobsched.base import aside, redis_errors
 from jobsched.queues import hygiene
-from jobsched.queues.patient import PatientWorker, if_redis_serves
+from jobsched.queues.patient_worker import PatientWorker, if_redis_serves
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from jobsched.base.aside import printable
 
 PREFIX = RqWorker.redis_worker_namespace_prefix
-#: Registrations that are looked at; a real crew has fewer.
+#: Registrations that are looked at; no real host has so many.
 MOST = 10_000
 
 _FIELDS = ("state", "queues", "hostname", "ip_address", "pid", "last_heartbeat", "birth", "successful_job_count",
@@ -47,7 +47,7 @@ class Worker:
     failed: int = 0
 
 
-def crew(redis: Redis, queue: str | None = None) -> list[Worker]:
+def workers(redis: Redis, queue: str | None = None) -> list[Worker]:
     """The registered workers, of one queue or of all, by the queues they serve, then by name.
 
     Entries that are no registration of a worker are left out. Raises RedisError when Redis is away.

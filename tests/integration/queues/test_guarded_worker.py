@@ -13,7 +13,7 @@ from rq.registry import StartedJobRegistry
 from jobsched.base import aside
 from jobsched.domain import Fence, Slice
 from jobsched.queues import hygiene, lanes
-from jobsched.queues.guarded import GuardedWorker
+from jobsched.queues.guarded_worker import GuardedWorker
 from tests import forged
 from tests.support import BANDS
 

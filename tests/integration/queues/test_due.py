@@ -14,8 +14,9 @@ from jobsched.config import Settings
 from jobsched.intake.drafts import JobDraft
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import IdempotencyKey, db, utcnow
-from jobsched.queues import schedule
-from jobsched.queues import wakes as wakes_
+from jobsched.ledger.pruning import prune_idempotency_keys
+from jobsched.queues import scheduler
+from jobsched.queues.due import wake_due
 from jobsched.queues.lanes import PRUNE, WAKE, SliceJob
 from tests.engine import engine, insert, job, people, post, until_completed
 from tests.support import eventually, install, make_job, make_user
@@ -41,22 +42,22 @@ def wakes(redis: Redis) -> dict[str, float]:
 
 
 def test_a_wake_comes_at_the_end_of_its_second_and_is_shared(redis: Redis) -> None:
-    schedule.wake_at(redis, [NOON, NOON + timedelta(seconds=0.1), NOON + timedelta(seconds=0.9),
+    scheduler.wake_at(redis, [NOON, NOON + timedelta(seconds=0.1), NOON + timedelta(seconds=0.9),
                              NOON + timedelta(seconds=1)])
-    schedule.wake_at(redis, [NOON + timedelta(seconds=0.5)])
+    scheduler.wake_at(redis, [NOON + timedelta(seconds=0.5)])
 
     noon = NOON.timestamp()
     assert wakes(redis) == {f"wake-{noon:.0f}": noon, f"wake-{noon + 1:.0f}": noon + 1}
 
 
 def test_a_moment_is_one_and_the_same_in_any_zone(redis: Redis) -> None:
-    schedule.wake_at(redis, [NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))])
+    scheduler.wake_at(redis, [NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))])
 
     assert wakes(redis) == {f"wake-{NOON.timestamp():.0f}": NOON.timestamp()}
 
 
 def test_a_wake_is_json_and_one_of_ours(redis: Redis) -> None:
-    schedule.wake_at(redis, [NOON])
+    scheduler.wake_at(redis, [NOON])
 
     wake = SliceJob.fetch(f"wake-{NOON.timestamp():.0f}", connection=redis)
     assert (wake.func_name, wake.origin, wake.timeout, wake.result_ttl) == (WAKE, "wake", -1, 0)
@@ -65,15 +66,15 @@ def test_a_wake_is_json_and_one_of_ours(redis: Redis) -> None:
 def test_a_wake_that_nobody_ends_goes_by_itself(redis: Redis) -> None:
     tomorrow = utcnow() + timedelta(days=1)
 
-    schedule.wake_at(redis, [tomorrow])
+    scheduler.wake_at(redis, [tomorrow])
 
     [wake] = wakes(redis)
     left = redis.ttl(f"rq:job:{wake}")
-    assert wakes_.WAKE_TTL_S < left <= 86_401 + wakes_.WAKE_TTL_S
+    assert scheduler.WAKE_TTL_S < left <= 86_401 + scheduler.WAKE_TTL_S
 
 
 def test_nothing_to_wake_asks_nothing(redis: Redis) -> None:
-    schedule.wake_at(redis, [])
+    scheduler.wake_at(redis, [])
 
     assert redis.keys("*") == []
 
@@ -83,9 +84,9 @@ def test_due_jobs_are_woken_and_placed_in_portions(settings: Settings, ledger: o
     due = [make_job(user, status="scheduled", run_at=NOON).id for _ in range(7)]
     later = make_job(user, status="scheduled", run_at=NOON + timedelta(seconds=1)).id
 
-    assert schedule.wake_due(board, NOON, limit=5) == 5
-    assert schedule.wake_due(board, NOON, limit=5) == 2
-    assert schedule.wake_due(board, NOON, limit=5) == 0
+    assert wake_due(board, NOON, limit=5) == 5
+    assert wake_due(board, NOON, limit=5) == 2
+    assert wake_due(board, NOON, limit=5) == 0
 
     assert board.upkeep.known([*due, later]) == set(due)
     assert {job(id_).status for id_ in due} == {"pending"}
@@ -99,8 +100,8 @@ def test_old_answers_are_forgotten(ledger: object) -> None:
         for key, age in (("new", timedelta(hours=23)), ("old", timedelta(hours=25))):
             session.add(IdempotencyKey(key=key, fingerprint="", status_code=201, body="", created_at=now - age))
 
-    assert schedule.prune(now) == 1
-    assert schedule.prune(now) == 0
+    assert prune_idempotency_keys(now) == 1
+    assert prune_idempotency_keys(now) == 0
 
     with reading() as session:
         assert list(session.scalars(db.select(IdempotencyKey.key))) == ["new"]

@@ -11,9 +11,8 @@ from redis import Redis
 from jobsched.base import aside
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.queues import wakes
 from jobsched.queues.lanes import PRUNE, WAKE, SliceJob
-from jobsched.queues.wakes import WakeScheduler
+from jobsched.queues.scheduler import WakeScheduler, wake_scheduler
 from tests import forged
 from tests.engine import engine
 from tests.support import eventually
@@ -25,7 +24,7 @@ only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def scheduler(redis: Redis) -> WakeScheduler:
-    return wakes.scheduler(redis)
+    return wake_scheduler(redis)
 
 
 def waiting(redis: Redis) -> list[bytes]:
