@@ -1,13 +1,16 @@
 """Controls that an operator sets at run time: the policy, and which lanes are paused. SQL stores them.
 
-The writers take a session and belong inside :func:`jobsched.ledger.database.writing`; :func:`apply` comes after the
-commit, and needs an application context of the ledger.
+The writers take a session of :func:`setting`, which applies to the board what they have set, once it is committed.
+Needs an application context of the ledger.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -21,7 +24,7 @@ from jobsched.base.failpoints import failpoint
 from jobsched.board import Board, Rules, layout
 from jobsched.config import Settings
 from jobsched.domain import BoardLost
-from jobsched.ledger.database import ledger_app, reading, writing
+from jobsched.ledger.database import after_commit, ledger_app, reading, writing
 from jobsched.ledger.models import Control, db
 from jobsched.policy import POLICIES, Policy
 
@@ -59,6 +62,14 @@ def paused_lanes(session: Session) -> set[str]:
 def pause_lane(session: Session, band: str, *, paused: bool) -> None:
     """Stop or let go a lane. What runs in it goes on."""
     _set(session, _PAUSED + band, "yes" if paused else None)
+
+
+@contextmanager
+def setting(board: Board, settings: Settings) -> Iterator[Session]:
+    """A transaction that sets controls. After its commit the block raises what :func:`apply` does."""
+    with writing() as session:
+        after_commit(session, partial(apply, board, settings))
+        yield session
 
 
 def install(board: Board, settings: Settings) -> None:
@@ -116,10 +127,9 @@ def main(settings: Settings, name: str | None, *, change: bool) -> tuple[InForce
     with ledger_app(settings).app_context(), connect(settings.redis_url) as redis:
         board = Board(redis)
         if change:
-            with writing() as session:
-                choose_policy(session, name)
             try:
-                apply(board, settings)
+                with setting(board, settings) as session:
+                    choose_policy(session, name)
             except (RedisError, BoardLost) as error:
                 if bugs.is_bug(error):
                     raise

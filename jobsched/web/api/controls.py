@@ -6,6 +6,8 @@ redirected there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import cast
 
@@ -18,7 +20,7 @@ from jobsched.board import Lane
 from jobsched.board.absence import if_redis_answers
 from jobsched.domain import Band, Invalid, Status
 from jobsched.intake import controls
-from jobsched.ledger.database import reading, writing
+from jobsched.ledger.database import reading
 from jobsched.ledger.models import Job
 from jobsched.policy import POLICIES
 from jobsched.web import current
@@ -58,25 +60,25 @@ def choose() -> Response:
     drafts, errors = validation.one(PolicyIn, body.read())
     if errors:
         raise Invalid(errors)
-    with writing() as session:
+    with _setting() as session:
         controls.choose_policy(session, drafts[""].policy)
-    _apply()
     if negotiate.wants_html():
         return negotiate.see_other(negotiate.back(_dashboard()))
     return policy()
 
 
-def _apply() -> None:
-    """Apply the controls to the board; without Redis, the next sweep does it."""
-    with if_redis_answers("tell the board what was set"):
-        controls.apply(current.board(), current.settings())
+@contextmanager
+def _setting() -> Iterator[Session]:
+    """A transaction that sets controls; without Redis, the next sweep applies them to the board."""
+    with (if_redis_answers("tell the board what was set"),
+          controls.setting(current.board(), current.settings()) as session):
+        yield session
 
 
 def _pause(name: str, *, paused: bool) -> Response:
     band = _band(name)
-    with writing() as session:
+    with _setting() as session:
         controls.pause_lane(session, band.name, paused=paused)
-    _apply()
     if negotiate.wants_html():
         return negotiate.see_other(negotiate.back(_dashboard()))
     with reading() as session:
