@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -36,34 +37,41 @@ def main() -> int:
 
 def try_out(mutants: Sequence[Mutant], jobs: int) -> list[Verdict]:
     """Try each mutant, ``jobs`` at a time, and print what became of it. Raises Rotten."""
-    with tempfile.TemporaryDirectory(prefix="jobsched-mutants-") as directory:
-        made = [Tree(Path(directory) / str(number)) for number in range(jobs)]
-        _must_pass(made[0], mutants)
+    with tempfile.TemporaryDirectory(prefix="jobsched-mutants-") as directory, ThreadPoolExecutor(jobs) as pool:
         trees: SimpleQueue[Tree] = SimpleQueue()
-        for tree in made:
-            trees.put(tree)
+        for number in range(jobs):
+            trees.put(Tree(Path(directory) / str(number)))
+
+        @contextmanager
+        def one_tree() -> Iterator[Tree]:
+            tree = trees.get()
+            try:
+                yield tree
+            finally:
+                trees.put(tree)
+
+        def must_pass(portion: tuple[str, Sequence[str]]) -> None:
+            with one_tree() as tree:
+                tree.must_pass(*portion)
+
+        list(pool.map(must_pass, _portions(mutants, jobs)))
         width = max((len(mutant.name) for mutant in mutants), default=0)
 
         def one(mutant: Mutant) -> Verdict:
-            tree = trees.get()
-            try:
+            with one_tree() as tree:
                 verdict = tree.try_out(mutant)
-            finally:
-                trees.put(tree)
             print(f"{mutant.name:{width}}  {verdict.seconds:5.1f} s  {verdict.killed_by or 'SURVIVED'}", flush=True)
             return verdict
 
-        with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(one, mutants))
+        return list(pool.map(one, mutants))
 
 
-def _must_pass(tree: Tree, mutants: Sequence[Mutant]) -> None:
-    """Without a fault all the tests must pass, else they would notice anything."""
+def _portions(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """The tests of all mutants, each once: for each database as many portions as run at a time."""
     for database in DATABASES:
         tests = sorted({test for mutant in mutants if mutant.database == database for test in mutant.tests})
-        code, output = tree.run(tests, database) if tests else (0, "")
-        if code != 0:
-            raise Rotten(f"without a fault the tests do not pass:\n{output}")
+        for first in range(min(jobs, len(tests))):
+            yield database, tests[first::jobs]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from tests.mutants.catalog import DATABASES, Mutant
 ROOT = Path(__file__).parents[2]
 #: A mutant may well wait for ever for what does not come.
 TIMEOUT_S = 120.0
+#: Without a fault, the tests of all mutants run in one go.
+SOUND_TIMEOUT_S = 1800.0
 _LEFT_OUT = (".*", "__pycache__", "var", "*.egg-info", "build", "dist", "node_modules")
 _NOTICED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
@@ -59,10 +61,18 @@ class Tree:
             raise Rotten(f"{mutant.name}: its tests could not be run (exit code {code})\n{output}")
         return Verdict(mutant, noticed[1], seconds)
 
-    def run(self, tests: Sequence[str], database: str) -> tuple[int | None, str]:
+    def must_pass(self, database: str, tests: Sequence[str]) -> None:
+        """Run tests without a fault: else they would notice anything. Raises Rotten."""
+        code, output = self.run(tests, database, SOUND_TIMEOUT_S)
+        if code is None:
+            raise Rotten(f"without a fault the tests do not end within {SOUND_TIMEOUT_S:g} s:\n{output}")
+        if code != 0:
+            raise Rotten(f"without a fault the tests do not pass:\n{output}")
+
+    def run(self, tests: Sequence[str], database: str, timeout_s: float = TIMEOUT_S) -> tuple[int | None, str]:
         """Run tests on one database, up to the first failure.
 
-        Returns their exit code (None: they did not end) and what they said.
+        Returns their exit code (None: they did not end in time) and what they said.
         """
         (other,) = {*DATABASES} - {database}
         argv = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=short", "--no-header", "-p", "no:randomly",
@@ -72,7 +82,7 @@ class Tree:
         process = subprocess.Popen(argv, cwd=self._root, env=env, text=True, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            output, _ = process.communicate(timeout=TIMEOUT_S)
+            output, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             output, _ = process.communicate()
