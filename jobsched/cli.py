@@ -175,9 +175,9 @@ def plan(**options: Any) -> None:
 
     The plan follows the load of the last minutes.
     """
-    from jobsched.staffing import outlook
+    from jobsched.staffing import command
 
-    outlook.main(_settings_of_running(), **options)
+    command.main(_settings_of_running(), **options)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsched.board.checked import legible
+from jobsched.board.parse import legible
 from jobsched.board.store import LONGEST_TTL_S, Part
 
 

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from redis import Redis
 
-from jobsched.board.checked import identity, legible, number, text, whole
 from jobsched.board.codes import Codes
 from jobsched.board.inspection import Inspection
 from jobsched.board.older import OlderBoards
+from jobsched.board.parse import identity, legible, number, text, whole
 from jobsched.board.presence import Presence
 from jobsched.board.rulebook import Rulebook
 from jobsched.board.store import BATCH, PREFIX, Part, Store, batched, items, readable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobsched.base import aside
-from jobsched.board.checked import is_id, text
+from jobsched.board.parse import is_id, text
 from jobsched.board.soundness import Kind, kind_of
 from jobsched.board.store import VALUES, Part, batched, readable
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from redis.exceptions import LockError, ResponseError
 
-from jobsched.board.checked import text
+from jobsched.board.parse import text
 from jobsched.board.store import LONGEST_TTL_S, Part
 
 T = TypeVar("T")

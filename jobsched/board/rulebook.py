@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from jobsched.base import aside
 from jobsched.base.failpoints import failpoint
-from jobsched.board.checked import number, text
+from jobsched.board.parse import number, text
 from jobsched.board.rules import SHAPE, Rules, State, fingerprint, layout, numbers
 from jobsched.board.store import BATCH, Part, batched, readable
 from jobsched.domain import Band, BoardBroken, BoardLost, Tier

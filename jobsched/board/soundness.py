@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsched.board.checked import is_id, is_number, is_whole, number, text
+from jobsched.board.parse import is_id, is_number, is_whole, number, text
 
 #: More seconds of work than any site or lane has ever had, and less than where adding a millisecond is lost.
 MOST_S = 1e12

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobsched.base import aside
-from jobsched.board.checked import identity, number, text
+from jobsched.board.parse import identity, number, text
 from jobsched.board.store import BATCH, VALUES, Part, batched, readable
 from jobsched.domain import WaitingJob
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobsched.board.answers import Aside, Flying, Lane, LaneLoad, Ranked, SiteStanding, Waiting
-from jobsched.board.checked import identity, is_id, number, text, whole
+from jobsched.board.parse import identity, is_id, number, text, whole
 from jobsched.board.rulebook import Rulebook
 from jobsched.board.store import Part, Store, readable, redis_s
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.dispatch.build import PORTION
+from jobsched.dispatch.rebuild import PORTION
 from jobsched.domain import SiteFacts
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import SITE_FACTS, Site, UserRecord

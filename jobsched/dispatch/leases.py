@@ -9,7 +9,7 @@ from redis import Redis
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.dispatch.build import PORTION
+from jobsched.dispatch.rebuild import PORTION
 from jobsched.ledger import moves
 from jobsched.ledger.database import reading, writing
 from jobsched.ledger.models import utcnow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.dispatch.build import PORTION
+from jobsched.dispatch.rebuild import PORTION
 from jobsched.ledger import moves
 from jobsched.ledger.database import reading
 

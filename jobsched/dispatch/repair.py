@@ -16,10 +16,10 @@ from jobsched.base.connections import connect
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.dispatch.build import Builder
 from jobsched.dispatch.facts import Facts
 from jobsched.dispatch.leases import Leases
 from jobsched.dispatch.placing import Placing
+from jobsched.dispatch.rebuild import Builder
 from jobsched.dispatch.strays import Strays
 from jobsched.domain import BoardLost, JobschedError
 from jobsched.intake import controls

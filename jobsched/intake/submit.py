@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.board.absence import if_redis_answers
+from jobsched.board.without_redis import if_redis_answers
 from jobsched.config import Settings
 from jobsched.domain import TERMINAL, WAITING, Conflict, Fence, Status
 from jobsched.intake import admission

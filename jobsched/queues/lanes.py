@@ -12,7 +12,7 @@ from rq import Queue
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from jobsched.board import Code
-from jobsched.board.checked import text
+from jobsched.board.parse import text
 from jobsched.domain import Band, Slice
 from jobsched.queues.jobs import PRUNE, RUN_SLICE, WAKE, WAKE_QUEUE, LaneQueue, NotAdmitted, SliceJob, queue
 

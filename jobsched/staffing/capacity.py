@@ -77,7 +77,7 @@ def work(demands: Sequence[Demand], workers: int) -> dict[str, float]:
     return {lane.band.name: lane.load + part * lane.open_s for lane in demands}
 
 
-def wanted(demands: Sequence[Demand]) -> int:
+def workers_to_keep_up(demands: Sequence[Demand]) -> int:
     """The fewest workers who keep up with what comes, and do what waits and may be served within LATELY_S seconds.
 
     Nobody is busy for more than the plan's STABLE share of the time. Where there are two or more, one of them keeps
@@ -88,7 +88,7 @@ def wanted(demands: Sequence[Demand]) -> int:
     return workers if workers == 1 else max(workers, _ceil(needs[-1] / STABLE) + 1)
 
 
-def needed(lane: Demand, wait_s: float) -> int:
+def workers_for_wait(lane: Demand, wait_s: float) -> int:
     """The fewest workers with whom a lane's jobs wait ``wait_s`` seconds on average, if it had them to itself.
 
     The lane as M/G/k: the mean wait is that of M/M/k times (1 + scv) / 2 (Lee and Longton, 1959; Allen and Cunneen's

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.jsontext import dumps
 from jobsched.board import Lane
-from jobsched.board.absence import if_redis_answers
+from jobsched.board.without_redis import if_redis_answers
 from jobsched.domain import Band, Invalid, Status
 from jobsched.intake import controls
 from jobsched.ledger.database import reading

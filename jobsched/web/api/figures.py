@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobsched import policy
 from jobsched.board import Board, SiteStanding
-from jobsched.board.absence import if_redis_answers
+from jobsched.board.without_redis import if_redis_answers
 from jobsched.config import Settings
 from jobsched.domain import Band, Status
 from jobsched.ledger import lookup

@@ -80,7 +80,7 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "jobsched_workers_wanted",
             "Workers that keep up with the load, and do within 100 seconds what waits and is not held.",
-            capacity.wanted(demands))
+            capacity.workers_to_keep_up(demands))
 
     def _of_ledger(self) -> Iterable[Metric]:
         with reading() as session:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.board.absence import if_redis_answers
+from jobsched.board.without_redis import if_redis_answers
 from jobsched.domain import FieldError, Invalid, tier_of
 from jobsched.intake.history import ENDED, delete_ended, refuse_unfinished
 from jobsched.ledger import lookup

@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from jobsched.board import PREFIX, Board, code_of
-from jobsched.board.checked import text
+from jobsched.board.parse import text
 from jobsched.dispatch import repair
 from jobsched.dispatch.dispatcher import Dispatcher
 from jobsched.dispatch.repair import Sweeper

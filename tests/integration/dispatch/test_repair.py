@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from jobsched import cli
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatch import build, facts, leases, placing, repair
+from jobsched.dispatch import facts, leases, placing, rebuild, repair
 from jobsched.dispatch.repair import Sweeper
 from jobsched.domain import Slice, Status
 from jobsched.intake import controls
@@ -481,7 +481,7 @@ def test_why_the_board_is_built_is_told_once_however_often_that_is_tried(
     for told in (1, 2):
         redis.delete(f"{PREFIX}rules")
         with monkeypatch.context() as patch:
-            patch.setattr(build, "build", away)
+            patch.setattr(rebuild, "build", away)
             for _ in range(3):
                 with pytest.raises(OperationalError):
                     step(sweeper)

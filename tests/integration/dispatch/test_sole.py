@@ -7,7 +7,7 @@ from redis import Redis
 
 from jobsched.board import PREFIX, Board
 from jobsched.config import Settings
-from jobsched.dispatch.build import Builder
+from jobsched.dispatch.rebuild import Builder
 from jobsched.dispatch.repair import Sweeper
 
 pytestmark = pytest.mark.redis

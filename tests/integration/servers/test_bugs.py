@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from jobsched.base import bugs
-from jobsched.board import Board, absence
+from jobsched.board import Board, without_redis
 from jobsched.board.view import View
 from jobsched.cli import main
 from jobsched.config import Settings
@@ -70,7 +70,7 @@ def test_a_job_is_accepted_all_the_same_and_it_is_told(
         post(settings, board, a_draft("echo"))
     assert caplog.text.count("could not place jobs, the sweep will") == 3
     assert tracebacks(caplog) == 1
-    assert absence.log.name in caplog.text
+    assert without_redis.log.name in caplog.text
 
 
 def test_the_policy_of_the_settings_holds_and_it_is_told(

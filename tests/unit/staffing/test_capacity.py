@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobsched.board import Lane, LaneLoad
 from jobsched.simulate.stability import most_loaded
-from jobsched.staffing.capacity import Demand, demand, needed, tells, wanted, work
+from jobsched.staffing.capacity import Demand, demand, tells, work, workers_for_wait, workers_to_keep_up
 from jobsched.staffing.plan import slots
 from tests.support import BANDS
 
@@ -49,7 +49,7 @@ def test_a_lane_that_has_seen_nothing_asks_for_nothing() -> None:
     found = demand(BANDS[3], Lane("task_04"))
 
     assert (found.mean_s, found.mean_from, found.load) == (None, None, 0.0)
-    assert needed(found, 1.0) == 0
+    assert workers_for_wait(found, 1.0) == 0
 
 
 def test_a_handful_of_jobs_does_not_tell_the_mix() -> None:
@@ -81,7 +81,7 @@ def test_a_backlog_takes_no_worker_from_lanes_that_are_overloaded() -> None:
     ((0.5, 0.5), 140.0, 4),  # (1 + 2 * 1.4) / 0.95
 ])
 def test_enough_workers_are_wanted_to_keep_up(loads: tuple[float, ...], backlog_s: float, workers: int) -> None:
-    assert wanted(demands(*loads, backlog_s=backlog_s) or [lane()]) == workers
+    assert workers_to_keep_up(demands(*loads, backlog_s=backlog_s) or [lane()]) == workers
 
 
 @pytest.mark.parametrize(("held_s", "paused", "found_s"), [
@@ -98,14 +98,14 @@ def test_no_worker_is_wanted_or_planned_for_what_is_held() -> None:
     other, small, large = (lane(0.5, backlog_s=100.0), *(lane(0.5, backlog_s=s, band=4) for s in (100.0, 1000.0)))
     held = dataclasses.replace(large, held_s=900.0)
 
-    assert wanted([other, held]) == wanted([other, small])
+    assert workers_to_keep_up([other, held]) == workers_to_keep_up([other, small])
     assert work([other, held], 9) == pytest.approx({"task_04": 1.5, "task_05": 1.5})
 
 
 @given(st.lists(st.floats(0, 20), min_size=5, max_size=5), st.floats(0, 1000))
 def test_with_the_workers_that_are_wanted_the_plan_lets_no_work_pile_up(loads: list[float], backlog_s: float) -> None:
     lanes = demands(*loads, backlog_s=backlog_s)
-    workers = wanted(lanes)
+    workers = workers_to_keep_up(lanes)
     load = {one.band.name: one.load + one.backlog_s / 100 for one in lanes}
 
     assert most_loaded(load, slots(workers, BANDS, load), BANDS) <= 0.95 + 1e-6
@@ -128,16 +128,16 @@ def test_with_the_workers_that_are_wanted_the_plan_lets_no_work_pile_up(loads: l
 ])
 def test_the_workers_for_a_mean_wait_are_those_of_erlangs_formula(load: float, scv: float, wait_s: float,
                                                                  workers: int) -> None:
-    assert needed(lane(load, scv=scv), wait_s) == workers
-    assert needed(lane(load, scv=scv, mean_s=0.01), wait_s / 100) == workers  # times scale
+    assert workers_for_wait(lane(load, scv=scv), wait_s) == workers
+    assert workers_for_wait(lane(load, scv=scv, mean_s=0.01), wait_s / 100) == workers  # times scale
 
 
 @given(st.floats(0.001, 300), st.floats(0, 50), st.floats(1e-6, 100))
 def test_a_lane_gets_more_workers_than_its_load_and_no_fewer_for_a_shorter_wait(load: float, scv: float,
                                                                               wait_s: float) -> None:
-    asked = needed(lane(load, scv=scv), wait_s)
+    asked = workers_for_wait(lane(load, scv=scv), wait_s)
 
     assert asked > load
-    assert needed(lane(load, scv=scv), wait_s / 2) >= asked
-    assert needed(dataclasses.replace(lane(load), scv=scv + 1), wait_s) >= asked
+    assert workers_for_wait(lane(load, scv=scv), wait_s / 2) >= asked
+    assert workers_for_wait(dataclasses.replace(lane(load), scv=scv + 1), wait_s) >= asked
     assert math.isfinite(asked)

@@ -88,10 +88,10 @@ def outlook(demands: Sequence[Demand], workers: int, bands: Sequence[Band], wait
     slots = plan.slots(workers, bands, load)
     lanes = [
         LanePlan(lane, sum(lane.band in slot.own for slot in slots), sum(lane.band in slot.helps for slot in slots),
-                 None if wait_s is None else capacity.needed(lane, wait_s))
+                 None if wait_s is None else capacity.workers_for_wait(lane, wait_s))
         for lane in demands
     ]
-    return Outlook(slots, sum(load.values()) >= plan.LEAST, capacity.wanted(demands), lanes, wait_s)
+    return Outlook(slots, sum(load.values()) >= plan.LEAST, capacity.workers_to_keep_up(demands), lanes, wait_s)
 
 
 def as_numbers(found: Outlook) -> dict[str, Any]:
