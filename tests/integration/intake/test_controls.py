@@ -227,7 +227,7 @@ def test_a_pass_that_was_cut_off_is_completed_by_a_sweep(
     jobs = post(settings, board, *(draft(execution_time=seconds) for seconds in (0.9, 0.2, 0.5)))
     choose("shortest")
     with monkeypatch.context() as patch:
-        patch.setattr(Board, "_rescore", lambda *_: 1 / 0)
+        patch.setattr(type(board.rules), "_rescore", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             controls.apply(board, settings)
     assert board.rules.read().rescoring
