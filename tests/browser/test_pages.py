@@ -102,7 +102,7 @@ def test_a_faulty_form_comes_back_with_what_was_typed_and_what_is_wrong(page: Pa
     field = page.get_by_label("Not before")
     expect(field).to_have_value("tomorrow")
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#job-run_at-error")).to_contain_text("must be a moment")
+    expect(page.locator("#job-run_at-error")).to_contain_text("must be a time with its zone")
     expect(page.get_by_label("Execution time")).to_have_value("2")
     assert api.get("/jobs") == []
 
