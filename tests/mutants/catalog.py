@@ -67,10 +67,10 @@ _LEAKS = "integration/work/test_leaks.py::test_"
 MUTANTS = (
     # Who is who
     _mutant("workers called by host and process id alone", "work/pool.py",
-            'identity.process_name(pid=pid, random=self._token)', 'identity.process_name(pid=pid, random="")',
+            'identity.process_name(pid=pid, random=self._token)', "identity.process_name(pid=pid, random='')",
             "integration/base/test_identity.py::test_a_seat_calls_each_worker_anew_though_it_has_the_id_of_the_last"),
     _mutant("processes called by host and process id alone", "base/identity.py",
-            "token() if random is None else random", '"" if random is None else random',
+            "token() if random is None else random", "'' if random is None else random",
             "integration/base/test_identity.py::test_dispatchers_of_one_host_name_and_one_id_are_two"),
     _mutant("a host's name as it comes", "base/identity.py",
             'name = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())', "name = socket.gethostname()",

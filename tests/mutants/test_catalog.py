@@ -20,6 +20,16 @@ def test_the_text_that_a_fault_replaces_is_in_the_code_once(mutant: Mutant) -> N
 
 
 @each
+def test_the_code_with_a_fault_can_be_read_by_python(mutant: Mutant) -> None:
+    """Else any test would notice it."""
+    for path in {change.path for change in mutant.changes if change.path.endswith(".py")}:
+        text = (ROOT / path).read_text()
+        for change in mutant.changes:
+            text = text.replace(change.old, change.new) if change.path == path else text
+        compile(text, path, "exec")
+
+
+@each
 def test_the_tests_that_are_to_notice_a_fault_are_there(mutant: Mutant) -> None:
     for test in mutant.tests:
         path, _, function = test.partition("::")
