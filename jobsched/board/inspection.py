@@ -11,8 +11,6 @@ from jobsched.board.parse import is_id, text
 from jobsched.board.soundness import Kind, kind_of
 from jobsched.board.store import VALUES, Part, batched, readable
 
-#: No lease of any host's settings is longer, in seconds: what says so was not written by a clock that goes right.
-LONGEST_LEASE_S = 600.0
 #: Keys whose loss costs nothing that is not soon there again.
 _SPARE = ("aims", "turns", "asked", "load", "doorbell", "alive", "lock", "rebuilt", "broken")
 
@@ -32,11 +30,10 @@ class Inspection(Part):
     """The looks of a sweep at whatever stands under the board's prefix."""
 
     @readable
-    def look(self, cursor: int, count: int, bands: Sequence[str], lease_s: float) -> tuple[int, Inspected]:
+    def look(self, cursor: int, count: int, bands: Sequence[str]) -> tuple[int, Inspected]:
         """Look at about ``count`` keys from a scan cursor (0: the start) on; returns the next cursor and what it found.
 
-        A lease that ends later than any does is cut to ``lease_s``, in which a worker that has it renews it. Raises
-        BoardBroken for what can not be set aside.
+        Raises BoardBroken for what can not be set aside.
         """
         found = Inspected()
         scanned: Any = self._redis.scan(cursor, match=self._store.prefix + "*", count=count)
@@ -44,7 +41,6 @@ class Inspection(Part):
         now = self._store.now_s()
         for keys in batched(dict.fromkeys(names), 500):
             self._look_at(keys, bands, now, found)
-        found.set_aside += self._cut_leases(now, lease_s)
         if found.set_aside:
             aside.counted(self._redis, VALUES, "found by a look over the board", found.set_aside)
         return int(next_cursor), found
@@ -134,10 +130,3 @@ class Inspection(Part):
         if wrong:
             found.set_aside += int(self._redis.srem(key, *wrong))
         found.users.update(int(member) for member in members if is_id(member))
-
-    def _cut_leases(self, now: float, lease_s: float) -> int:
-        flights, longest_s = self._key("flight"), max(LONGEST_LEASE_S, 10 * lease_s)
-        late: Any = self._redis.zrange(flights, f"({now + longest_s!r}", "+inf", byscore=True)
-        if late:
-            self._redis.zadd(flights, dict.fromkeys(late, now + lease_s), xx=True)
-        return len(late)

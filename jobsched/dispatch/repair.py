@@ -52,7 +52,7 @@ class Sweeper:
         self.leases = Leases(settings, board, redis)
         self.placing = Placing(board)
         self.facts = Facts(board)
-        self.strays = Strays(settings, board, self._stay)
+        self.strays = Strays(board, self._stay)
 
     def sweep(self, wait_s: float = 0.0, *, whole: bool = False) -> dict[str, int]:
         """Every step once; returns what each mended. Nothing when somebody else still sweeps after ``wait_s``.

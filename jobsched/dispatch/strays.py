@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from jobsched.base.failpoints import failpoint
 from jobsched.board import Board
-from jobsched.config import Settings
 from jobsched.ledger import lookup
 from jobsched.ledger.database import reading
 from jobsched.ledger.models import Site, UserRecord
@@ -18,8 +17,8 @@ KEYS = 2_000
 class Strays:
     """Scans the keys of Redis, a portion at a time. ``stay`` is called between portions."""
 
-    def __init__(self, settings: Settings, board: Board, stay: Callable[[], None]) -> None:
-        self._settings, self._board, self._stay = settings, board, stay
+    def __init__(self, board: Board, stay: Callable[[], None]) -> None:
+        self._board, self._stay = board, stay
         self._scan = 0
         self._scan_older = 0
 
@@ -54,7 +53,7 @@ class Strays:
     def _drop_portion(self) -> int:
         """Look at a portion of the keys. Raises BoardBroken for what can neither be read nor be set aside."""
         board, bands = self._board, self._board.rules.read().bands
-        self._scan, seen = board.inspection.look(self._scan, KEYS, bands, self._settings.lease_s)
+        self._scan, seen = board.inspection.look(self._scan, KEYS, bands)
         with reading() as session:
             sites = seen.sites - lookup.existing(session, Site, seen.sites)
             users = seen.users - lookup.existing(session, UserRecord, seen.users)

@@ -200,9 +200,8 @@ MUTANTS = (
     _mutant("one site's flood of what was set aside", "board/lua/set_aside.lua",
             "return exact(start)", "return exact(tonumber(job.enqueued_at))",
             f"{_DEPLOY}sites_share_what_was_set_aside"),
-    _mutant("slices that wait for those who are gone", "dispatch/leases.py",
-            "            there = [code.id for code in codes.get(name, [])]\n",
-            "            there = [text.decode() for text in self._redis.hkeys('jobsched-3:alive:tasks')]\n",
+    _mutant("queues of those who are gone", "queues/lanes.py",
+            "        if name.startswith(ours) and name not in listened:\n", "        if False:\n",
             f"{_DEPLOY}a_slice_comes_back_when_all_who_knew_its_task_are_gone"),
 
     # The fences
@@ -831,9 +830,9 @@ MUTANTS = (
             "if not (site and rules[band .. ':points'] and finite(seconds) and finite(enqueued_at) and finite(tag))"
             " then",
             "if false then", f"{_INSPECTION}a_job_whose_entry_can_not_be_read_keeps_no_other_from_running"),
-    _mutant("a lease that is believed to last for ever", "board/inspection.py",
-            "        if late:\n", "        if False:\n",
-            f"{_INSPECTION}a_lease_without_end_is_cut_to_the_longest_that_its_worker_needs"),
+    _mutant("a lease that is believed to last for ever", "board/lua/future.lua",
+            "exact(now + FAR * lease), '+inf', 'LIMIT'", "exact(now + FAR * lease), exact(now + 1e6), 'LIMIT'",
+            f"{_INSPECTION}a_lease_without_end_is_cut_to_what_its_worker_needs"),
     _mutant("a lock that nobody holds and that keeps all out", "board/presence.py",
             "if not -1 < self._redis.pttl(name) <= ttl_s * 1000:", "if False:",
             f"{_REPAIR}a_lock_that_nobody_lets_go_holds_no_sweep_up"),
