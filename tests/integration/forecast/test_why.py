@@ -297,9 +297,9 @@ told = st.tuples(st.just("tell"), st.integers(1, 4), st.sampled_from([None, 0, 1
                  st.sampled_from([None, 0.001, 3.0]), st.booleans())
 passed = st.tuples(st.just("pass"), st.sampled_from([0.0, 0.004, 1.0, 1000.0, -5.0]))
 paused = st.tuples(st.just("pause"), st.sampled_from([(), ("task_01",), ("task_04", "task_05")]))
-crewed = st.tuples(st.just("crew"), st.sampled_from([0, 1, 3, 1000]))
+staffed = st.tuples(st.just("workers"), st.sampled_from([0, 1, 3, 1000]))
 moved = st.tuples(st.just("policy"), st.sampled_from(sorted(POLICIES)))
-step = st.one_of(placed, placed, taken, taken, started, started, settled, told, passed, paused, crewed, moved)
+step = st.one_of(placed, placed, taken, taken, started, started, settled, told, passed, paused, staffed, moved)
 steps = st.lists(step, min_size=4, max_size=40)
 
 
