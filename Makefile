@@ -9,7 +9,7 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -
 # The integration tests of `make check`: those that start no processes, and run on SQLite.
 QUICK = tests/unit tests/mutants $(addprefix tests/integration/,board/test_board.py board/test_counts.py \
 	board/test_flight.py board/test_inspection.py board/test_limits.py board/test_order.py dispatch/test_dispatcher.py \
-	intake/test_admission.py intake/test_estimates.py ledger/test_bands.py queues/test_guarded.py queues/test_hygiene.py \
+	intake/test_admission.py intake/test_estimates.py ledger/test_bands.py queues/test_guarded_worker.py queues/test_hygiene.py \
 	queues/test_lanes.py web/test_lists.py)
 
 .PHONY: help run demo info check test test-long mutants lint map chaos soak marks bench-fair bench-expect migration pins

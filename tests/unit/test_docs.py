@@ -34,6 +34,13 @@ def test_the_changelog_begins_with_what_is_released_last() -> None:
 def test_the_map_lists_every_repair() -> None:
     sweep = "".join(path.read_text() for path in sorted((ROOT / "jobsched" / "dispatch").glob("*.py")))
     map_ = (ROOT / "docs" / "architecture.md").read_text()
-    repairs = {*re.findall(r'^ +"(\w+)": self\.', sweep, re.MULTILINE), "broken_board", "set_aside"}
+    repairs = {*re.findall(r'^ +"(\w+)": ', sweep, re.MULTILINE), "broken_board", "set_aside"}
     assert len(repairs) > 10
     assert [repair for repair in sorted(repairs) if f"`{repair}`" not in map_] == []
+
+
+def test_the_quick_tests_that_the_makefile_names_are_there() -> None:
+    quick = (ROOT / "Makefile").read_text().partition("QUICK = ")[2].partition("\n\n")[0]
+    files = re.findall(r"\w+/test_\w+\.py", quick)
+    assert len(files) > 5
+    assert [file for file in files if not (ROOT / "tests" / "integration" / file).is_file()] == []
