@@ -565,9 +565,7 @@ MUTANTS = (
             "unit/work/test_errors.py::test_a_group_of_errors_is_the_stop_that_it_holds"),
     _mutant("an error that finds its words in the worker's process", "work/messages.py",
             "for i, error in enumerate(errors) if _is_plain(error)}", "for i, error in enumerate(errors)}",
-            f"{_AFTERMATH}strange_error_fails_its_job_with_its_own_words_and_no_neighbour[sqlite-a key sleeps]",
-            f"{_AFTERMATH}strange_error_fails_its_job_with_its_own_words_and_no_neighbour"
-            "[sqlite-__str__ sleeps whatever comes]"),
+            "unit/work/test_messages.py::test_a_message_that_the_code_of_a_task_makes_is_made_in_another_process"),
     _mutant("a stop of another start that is taken for one of this", "work/errors.py",
             "if any(error is one for one in stops)), None)", "if type(error) in map(type, stops)), None)",
             "unit/work/test_errors.py::test_what_was_raised_on_the_way_out_of_an_overrun_is_the_overrun"),
