@@ -160,13 +160,18 @@ class Twins:
         assert self.board.upkeep.recount_lanes(most_sites=10) == 0
 
 
-@pytest.mark.parametrize("policy", sorted(POLICIES))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps)
-def test_the_board_is_where_the_model_is_after_any_steps(policy: str, steps: list[Any], board_redis: Redis) -> None:
-    board_redis.flushall()
-    board = Board(board_redis, now=NOW)
+def compare_after(policy: str, steps: list[Any], redis: Redis) -> None:
+    """Take the steps on an empty board and in the model, and compare the two."""
+    redis.flushall()
+    board = Board(redis, now=NOW)
     twins = Twins(board, Model(policy, board.rules.install(POLICIES[policy], BANDS, TIERS), NOW))
     for step in steps:
         twins.do(step)
     twins.compare()
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_the_board_is_where_the_model_is_after_any_steps(policy: str, steps: list[Any], board_redis: Redis) -> None:
+    compare_after(policy, steps, board_redis)

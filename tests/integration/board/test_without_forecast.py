@@ -9,10 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from redis import Redis
 
 from jobsched.board import PREFIX, Board, scripts
-from jobsched.policy import POLICIES
-from tests.integration.board.board_model import Model
-from tests.integration.board.test_properties import NOW, Twins, steps
-from tests.support import BANDS, TIERS, install, take, waiting_job
+from tests.integration.board.test_properties import compare_after, steps
+from tests.support import install, take, waiting_job
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +22,7 @@ def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_without_listeners_the_board_is_where_the_model_is(policy: str, steps: list[Any], redis: Redis) -> None:
-    redis.flushall()
-    board = Board(redis, now=NOW)
-    twins = Twins(board, Model(policy, board.rules.install(POLICIES[policy], BANDS, TIERS), NOW))
-    for step in steps:
-        twins.do(step)
-    twins.compare()
+    compare_after(policy, steps, redis)
 
 
 def test_without_listeners_no_script_writes_what_forecasts_keep(redis: Redis) -> None:

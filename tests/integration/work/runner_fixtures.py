@@ -6,7 +6,7 @@ the name is meant to be there, though nothing but a test's argument names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pytest
 from redis import Redis
@@ -37,17 +37,19 @@ def board(redis: Redis) -> Board:
 
 
 @pytest.fixture
-def run(settings: Settings, board: Board) -> Callable[..., list[Job]]:
+def run(settings: Settings, board: Board) -> Run:
     """Submit jobs, take them as one slice, run it, and return their rows."""
+    return lambda *wishes: run_as_slice(settings, board, "task_01", wishes, budget_s=10)
 
-    def submit_and_run(*wishes: JobDraft) -> list[Job]:
-        ids = post(settings, board, *wishes)
-        (slice_,) = cut(board, "task_01", budget_s=10)
-        assert [fence.job for fence in slice_.jobs] == ids
-        run_slice(*as_arguments(slice_))
-        return [job(id_) for id_ in ids]
 
-    return submit_and_run
+def run_as_slice(settings: Settings, board: Board, band: str, wishes: Iterable[JobDraft], *, budget_s: float
+                 ) -> list[Job]:
+    """The same in any lane."""
+    ids = post(settings, board, *wishes)
+    (slice_,) = cut(board, band, budget_s=budget_s)
+    assert [fence.job for fence in slice_.jobs] == ids
+    run_slice(*as_arguments(slice_))
+    return [job(id_) for id_ in ids]
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import pytest
 
 from jobsched.board import Board
 from jobsched.config import Settings
-from jobsched.intake.drafts import JobDraft
-from jobsched.ledger.models import Job
 from jobsched.work.errors import ERROR_BYTES
-from jobsched.work.runner import run_slice
 from tests import strange_tasks
-from tests.engine import as_arguments, cut, draft, engine, job, post
+from tests.engine import draft, engine, job, post
+from tests.integration.work.runner_fixtures import Run, run_as_slice
 from tests.integration.work.runner_fixtures import board as board
 from tests.integration.work.runner_fixtures import runner_here as runner_here
 from tests.integration.work.runner_fixtures import settings as settings
@@ -37,21 +34,10 @@ def variables() -> dict[str, str]:
 
 
 @pytest.fixture
-def run(settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Job]]:
+def run(settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Submit jobs, take them as one slice, run it, and return their rows."""
     monkeypatch.chdir(tmp_path)
-
-    def submit_and_run(*wishes: JobDraft) -> list[Job]:
-        ids = post(settings, board, *wishes)
-        (slice_,) = cut(board, "task_05", budget_s=1_000)
-        assert [fence.job for fence in slice_.jobs] == ids
-        run_slice(*as_arguments(slice_))
-        return [job(id_) for id_ in ids]
-
-    return submit_and_run
-
-
-Run = Callable[..., list[Job]]
+    return lambda *wishes: run_as_slice(settings, board, "task_05", wishes, budget_s=1_000)
 
 
 @pytest.mark.parametrize("what", strange_tasks.ERRORS)
